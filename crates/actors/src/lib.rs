@@ -1,0 +1,1 @@
+//! The actix shell around the deciders: entities, shards, effects, timers, supervision.

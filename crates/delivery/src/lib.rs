@@ -1,0 +1,1 @@
+//! Making one member match: waves, apply, inventory, availability.

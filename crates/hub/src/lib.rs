@@ -1,0 +1,1 @@
+//! The Kubernetes face: watchers, selection index, status writers, HTTP API.

@@ -1,0 +1,1 @@
+//! Folds of the log into rows, kept in sled, with typed queries and time travel.

@@ -1,0 +1,1 @@
+//! A stand-in for kube-apiservers with simulated workloads: one process, thousands of members.

@@ -1,0 +1,3 @@
+//! The `taffrail` command.
+
+fn main() {}

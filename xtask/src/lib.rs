@@ -1,0 +1,1 @@
+//! Tasks of the workspace: test bed, generated files, architecture check, simulation, benchmarks.
