@@ -1,0 +1,56 @@
+//! The hash chain of a partition: each accepted record is hashed together with the hash before it,
+//! so nobody can change, drop or reorder records unnoticed.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest, Sha256};
+
+use crate::ids::InvalidId;
+
+/// The hash over all records of a partition up to some place. The default is that of an empty
+/// partition.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct ChainHash(pub [u8; 32]);
+
+impl ChainHash {
+    /// The hash after `record`: SHA-256(this hash ‖ the record's bytes as they stand in the log).
+    #[must_use]
+    pub fn then(self, record: &[u8]) -> Self {
+        let mut hasher = Sha256::new();
+        hasher.update(self.0);
+        hasher.update(record);
+        Self(hasher.finalize().into())
+    }
+}
+
+impl fmt::Display for ChainHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for ChainHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ChainHash({self})")
+    }
+}
+
+impl FromStr for ChainHash {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        parse_sha256(text, "a chain hash").map(Self)
+    }
+}
+
+crate::ids::text_serde!(ChainHash);
+
+/// Reads 64 hex digits.
+pub(crate) fn parse_sha256(text: &str, expected: &'static str) -> Result<[u8; 32], InvalidId> {
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(text, &mut bytes)
+        .map_err(|_| InvalidId { text: text.to_owned(), expected })?;
+    Ok(bytes)
+}

@@ -1,0 +1,261 @@
+//! What happens to a member cluster: membership, health, labels, and the deliveries on it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::event_family;
+use crate::{ContentHash, ObjectId, PlacementKey};
+
+event_family! {
+    /// What happened to one member cluster.
+    ClusterEvent {
+        /// Its MemberCluster object was seen for the first time, or again after it had left.
+        ClusterRegistered = 1,
+        /// Labels moved.
+        ClusterLabelsChanged = 1,
+        /// Taints moved.
+        ClusterTaintsChanged = 1,
+        /// It can be reached and is a member from now on.
+        ClusterJoined = 1,
+        /// Its link cannot be used, for a reason that a person has to mend.
+        ClusterLinkFailed = 1,
+        /// It stopped answering, or answers that it is unwell.
+        ClusterHealthLost = 1,
+        /// It answers again.
+        ClusterHealthRestored = 1,
+        /// Properties moved by more than the threshold.
+        ClusterPropertiesChanged = 1,
+        /// Somebody asked that it leave the fleet.
+        ClusterLeaving = 1,
+        /// It is no longer a member. What was placed on it stays there.
+        ClusterLeft = 1,
+        /// It should hold a revision of a placement from now on.
+        DeliveryAssigned = 1,
+        /// It holds the assigned revision, and nothing of the revisions before it.
+        DeliveryApplied = 1,
+        /// Some objects of the assigned revision could not be applied.
+        DeliveryFailed = 1,
+        /// Everything of the assigned revision that can be tracked is available.
+        DeliveryAvailable = 1,
+        /// Something of the assigned revision is not, or no longer, available.
+        DeliveryUnavailable = 1,
+        /// It should no longer hold anything of a placement.
+        DeliveryWithdrawn = 1,
+        /// Nothing of the placement is left on it.
+        DeliveryRemoved = 1,
+    }
+}
+
+/// Labels of a cluster.
+pub type Labels = BTreeMap<String, String>;
+
+/// Keeps placements that do not tolerate it away from a cluster. The only effect is NoSchedule.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Taint {
+    /// Label-like key.
+    pub key: String,
+    /// May be empty.
+    pub value: String,
+}
+
+/// See [`ClusterEvent::ClusterRegistered`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterRegistered {
+    /// The uid of the MemberCluster object: another uid is another membership.
+    pub uid: String,
+    /// Its labels.
+    pub labels: Labels,
+    /// Its taints.
+    pub taints: Vec<Taint>,
+    /// How often its health is checked.
+    pub heartbeat_period_seconds: u32,
+}
+
+/// See [`ClusterEvent::ClusterLabelsChanged`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterLabelsChanged {
+    /// All labels, after the change.
+    pub labels: Labels,
+}
+
+/// See [`ClusterEvent::ClusterTaintsChanged`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterTaintsChanged {
+    /// All taints, after the change.
+    pub taints: Vec<Taint>,
+}
+
+/// See [`ClusterEvent::ClusterJoined`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterJoined {
+    /// What makes the cluster that cluster, whatever its address: the uid of its kube-system
+    /// namespace.
+    pub identity: String,
+    /// The API server's version, such as `v1.36.4`.
+    pub kubernetes_version: String,
+}
+
+/// Why a link cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum LinkProblem {
+    /// The kubeconfig cannot be read.
+    InvalidKubeconfig,
+    /// The address does not answer.
+    Unreachable,
+    /// The credential is refused.
+    Unauthorized,
+    /// The credential may not do what is needed.
+    Forbidden,
+    /// It leads to the hub itself.
+    IsHub,
+    /// It leads to a cluster that is a member under this name already.
+    DuplicateOf(String),
+    /// There is no link any more: the Secret is gone.
+    Missing,
+}
+
+/// See [`ClusterEvent::ClusterLinkFailed`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterLinkFailed {
+    /// What is wrong.
+    pub problem: LinkProblem,
+    /// In words, with what to do about it.
+    pub message: String,
+}
+
+/// See [`ClusterEvent::ClusterHealthLost`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterHealthLost {
+    /// What was seen, in words.
+    pub message: String,
+}
+
+/// See [`ClusterEvent::ClusterHealthRestored`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterHealthRestored {}
+
+/// See [`ClusterEvent::ClusterPropertiesChanged`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterPropertiesChanged {
+    /// All properties, after the change, by their public names: `kubernetes-fleet.io/node-count`,
+    /// `resources.kubernetes-fleet.io/available-cpu` and so on. Values are Kubernetes quantities.
+    pub properties: BTreeMap<String, String>,
+}
+
+/// See [`ClusterEvent::ClusterLeaving`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterLeaving {}
+
+/// See [`ClusterEvent::ClusterLeft`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterLeft {
+    /// Placements whose objects stay behind on it.
+    pub orphaned: Vec<PlacementKey>,
+}
+
+/// One revision of a placement, as deliveries name it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevisionRef {
+    /// The number of the revision within its placement, from 0.
+    pub index: u32,
+    /// Its list of manifests in the content store.
+    pub manifests: ContentHash,
+}
+
+/// How manifests are written to a member.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ApplyStrategy {
+    /// Take fields over from other managers instead of reporting a conflict.
+    pub force: bool,
+    /// Apply objects that others own as well.
+    pub allow_co_ownership: bool,
+}
+
+/// See [`ClusterEvent::DeliveryAssigned`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveryAssigned {
+    /// Whose objects.
+    pub placement: PlacementKey,
+    /// Rises with every assignment of the placement. A member never moves backwards.
+    pub generation: u64,
+    /// What it should hold.
+    pub revision: RevisionRef,
+    /// How to write it.
+    pub apply: ApplyStrategy,
+}
+
+/// See [`ClusterEvent::DeliveryApplied`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveryApplied {
+    /// Whose objects.
+    pub placement: PlacementKey,
+    /// Of which assignment.
+    pub generation: u64,
+}
+
+/// An object that is not as it should be, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectFailure {
+    /// Which object.
+    pub object: ObjectId,
+    /// A manifest condition reason of the public API, such as `ManifestApplyFailed`.
+    pub reason: String,
+    /// In words. Never holds values of Secrets.
+    pub message: String,
+}
+
+/// See [`ClusterEvent::DeliveryFailed`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveryFailed {
+    /// Whose objects.
+    pub placement: PlacementKey,
+    /// Of which assignment.
+    pub generation: u64,
+    /// The first of what failed; bounded by [`FAILURES_PER_DELIVERY_MAX`].
+    pub failures: Vec<ObjectFailure>,
+}
+
+/// How many failed objects one event names: the public API shows no more for a cluster. More are
+/// counted in the message of the last one.
+pub const FAILURES_PER_DELIVERY_MAX: usize = 100;
+
+/// See [`ClusterEvent::DeliveryAvailable`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveryAvailable {
+    /// Whose objects.
+    pub placement: PlacementKey,
+    /// Of which assignment.
+    pub generation: u64,
+    /// How many objects are of kinds whose availability cannot be tracked.
+    pub untracked: u32,
+}
+
+/// See [`ClusterEvent::DeliveryUnavailable`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveryUnavailable {
+    /// Whose objects.
+    pub placement: PlacementKey,
+    /// Of which assignment.
+    pub generation: u64,
+    /// What is not available; bounded by [`FAILURES_PER_DELIVERY_MAX`].
+    pub waiting: Vec<ObjectFailure>,
+}
+
+/// See [`ClusterEvent::DeliveryWithdrawn`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveryWithdrawn {
+    /// Whose objects.
+    pub placement: PlacementKey,
+    /// The number of the withdrawal; it counts like an assignment.
+    pub generation: u64,
+}
+
+/// See [`ClusterEvent::DeliveryRemoved`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveryRemoved {
+    /// Whose objects.
+    pub placement: PlacementKey,
+    /// Of which withdrawal.
+    pub generation: u64,
+}

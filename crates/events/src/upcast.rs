@@ -1,0 +1,91 @@
+//! Upcasters: how events of earlier schema versions become events of today.
+//!
+//! An upcaster lifts one type by one version. They are never removed, since the log is kept for
+//! ever. There are none yet: every type is at version 1.
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::event::EventCodecError;
+
+/// Lifts the data of `kind` from version `from` to `from + 1`.
+struct Upcaster {
+    kind: &'static str,
+    from: u32,
+    lift: fn(Value) -> Value,
+}
+
+const UPCASTERS: &[Upcaster] = &[];
+
+/// Data lifted to the newest version to which the upcasters lead.
+pub(crate) struct Upcast {
+    pub(crate) version: u32,
+    pub(crate) data: Box<RawValue>,
+}
+
+/// `None` when there is nothing to lift, which costs no parse.
+pub(crate) fn to_current(
+    kind: &str,
+    version: u32,
+    data: &RawValue,
+) -> Result<Option<Upcast>, EventCodecError> {
+    lift_with(UPCASTERS, kind, version, data)
+}
+
+fn lift_with(
+    upcasters: &[Upcaster],
+    kind: &str,
+    version: u32,
+    data: &RawValue,
+) -> Result<Option<Upcast>, EventCodecError> {
+    let next = |version| upcasters.iter().find(|up| up.kind == kind && up.from == version);
+    let Some(mut upcaster) = next(version) else { return Ok(None) };
+    let data_error =
+        |version, source| EventCodecError::Data { kind: kind.to_owned(), version, source };
+
+    let mut version = version;
+    let mut value =
+        serde_json::from_str(data.get()).map_err(|source| data_error(version, source))?;
+    loop {
+        value = (upcaster.lift)(value);
+        version += 1;
+        match next(version) {
+            Some(further) => upcaster = further,
+            None => break,
+        }
+    }
+    let data =
+        serde_json::value::to_raw_value(&value).map_err(|source| data_error(version, source))?;
+    Ok(Some(Upcast { version, data }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHAIN: &[Upcaster] = &[
+        Upcaster { kind: "Renamed", from: 1, lift: |v| serde_json::json!({ "name": v["title"] }) },
+        Upcaster {
+            kind: "Renamed",
+            from: 2,
+            lift: |v| serde_json::json!({ "name": v["name"], "size": 0 }),
+        },
+    ];
+
+    fn raw(json: &str) -> Box<RawValue> {
+        RawValue::from_string(json.to_owned()).unwrap()
+    }
+
+    #[test]
+    fn lifts_through_every_version_in_between() {
+        let lifted = lift_with(CHAIN, "Renamed", 1, &raw(r#"{"title":"a"}"#)).unwrap().unwrap();
+        assert_eq!(lifted.version, 3);
+        assert_eq!(lifted.data.get(), r#"{"name":"a","size":0}"#);
+    }
+
+    #[test]
+    fn leaves_current_data_alone() {
+        assert!(lift_with(CHAIN, "Renamed", 3, &raw("{}")).unwrap().is_none());
+        assert!(lift_with(CHAIN, "Other", 1, &raw("{}")).unwrap().is_none());
+    }
+}
