@@ -1,1 +1,4 @@
-//! Tasks of the workspace: test bed, generated files, architecture check, simulation, benchmarks.
+//! The part of the workspace's tasks that tests use too: the test bed. The tasks themselves are
+//! modules of the program, one for each subcommand of `cargo xtask`.
+
+pub mod bed;

@@ -1,0 +1,83 @@
+//! One process group for everything that a bed starts, and a watchdog that ends it.
+//!
+//! Nothing may be left over, also when the process that owns the bed is killed with SIGKILL and
+//! runs no destructor. `PR_SET_PDEATHSIG` is the wrong tool: it fires when the *thread* that
+//! started the child ends, and the tests of a run come and go on threads while they share a bed.
+//! Instead, the leader of the group is a shell that reads from a pipe whose only other end is in
+//! the owner. The kernel closes that end however the owner dies; the shell then ends its whole
+//! group, itself included. Pipes of the standard library are close-on-exec, so no sibling keeps
+//! the end open.
+//!
+//! There is no gap either: a child enters the group before it executes its program. If the owner
+//! dies in between and the group is gone, entering fails and the child never becomes the program.
+
+use std::{
+    io,
+    os::unix::process::CommandExt,
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::{Mutex, PoisonError},
+};
+
+use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal, kill_process_group};
+
+/// Ends its group when its standard input ends: politely, then for certain. `$1` is a directory
+/// to remove, or empty. The shell itself ignores TERM, which it sends to its own group.
+const WATCHDOG: &str = r#"
+trap '' HUP INT TERM
+read -r _
+kill -TERM 0
+sleep 0.5
+if [ -n "$1" ]; then rm -rf -- "$1"; fi
+kill -KILL 0
+"#;
+
+/// A process group that dies with its owner.
+#[derive(Debug)]
+pub(crate) struct Group {
+    id: Pid,
+    watchdog: Mutex<Child>,
+}
+
+impl Group {
+    /// Starts the watchdog. It removes `scratch`, if given, when the owner dies without having
+    /// dropped this value.
+    pub(crate) fn start(scratch: Option<&Path>) -> Result<Self> {
+        let watchdog = Command::new("sh")
+            .args(["-c", WATCHDOG, "taffrail-bed-watchdog"])
+            .arg(scratch.unwrap_or(Path::new("")))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .context("start the watchdog (sh) of the test bed")?;
+        let id = Pid::from_child(&watchdog);
+        Ok(Self { id, watchdog: Mutex::new(watchdog) })
+    }
+
+    /// The group's id, which is the watchdog's process id.
+    pub(crate) fn id(&self) -> Pid {
+        self.id
+    }
+
+    /// Starts a program inside the group.
+    pub(crate) fn spawn(&self, command: &mut Command) -> io::Result<Child> {
+        command.process_group(self.id.as_raw_nonzero().get()).spawn()
+    }
+}
+
+impl Drop for Group {
+    /// Kills whatever is left of the group. The watchdog is reaped only after that, so its id
+    /// cannot have become somebody else's.
+    fn drop(&mut self) {
+        if let Err(error) = kill_process_group(self.id, Signal::KILL) {
+            eprintln!("bed: end the process group {}: {error}", self.id.as_raw_nonzero());
+        }
+        let watchdog = self.watchdog.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = watchdog.wait() {
+            eprintln!("bed: wait for the watchdog: {error}");
+        }
+    }
+}

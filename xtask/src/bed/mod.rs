@@ -1,0 +1,261 @@
+//! The test bed: real Apache Kafka, etcd and kube-apiservers as plain processes on 127.0.0.1.
+//!
+//! ```no_run
+//! let bed = xtask::bed::Bed::builder().members(3).kafka_nodes(1).start()?;
+//! let kubeconfig = bed.kubeconfig_path(); // contexts: hub, member-1, member-2, member-3
+//! let brokers = bed.kafka().bootstrap();
+//! bed.apiserver("member-1").kill()?;
+//! bed.apiserver("member-1").start()?;
+//! # Ok::<(), anyhow::Error>(())
+//! ```
+//!
+//! The programs are built once from pinned versions and kept in the user's cache ([`parts`]).
+//! Everything is blocking and nothing outlives its owner ([`Bed`], [`Kafka`]), not even when the
+//! owner is killed: see `group`. `cargo xtask bed up` keeps a bed in a process of its own, and
+//! [`shared`] is how the tests of one run use one bed together.
+
+mod builder;
+mod cache;
+mod cluster;
+mod context;
+mod etcd;
+mod group;
+mod http;
+mod jvm;
+mod kafka;
+pub mod parts;
+mod pki;
+mod ports;
+mod process;
+mod random;
+mod share;
+mod state;
+mod stop;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use anyhow::{Context as _, Result, bail};
+use tempfile::TempDir;
+
+pub use self::{
+    builder::Builder,
+    context::Context,
+    kafka::Kafka,
+    pki::Credentials,
+    share::{BED_DIR, BED_KUBECONFIG, BED_MODE, SKIPPED, shared, wanted},
+    state::{ClusterState, ProcessId, Started, State},
+    stop::stop,
+};
+use self::{cluster::Cluster, etcd::Etcd, group::Group, parts::Kubernetes, process::Process};
+
+/// Builds everything that a bed starts, as far as the cache lacks it.
+///
+/// # Errors
+/// A tool is missing or failed; the error names it and what to install.
+pub fn build() -> Result<()> {
+    jvm::prepare(&parts::kafka()?)?;
+    parts::kubernetes()?;
+    Ok(())
+}
+
+/// The hub's context.
+pub const HUB: &str = "hub";
+
+/// A running test bed. Dropping it ends everything that it started.
+#[derive(Debug)]
+pub struct Bed {
+    dir: PathBuf,
+    contexts: Mutex<Vec<Context>>,
+    kafka: Option<Kafka>,
+    /// What this process runs itself; `None` when it only attached to a bed.
+    own: Option<Own>,
+}
+
+/// The servers of this process's bed. The order of the fields is the order of their end.
+#[derive(Debug)]
+struct Own {
+    clusters: Mutex<Vec<Arc<Cluster>>>,
+    etcd: Etcd,
+    group: Arc<Group>,
+    programs: Kubernetes,
+    _scratch: Option<TempDir>,
+}
+
+impl Bed {
+    /// A bed to be configured and started: a hub, no members, no Kafka.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Uses the bed that another process runs in `dir`.
+    ///
+    /// # Errors
+    /// There is none, or it is not ready.
+    pub fn attach(dir: &Path) -> Result<Self> {
+        let state = State::read(dir)?;
+        if !state.is_up() {
+            bail!("the test bed in {} is not up: see `cargo xtask bed status`", dir.display());
+        }
+        let mut contexts = Vec::new();
+        for cluster in &state.clusters {
+            let credentials = pki::load(&dir.join(&cluster.name))?;
+            contexts.push(cluster::context(&cluster.name, cluster.port, credentials));
+        }
+        Ok(Self {
+            dir: dir.to_owned(),
+            contexts: Mutex::new(contexts),
+            kafka: state.kafka_bootstrap.map(Kafka::attach),
+            own: None,
+        })
+    }
+
+    /// The directory with everything that the bed wrote: logs, certificates, `bed.json`.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// A kubeconfig with a context for each cluster; the hub is current.
+    pub fn kubeconfig_path(&self) -> PathBuf {
+        self.dir.join("kubeconfig")
+    }
+
+    /// The names of all contexts, the hub first.
+    pub fn context_names(&self) -> Vec<String> {
+        self.contexts().iter().map(|context| context.name.clone()).collect()
+    }
+
+    /// A cluster's address and credentials.
+    ///
+    /// # Panics
+    /// The bed has no such cluster: a mistake in the test.
+    pub fn context(&self, name: &str) -> Context {
+        let found = self.contexts().iter().find(|context| context.name == name).cloned();
+        found.unwrap_or_else(|| {
+            panic!("the bed has no cluster {name}, only {:?}", self.context_names())
+        })
+    }
+
+    /// The bed's Kafka.
+    ///
+    /// # Panics
+    /// The bed was started without Kafka: a mistake in the test.
+    pub fn kafka(&self) -> &Kafka {
+        self.kafka.as_ref().expect("the bed was started with kafka_nodes(1) or (3)")
+    }
+
+    /// A cluster's API server, to break it and to mend it.
+    ///
+    /// # Panics
+    /// The bed has no such cluster, or is shared with other tests: a mistake in the test.
+    pub fn apiserver(&self, name: &str) -> ApiServer {
+        let own = self.own.as_ref().expect("the bed is this test's own, not a shared one");
+        let clusters = own.clusters.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = clusters.iter().find(|cluster| cluster.context.name == name);
+        let cluster = found.unwrap_or_else(|| panic!("the bed has no cluster {name}"));
+        ApiServer { cluster: Arc::clone(cluster) }
+    }
+
+    /// Starts one more member, `member-<n>`, and adds it to the kubeconfig. Returns its context
+    /// when it is ready.
+    ///
+    /// # Errors
+    /// The bed is shared, or a server did not start.
+    pub fn add_member(&self) -> Result<Context> {
+        let own = self.own.as_ref().context("a shared bed gets no members: start your own")?;
+        let name = format!("member-{}", self.contexts().len());
+        let cluster = Cluster::start(&own.group, &own.programs, &own.etcd.url(), &self.dir, &name)?;
+        cluster.wait_ready()?;
+        let context = cluster.context.clone();
+        own.clusters.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::new(cluster));
+        self.contexts().push(context.clone());
+        self.record(true)?;
+        Ok(context)
+    }
+
+    /// Fails with the end of its log if a server of this process's bed has ended by itself.
+    ///
+    /// # Errors
+    /// Names the server.
+    pub fn check(&self) -> Result<()> {
+        self.processes(|process| if process.pid().is_some() { process.check() } else { Ok(()) })
+            .into_iter()
+            .collect()
+    }
+
+    /// Writes `bed.json` and the kubeconfig.
+    fn record(&self, ready: bool) -> Result<()> {
+        let contexts = self.contexts().clone();
+        let kubeconfig = self.kubeconfig_path();
+        fs::write(&kubeconfig, context::kubeconfig(&contexts))
+            .with_context(|| format!("write {}", kubeconfig.display()))?;
+        let started = self.processes(|process| {
+            let process_id = process.pid().and_then(ProcessId::of)?;
+            Some(Started { name: process.name.clone(), process: process_id })
+        });
+        let owner = ProcessId::of(std::process::id()).context("read /proc: beds run on Linux")?;
+        let mut processes: Vec<Started> = started.into_iter().flatten().collect();
+        if let Some(own) = &self.own {
+            let watchdog = own.group.id().as_raw_nonzero().get().cast_unsigned();
+            let process = ProcessId::of(watchdog).context("the watchdog of the bed is gone")?;
+            processes.insert(0, Started { name: "watchdog".to_owned(), process });
+        }
+        let clusters = contexts
+            .iter()
+            .map(|context| ClusterState { name: context.name.clone(), port: context.port })
+            .collect();
+        let kafka_bootstrap = self.kafka.as_ref().map(|kafka| kafka.bootstrap().to_owned());
+        State { owner, ready, processes, clusters, kafka_bootstrap }.write(&self.dir)
+    }
+
+    /// Applies `look` to every process that this bed runs.
+    fn processes<T>(&self, look: impl Fn(&Process) -> T) -> Vec<T> {
+        let Some(own) = &self.own else { return Vec::new() };
+        let clusters = own.clusters.lock().unwrap_or_else(PoisonError::into_inner);
+        let kafka = self.kafka.iter().flat_map(Kafka::processes);
+        let servers =
+            clusters.iter().flat_map(|cluster| [&cluster.apiserver, &cluster.controller_manager]);
+        [&own.etcd.process].into_iter().chain(servers).chain(kafka).map(look).collect()
+    }
+
+    fn contexts(&self) -> MutexGuard<'_, Vec<Context>> {
+        self.contexts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A cluster's API server, to break it and to mend it. Its controllers keep running and find it
+/// again by themselves.
+#[derive(Debug, Clone)]
+pub struct ApiServer {
+    cluster: Arc<Cluster>,
+}
+
+impl ApiServer {
+    /// Kills it with SIGKILL, as a crash would.
+    ///
+    /// # Errors
+    /// It is not running.
+    pub fn kill(&self) -> Result<()> {
+        self.cluster.apiserver.kill()
+    }
+
+    /// Stops it with SIGTERM.
+    ///
+    /// # Errors
+    /// It is not running.
+    pub fn stop(&self) -> Result<()> {
+        self.cluster.apiserver.stop()
+    }
+
+    /// Starts it again on its old port, with its old data; returns when it serves.
+    ///
+    /// # Errors
+    /// It runs already, or was not ready in time.
+    pub fn start(&self) -> Result<()> {
+        self.cluster.apiserver.start()?;
+        self.cluster.wait_serving()
+    }
+}

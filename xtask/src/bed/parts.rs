@@ -1,0 +1,151 @@
+//! The programs of the bed, built from pinned versions with what a developer has: Go and Maven.
+//!
+//! `go install k8s.io/kubernetes/cmd/…@version` fails by design (its go.mod has replace
+//! directives), but `go build` builds a dependency's main package: `bed/kubernetes/go.mod` is a
+//! module that requires Kubernetes and etcd and repeats those directives. `bed/kafka/pom.xml`
+//! does the same for the broker's jars.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Instant,
+};
+
+use anyhow::{Context, Result, bail};
+
+use super::cache;
+
+/// The version of kube-apiserver and kube-controller-manager; `bed/kubernetes/go.mod` has it too.
+pub const KUBERNETES_VERSION: &str = "1.36.4";
+/// The version of etcd; `bed/kubernetes/go.mod` has it too.
+pub const ETCD_VERSION: &str = "3.6.8";
+/// The version of the broker; `bed/kafka/pom.xml` has it too.
+pub const KAFKA_VERSION: &str = "4.3.1";
+
+const GO_MOD: &str = include_str!("../../bed/kubernetes/go.mod");
+const GO_SUM: &str = include_str!("../../bed/kubernetes/go.sum");
+const KAFKA_POM: &str = include_str!("../../bed/kafka/pom.xml");
+
+const COPY_JARS: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies";
+
+/// Where the built Kubernetes programs are.
+#[derive(Debug, Clone)]
+pub(crate) struct Kubernetes {
+    pub(crate) etcd: PathBuf,
+    pub(crate) apiserver: PathBuf,
+    pub(crate) controller_manager: PathBuf,
+}
+
+/// The API server, the controller manager and etcd; built when missing (six CPU-minutes).
+pub(crate) fn kubernetes() -> Result<Kubernetes> {
+    let etcd = cache::ensure(&format!("etcd-{ETCD_VERSION}"), |dir| {
+        go_build(dir, "etcd", "go.etcd.io/etcd/server/v3", "-s -w")
+    })?;
+    let kubernetes = cache::ensure(&format!("kubernetes-{KUBERNETES_VERSION}"), |dir| {
+        for program in ["kube-apiserver", "kube-controller-manager"] {
+            let package = format!("k8s.io/kubernetes/cmd/{program}");
+            go_build(dir, program, &package, &version_flags())?;
+        }
+        Ok(())
+    })?;
+    Ok(Kubernetes {
+        etcd: etcd.join("etcd"),
+        apiserver: kubernetes.join("kube-apiserver"),
+        controller_manager: kubernetes.join("kube-controller-manager"),
+    })
+}
+
+/// The directory with the broker's jars in `libs/`; fetched when missing (54 MB).
+pub(crate) fn kafka() -> Result<PathBuf> {
+    cache::ensure(&format!("kafka-{KAFKA_VERSION}"), |dir| {
+        fs::write(dir.join("pom.xml"), KAFKA_POM)?;
+        let libs = dir.join("libs");
+        run(
+            &format!("fetch Apache Kafka {KAFKA_VERSION}"),
+            "install Maven 3 and a Java 17 (Debian: apt-get install maven openjdk-17-jdk-headless)",
+            Command::new("mvn")
+                .args(["-q", "-B", COPY_JARS, "-DincludeScope=runtime"])
+                .arg(format!("-DoutputDirectory={}", libs.display()))
+                .current_dir(dir),
+        )
+    })
+}
+
+/// True when everything that a bed starts is built.
+pub fn built() -> Result<bool> {
+    for name in [
+        format!("etcd-{ETCD_VERSION}"),
+        format!("kubernetes-{KUBERNETES_VERSION}"),
+        format!("kafka-{KAFKA_VERSION}"),
+    ] {
+        if !cache::entry(&name)?.is_dir() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Kubernetes reports the version that its linker was told.
+fn version_flags() -> String {
+    let mut flags = "-s -w".to_owned();
+    let minor = KUBERNETES_VERSION.split('.').nth(1).unwrap_or_default();
+    for package in ["k8s.io/component-base/version", "k8s.io/client-go/pkg/version"] {
+        flags += &format!(
+            " -X {package}.gitVersion=v{KUBERNETES_VERSION} \
+             -X {package}.gitMajor=1 -X {package}.gitMinor={minor}"
+        );
+    }
+    flags
+}
+
+/// Builds one main package of the wrapper module to `dir/name`. The module is written next to
+/// the result: it tells later what this was built from.
+fn go_build(dir: &Path, name: &str, package: &str, ldflags: &str) -> Result<()> {
+    fs::write(dir.join("go.mod"), GO_MOD)?;
+    fs::write(dir.join("go.sum"), GO_SUM)?;
+    run(
+        &format!("build {name}"),
+        "install Go 1.26 and put it on PATH",
+        Command::new("go")
+            .args(["build", "-mod=readonly", "-buildvcs=false", "-ldflags", ldflags])
+            .args(["-o", name, package])
+            .env("CGO_ENABLED", "0")
+            .env("GOTOOLCHAIN", "local")
+            .env("GOWORK", "off")
+            .current_dir(dir),
+    )
+}
+
+/// Runs a build step, telling what it does and how long it took.
+fn run(what: &str, missing: &str, command: &mut Command) -> Result<()> {
+    let begin = Instant::now();
+    eprintln!("bed: {what} (once; the result is kept in the cache)");
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("{what}: cannot run `{program}`: {missing}"))?;
+    if !output.status.success() {
+        bail!(
+            "{what}: `{program}` failed ({}); if a tool is too old: {missing}\n{}{}",
+            output.status,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
+    }
+    eprintln!("bed: {what}: {:.0} s", begin.elapsed().as_secs_f64());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ETCD_VERSION, GO_MOD, KAFKA_POM, KAFKA_VERSION, KUBERNETES_VERSION};
+
+    #[test]
+    fn the_versions_are_those_of_the_committed_manifests() {
+        assert!(GO_MOD.contains(&format!("k8s.io/kubernetes v{KUBERNETES_VERSION}")));
+        assert!(GO_MOD.contains(&format!("go.etcd.io/etcd/server/v3 v{ETCD_VERSION}")));
+        assert!(KAFKA_POM.contains(&format!("<kafka.version>{KAFKA_VERSION}</kafka.version>")));
+    }
+}

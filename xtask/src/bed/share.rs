@@ -1,0 +1,78 @@
+//! One bed for all tests of a run.
+//!
+//! `cargo xtask test` starts a bed and names it in the environment; every test process attaches
+//! to it. Without that, a plain `cargo test` of one crate starts a bed for the test process if
+//! the parts are built, and otherwise says that it skips: a first build takes minutes and is not
+//! what somebody asked for who ran one crate's tests.
+
+use std::{
+    env,
+    io::Write,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+    thread,
+};
+
+use super::{Bed, parts};
+
+/// Names the directory of a running bed to attach to.
+pub const BED_DIR: &str = "TAFFRAIL_BED_DIR";
+/// Names the kubeconfig of that bed, for tests that are not written against this crate.
+pub const BED_KUBECONFIG: &str = "TAFFRAIL_BED_KUBECONFIG";
+/// `off` skips tests that need real parts; `required` makes a missing bed a failure.
+pub const BED_MODE: &str = "TAFFRAIL_BED";
+
+/// What a test that cannot run says, once, on standard error; `cargo xtask test` counts it.
+pub const SKIPPED: &str = "skipped: no test bed";
+
+/// The members of a bed that a test process starts for itself.
+const MEMBERS: u32 = 3;
+
+/// The bed that the tests of this run share: a hub, three members and Kafka. `None`, and a line
+/// that says so, when the run was told to do without.
+///
+/// A test that breaks a server starts one of its own instead, if [`wanted`].
+///
+/// # Panics
+/// There should be a bed, and there is none.
+pub fn shared() -> Option<&'static Bed> {
+    static SHARED: OnceLock<Bed> = OnceLock::new();
+    if !wanted() {
+        return None;
+    }
+    Some(SHARED.get_or_init(|| {
+        let bed = match env::var_os(BED_DIR) {
+            Some(dir) => Bed::attach(Path::new(&dir)),
+            None => Bed::builder().members(MEMBERS).kafka_nodes(1).start(),
+        };
+        bed.unwrap_or_else(|error| panic!("there should be a test bed: {error:#}"))
+    }))
+}
+
+/// Whether tests that need real parts run. If not, says that the calling test is skipped.
+pub fn wanted() -> bool {
+    let wanted = match env::var(BED_MODE).as_deref() {
+        Ok("off") => false,
+        Ok("required") => true,
+        _ => env::var_os(BED_DIR).map(PathBuf::from).is_some() || parts::built().unwrap_or(false),
+    };
+    if !wanted {
+        let test = thread::current().name().unwrap_or("a test").to_owned();
+        // Not `eprintln!`, which the test harness captures and shows for failed tests only.
+        let line = format!("{SKIPPED}: {test} (`cargo xtask bed build` makes one possible)\n");
+        if let Err(error) = std::io::stderr().write_all(line.as_bytes()) {
+            panic!("cannot say that {test} is skipped: {error}");
+        }
+    }
+    wanted
+}
+
+impl Bed {
+    /// [`shared`].
+    ///
+    /// # Panics
+    /// As for [`shared`].
+    pub fn shared() -> Option<&'static Self> {
+        shared()
+    }
+}
