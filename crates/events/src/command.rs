@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{AggregateId, CommandId, CorrelationId, EventId, Principal, Timestamp};
+use crate::{AggregateId, CommandId, CorrelationId, EventId, Position, Principal, Timestamp};
 
 /// A request to one aggregate. The payload is the domain's; here it is opaque JSON.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -22,6 +22,9 @@ pub struct CommandEnvelope {
     /// The event that led to it, for follow-ups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub causation: Option<EventId>,
+    /// Where that event stands in the log: the evidence for what a follow-up says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Position>,
     /// The input that started it all.
     pub correlation: CorrelationId,
     /// W3C trace context.
@@ -39,6 +42,7 @@ impl PartialEq for CommandEnvelope {
             && self.principal == other.principal
             && self.time == other.time
             && self.causation == other.causation
+            && self.origin == other.origin
             && self.correlation == other.correlation
             && self.traceparent == other.traceparent
             && self.data.get() == other.data.get()

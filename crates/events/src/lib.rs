@@ -14,6 +14,7 @@ pub mod content;
 pub mod envelope;
 pub mod event;
 pub mod fleet;
+pub mod frame;
 pub mod ids;
 pub mod object;
 pub mod placement;
@@ -24,6 +25,7 @@ pub use command::CommandEnvelope;
 pub use content::ContentHash;
 pub use envelope::Envelope;
 pub use event::{Event, EventCodecError};
+pub use frame::{Claim, CommandSource, DecisionRecord, FollowUpRef, Frame, Genesis, Record};
 pub use ids::{
     AggregateId, AggregateKind, CommandId, CorrelationId, Epoch, EventId, InvalidId, Partition,
     PlacementKey, PlacementScope, Position, Principal, Sequence, Watermark,

@@ -1,0 +1,232 @@
+//! The acceptance rule: which records of a partition count.
+//!
+//! Anybody can write anything into a partition: an owner that was presumed dead, two nodes that
+//! claim at once, a retry that was stored twice. Every reader applies the same rule to the same
+//! bytes in the same order, so all readers agree on what counts, whatever was written:
+//!
+//! - a **claim** counts iff its epoch is the current one + 1. It takes the next sequence.
+//! - a **frame** counts iff its epoch is the current one, its first sequence is the last + 1, and
+//!   its previous hash is the hash of everything that counted before it.
+//! - a **genesis** counts iff it is the very first record of partition 0.
+//!
+//! An owner acts on its own frame only when it reads it back and it counts.
+
+use events::{ChainHash, Epoch, Partition, Position, Record, Sequence};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+
+/// Why a record does not count. It is ignored by all readers alike; `doctor` shows how many there
+/// are.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// Written by an owner whose time is over, or by one whose claim was never seen.
+    #[error("its epoch is {found}, the current one is {current}")]
+    OtherEpoch {
+        /// The record's epoch.
+        found: Epoch,
+        /// The epoch in force.
+        current: Epoch,
+    },
+    /// It does not follow on what counted before: a frame before it is missing or was rejected.
+    #[error("it starts at sequence {found}, the next one is {next}")]
+    NotNext {
+        /// Where the frame starts.
+        found: Sequence,
+        /// Where it would have to.
+        next: Sequence,
+    },
+    /// It was written on top of another history.
+    #[error("it continues a history with hash {found}, this one has {current}")]
+    OtherHistory {
+        /// The hash that it names.
+        found: ChainHash,
+        /// The hash of what counted.
+        current: ChainHash,
+    },
+    /// Another claim on this epoch, or a later one, stands before it.
+    #[error("it claims epoch {found}, but the next one is {next}")]
+    LostClaim {
+        /// The epoch that it wants.
+        found: Epoch,
+        /// The next free one.
+        next: Epoch,
+    },
+    /// A genesis that is not the first record of partition 0.
+    #[error("the log has its genesis already")]
+    SecondGenesis,
+    /// The events of a frame do not carry the sequences that it says.
+    #[error("its events are not numbered from {first} on")]
+    Misnumbered {
+        /// The frame's first sequence.
+        first: Sequence,
+    },
+    /// It is no record at all.
+    #[error("it is not a record: {reason}")]
+    NoRecord {
+        /// What is wrong.
+        reason: String,
+    },
+    /// It is a record, but this version cannot read what is in it. Others may have accepted it, so
+    /// it must not be skipped: see [`Rejection::stops_the_reader`].
+    #[error("it holds something that this version cannot read: {reason}")]
+    Undecodable {
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl Rejection {
+    /// Whether a reader must not go on: it cannot know whether the record counts, and to guess
+    /// would be to disagree with other readers.
+    #[must_use]
+    pub fn stops_the_reader(&self) -> bool {
+        match self {
+            Self::Undecodable { .. } => true,
+            Self::OtherEpoch { .. }
+            | Self::NotNext { .. }
+            | Self::OtherHistory { .. }
+            | Self::LostClaim { .. }
+            | Self::SecondGenesis
+            | Self::Misnumbered { .. }
+            | Self::NoRecord { .. } => false,
+        }
+    }
+}
+
+/// A record that counts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Accepted {
+    /// Its partition and (first) sequence.
+    pub position: Position,
+    /// Where it stands in the stream.
+    pub offset: u64,
+    /// What it says.
+    pub record: Record,
+    /// The chain hash after it.
+    pub hash: ChainHash,
+}
+
+/// What a reader has accepted of one partition so far. Small, and stored with whatever is derived
+/// from the log, so that reading can go on from here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acceptor {
+    /// The partition.
+    pub partition: Partition,
+    /// The epoch in force; 0 before the first claim.
+    pub epoch: Epoch,
+    /// The last sequence that counted.
+    pub last: Sequence,
+    /// The hash of everything that counted.
+    pub hash: ChainHash,
+    /// The last record that counted: its offset and the hash before it.
+    pub last_record: Option<(u64, ChainHash)>,
+}
+
+impl Acceptor {
+    /// The start of a partition.
+    #[must_use]
+    pub fn new(partition: Partition) -> Self {
+        Self {
+            partition,
+            epoch: Epoch::default(),
+            last: Sequence::default(),
+            hash: ChainHash::default(),
+            last_record: None,
+        }
+    }
+
+    /// The offset to read from: the last record that counted comes once more, so that
+    /// [`Acceptor::recognises`] can tell whether it is still the same log.
+    #[must_use]
+    pub fn resume_from(&self) -> u64 {
+        self.last_record.map_or(0, |(offset, _)| offset)
+    }
+
+    /// Whether the record at the resume offset is the one that was accepted there. If not, the log
+    /// was replaced or went backwards, and everything derived from it must be rebuilt.
+    #[must_use]
+    pub fn recognises(&self, offset: u64, bytes: &[u8]) -> bool {
+        match self.last_record {
+            Some((last, before)) => last == offset && before.then(bytes) == self.hash,
+            None => true,
+        }
+    }
+
+    /// Applies the rule to the next record of the stream.
+    ///
+    /// # Errors
+    /// Why the record does not count. Nothing changes then.
+    pub fn offer(&mut self, offset: u64, bytes: &[u8]) -> Result<Accepted, Rejection> {
+        let record = decode(bytes)?;
+        self.check(&record)?;
+
+        let first = self.last.plus(1);
+        match &record {
+            Record::Genesis(_) => {}
+            Record::Claim(claim) => {
+                self.epoch = claim.epoch;
+                self.last = first;
+            }
+            Record::Frame(frame) => self.last = frame.last(),
+        }
+        self.last_record = Some((offset, self.hash));
+        self.hash = self.hash.then(bytes);
+        let position = Position { partition: self.partition, sequence: first };
+        Ok(Accepted { position, offset, record, hash: self.hash })
+    }
+
+    fn check(&self, record: &Record) -> Result<(), Rejection> {
+        match record {
+            Record::Genesis(_) => {
+                let is_first = self.partition == Partition(0) && self.last_record.is_none();
+                if is_first { Ok(()) } else { Err(Rejection::SecondGenesis) }
+            }
+            Record::Claim(claim) => {
+                let next = self.epoch.next();
+                if claim.epoch == next {
+                    Ok(())
+                } else {
+                    Err(Rejection::LostClaim { found: claim.epoch, next })
+                }
+            }
+            Record::Frame(frame) => {
+                let next = self.last.plus(1);
+                if frame.epoch != self.epoch {
+                    return Err(Rejection::OtherEpoch { found: frame.epoch, current: self.epoch });
+                }
+                if frame.first != next {
+                    return Err(Rejection::NotNext { found: frame.first, next });
+                }
+                if frame.previous != self.hash {
+                    let (found, current) = (frame.previous, self.hash);
+                    return Err(Rejection::OtherHistory { found, current });
+                }
+                let expected = (frame.first.0..).map(Sequence);
+                if frame.events.iter().zip(expected).any(|(event, n)| event.sequence != n) {
+                    return Err(Rejection::Misnumbered { first: frame.first });
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Tells bytes that are no record from records with something unknown in them.
+fn decode(bytes: &[u8]) -> Result<Record, Rejection> {
+    Record::from_bytes(bytes).map_err(|error| {
+        let reason = error.to_string();
+        match serde_json::from_slice::<RecordShape>(bytes) {
+            Ok(_) => Rejection::Undecodable { reason },
+            Err(_) => Rejection::NoRecord { reason },
+        }
+    })
+}
+
+/// The outermost layer of a record, which no version changes.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RecordShape {
+    Genesis(IgnoredAny),
+    Claim(IgnoredAny),
+    Frame(IgnoredAny),
+}

@@ -1,0 +1,167 @@
+//! The port: what a log backend offers.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use events::{ContentHash, Partition};
+use tokio::sync::mpsc;
+
+/// One of the ordered streams of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stream {
+    /// The records of a partition. Kept for ever.
+    Events(Partition),
+    /// Commands submitted to a partition by anybody. Kept for a week.
+    Commands(Partition),
+    /// The leases of the nodes. Kept for a day.
+    Membership,
+}
+
+/// An entry of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRecord {
+    /// Where it stands. Offsets rise; they may have holes.
+    pub offset: u64,
+    /// What was appended.
+    pub bytes: Bytes,
+}
+
+/// Whether something that failed may have happened all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// It did not happen and will not.
+    Determinate,
+    /// Nobody knows yet. For an append to a partition: claim again, and the log says.
+    Indeterminate,
+}
+
+/// Why the log could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The backend cannot be reached, or did not answer in time.
+    #[error("the log does not answer ({stage})")]
+    Unavailable {
+        /// What was being done.
+        stage: &'static str,
+        /// Whether it may have happened.
+        failure: Failure,
+        /// What the driver said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// There is no room for more. Nothing was written.
+    #[error("the log's disk is full; make room, and writing goes on by itself")]
+    Full {
+        /// What the driver said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The entry is larger than the backend takes. Nothing was written.
+    #[error("an entry of {bytes} bytes is too large for the log (at most {max})")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The bound.
+        max: usize,
+    },
+    /// What stands in the log cannot be right.
+    #[error("the log is damaged: {what}")]
+    Corrupt {
+        /// What was found, where.
+        what: String,
+    },
+    /// The log is not set up as it must be.
+    #[error("{problem}\n  mend it with: {remedy}")]
+    Misconfigured {
+        /// What is wrong.
+        problem: String,
+        /// The exact command, or what to change.
+        remedy: String,
+    },
+    /// Another process has this log open.
+    #[error("the log {log} is in use by another process")]
+    InUse {
+        /// Which log.
+        log: String,
+    },
+}
+
+impl LogError {
+    /// Whether what failed may have happened all the same.
+    #[must_use]
+    pub fn failure(&self) -> Failure {
+        match self {
+            Self::Unavailable { failure, .. } => *failure,
+            Self::Full { .. }
+            | Self::TooLarge { .. }
+            | Self::Corrupt { .. }
+            | Self::Misconfigured { .. }
+            | Self::InUse { .. } => Failure::Determinate,
+        }
+    }
+}
+
+/// How many records may wait between a backend and a reader before the backend pauses the stream.
+/// 256 frames of the usual 2 KB are half a megabyte; at twice this, 65 streams of the largest
+/// frames would not fit a small hub's memory any better, nor be read any faster.
+pub const RECORDS_READ_AHEAD_MAX: usize = 256;
+
+/// Delivers a stream, in order, first what is there and then what comes.
+#[derive(Debug)]
+pub struct Reader {
+    records: mpsc::Receiver<Result<StoredRecord, LogError>>,
+}
+
+impl Reader {
+    /// A reader and the end into which a backend feeds it.
+    #[must_use]
+    pub fn channel() -> (mpsc::Sender<Result<StoredRecord, LogError>>, Self) {
+        let (sender, records) = mpsc::channel(RECORDS_READ_AHEAD_MAX);
+        (sender, Self { records })
+    }
+
+    /// The next record; waits for one. `None` when the log was closed. After an error the reader
+    /// is at its end: read again from the offset after the last record.
+    ///
+    /// Cancel safe.
+    pub async fn next(&mut self) -> Option<Result<StoredRecord, LogError>> {
+        self.records.recv().await
+    }
+
+    /// The next record if it is there already.
+    pub fn try_next(&mut self) -> Option<Result<StoredRecord, LogError>> {
+        self.records.try_recv().ok()
+    }
+}
+
+/// A log backend.
+///
+/// # Guarantees
+/// - Entries of one stream have one order, the same for every reader, and stay as they are.
+/// - When `append` or `put` answers `Ok`, the entry is durable and every reader will see it.
+/// - Appends of one caller to one stream, awaited in the order in which they were polled first,
+///   are stored in that order, even when several are in flight. After one fails, later ones of the
+///   same caller may still be stored: the acceptance rule is what rejects them.
+/// - A determinate error means that the entry is not in the log and will not be.
+/// - A reader sees an entry only when it is durable.
+///
+/// # Assumptions
+/// - Anybody may append anything at any time: the port fences nobody.
+///
+/// # Cancel safety
+/// A dropped `append` or `put` may or may not have happened. `read` and `get` have no effect.
+#[async_trait]
+pub trait Log: Send + Sync + 'static {
+    /// Adds an entry to the end of a stream. Answers with its offset when it is durable.
+    async fn append(&self, stream: Stream, bytes: Bytes) -> Result<u64, LogError>;
+
+    /// Reads a stream from an offset on (the first entry at or after it), then live.
+    async fn read(&self, stream: Stream, from: u64) -> Result<Reader, LogError>;
+
+    /// The offset that the next entry of a stream will have, or a lower bound on it: whoever has
+    /// read all entries below it has seen everything that was there when this was asked.
+    async fn end(&self, stream: Stream) -> Result<u64, LogError>;
+
+    /// Stores bytes under their SHA-256. Storing the same bytes again changes nothing.
+    async fn put(&self, bytes: Bytes) -> Result<ContentHash, LogError>;
+
+    /// Reads bytes that were stored. `None` when there are none of that name.
+    async fn get(&self, hash: ContentHash) -> Result<Option<Bytes>, LogError>;
+}
