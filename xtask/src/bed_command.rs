@@ -20,6 +20,8 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use xtask::bed::{self, Bed, State};
 
+use crate::workspace::target_dir;
+
 /// How often `up` looks for news of the bed, and the owner for servers that ended.
 const LOOK: Duration = Duration::from_millis(100);
 const WATCH: Duration = Duration::from_secs(1);
@@ -72,14 +74,6 @@ impl Place {
     fn dir(&self) -> PathBuf {
         self.dir.clone().unwrap_or_else(|| target_dir().join("bed"))
     }
-}
-
-/// Cargo's target directory.
-pub(crate) fn target_dir() -> PathBuf {
-    env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("target"),
-        PathBuf::from,
-    )
 }
 
 fn up(options: &Up) -> Result<()> {

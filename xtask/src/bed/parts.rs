@@ -8,13 +8,13 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     time::Instant,
 };
 
 use anyhow::{Context, Result, bail};
 
-use super::cache;
+use super::{cache, group::Group};
 
 /// The version of kube-apiserver and kube-controller-manager; `bed/kubernetes/go.mod` has it too.
 pub const KUBERNETES_VERSION: &str = "1.36.4";
@@ -122,9 +122,11 @@ fn run(what: &str, missing: &str, command: &mut Command) -> Result<()> {
     let begin = Instant::now();
     eprintln!("bed: {what} (once; the result is kept in the cache)");
     let program = command.get_program().to_string_lossy().into_owned();
-    let output = command
-        .stdin(Stdio::null())
-        .output()
+    // In a group of its own: when this process is killed, the compilers end as well.
+    let group = Group::start(None)?;
+    let output = group
+        .spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()))
+        .and_then(Child::wait_with_output)
         .with_context(|| format!("{what}: cannot run `{program}`: {missing}"))?;
     if !output.status.success() {
         bail!(
