@@ -37,7 +37,7 @@ kill -KILL 0
 #[derive(Debug)]
 pub(crate) struct Group {
     id: Pid,
-    watchdog: Mutex<Child>,
+    watchdog: Mutex<Option<Child>>,
 }
 
 impl Group {
@@ -54,7 +54,7 @@ impl Group {
             .spawn()
             .context("start the watchdog (sh) of the test bed")?;
         let id = Pid::from_child(&watchdog);
-        Ok(Self { id, watchdog: Mutex::new(watchdog) })
+        Ok(Self { id, watchdog: Mutex::new(Some(watchdog)) })
     }
 
     /// The group's id, which is the watchdog's process id.
@@ -62,22 +62,31 @@ impl Group {
         self.id
     }
 
-    /// Starts a program inside the group.
+    /// Starts a program inside the group; an error when the group has ended.
     pub(crate) fn spawn(&self, command: &mut Command) -> io::Result<Child> {
+        let watchdog = self.watchdog.lock().unwrap_or_else(PoisonError::into_inner);
+        if watchdog.is_none() {
+            return Err(io::Error::other("the test bed has ended"));
+        }
         command.process_group(self.id.as_raw_nonzero().get()).spawn()
+    }
+
+    /// Kills whatever is left of the group; nothing can be started in it after that. The
+    /// watchdog is reaped last, so its id cannot have become somebody else's before.
+    pub(crate) fn end(&self) {
+        let mut watchdog = self.watchdog.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(mut watchdog) = watchdog.take() else { return };
+        if let Err(error) = kill_process_group(self.id, Signal::KILL) {
+            eprintln!("bed: end the process group {}: {error}", self.id.as_raw_nonzero());
+        }
+        if let Err(error) = watchdog.wait() {
+            eprintln!("bed: wait for the watchdog: {error}");
+        }
     }
 }
 
 impl Drop for Group {
-    /// Kills whatever is left of the group. The watchdog is reaped only after that, so its id
-    /// cannot have become somebody else's.
     fn drop(&mut self) {
-        if let Err(error) = kill_process_group(self.id, Signal::KILL) {
-            eprintln!("bed: end the process group {}: {error}", self.id.as_raw_nonzero());
-        }
-        let watchdog = self.watchdog.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = watchdog.wait() {
-            eprintln!("bed: wait for the watchdog: {error}");
-        }
+        self.end();
     }
 }

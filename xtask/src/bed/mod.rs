@@ -75,7 +75,7 @@ pub struct Bed {
     own: Option<Own>,
 }
 
-/// The servers of this process's bed. The order of the fields is the order of their end.
+/// The servers of this process's bed.
 #[derive(Debug)]
 struct Own {
     clusters: Mutex<Vec<Arc<Cluster>>>,
@@ -226,8 +226,21 @@ impl Bed {
     }
 }
 
+impl Drop for Own {
+    /// Ends the servers also when somebody still holds a handle of one.
+    fn drop(&mut self) {
+        let clusters = self.clusters.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for cluster in clusters {
+            cluster.controller_manager.end();
+            cluster.apiserver.end();
+        }
+        self.etcd.process.end();
+        self.group.end();
+    }
+}
+
 /// A cluster's API server, to break it and to mend it. Its controllers keep running and find it
-/// again by themselves.
+/// again by themselves. When the bed ends the server ends with it, and cannot be started again.
 #[derive(Debug, Clone)]
 pub struct ApiServer {
     cluster: Arc<Cluster>,

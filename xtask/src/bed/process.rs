@@ -125,6 +125,16 @@ impl Process {
         }
     }
 
+    /// Kills it and reaps it, if it runs. A bed that ends holds nothing worth a slow goodbye.
+    pub(crate) fn end(&self) {
+        if let Some(mut child) = self.child().take() {
+            let ended = child.kill().and_then(|()| child.wait());
+            if let Err(error) = ended {
+                eprintln!("bed: end {}: {error}", self.name);
+            }
+        }
+    }
+
     fn signal_and_wait(&self, signal: Signal) -> Result<()> {
         let mut slot = self.child();
         let Some(mut child) = slot.take() else { bail!("{} is not running", self.name) };
@@ -155,14 +165,8 @@ impl Process {
 }
 
 impl Drop for Process {
-    /// Kills it and reaps it. A bed that is dropped holds nothing worth a slow goodbye.
     fn drop(&mut self) {
-        if let Some(mut child) = self.child().take() {
-            let ended = child.kill().and_then(|()| child.wait());
-            if let Err(error) = ended {
-                eprintln!("bed: end {}: {error}", self.name);
-            }
-        }
+        self.end();
     }
 }
 
