@@ -8,10 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::policy::TaintEffect;
 use crate::root::{CLUSTER_GROUP, spec_kind};
+use crate::rules;
 use crate::schema::{self, Quantity};
 
 spec_kind! {
     /// A cluster of the fleet.
+    #[schemars(extend("x-kubernetes-validations" = [rules::V1]))]
     MemberCluster, CLUSTER_GROUP, "memberclusters", Cluster, MemberClusterSpec, MemberClusterStatus
 }
 

@@ -6,8 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::root::is_default;
 use crate::rules;
 use crate::schema;
-use crate::selector::{ClusterSelector, PropertySelector, PropertySorter};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use crate::selector::{ClusterSelector, ClusterSelectorTerm};
 
 /// Chooses the clusters of a placement.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -97,23 +96,7 @@ pub struct PreferredClusterSelector {
     #[schemars(range(min = -100, max = 100))]
     pub weight: i32,
     /// What to look for.
-    pub preference: ClusterPreference,
-}
-
-/// What makes a cluster preferred.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ClusterPreference {
-    /// The labels that the cluster should carry.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::label_selector")]
-    pub label_selector: Option<LabelSelector>,
-    /// Not allowed in preferences; here because both kinds of term share one shape.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub property_selector: Option<PropertySelector>,
-    /// Scores clusters by the value of a property.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub property_sorter: Option<PropertySorter>,
+    pub preference: ClusterSelectorTerm,
 }
 
 /// Spreads a placement over the values of a cluster label.

@@ -44,9 +44,9 @@ macro_rules! kind {
             $( $(#[$attr:meta])* $field:ident : $ty:ty, )*
         }
     ) => {
-        $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, serde::Deserialize, schemars::JsonSchema)]
         #[serde(rename_all = "camelCase")]
+        $(#[$doc])*
         pub struct $name {
             /// Name, namespace, labels, annotations and the rest of the standard metadata.
             #[schemars(skip)]

@@ -153,6 +153,11 @@ fn int_or_string(pattern: &str) -> Schema {
     })
 }
 
+/// Bytes, written in base64.
+pub(crate) fn bytes(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "format": "byte" })
+}
+
 /// Any JSON value.
 pub(crate) fn any_json(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ PRESERVE_UNKNOWN: true })
@@ -171,10 +176,12 @@ pub(crate) fn items_obey(schema: &mut Schema, rules: &[Rule]) {
         .insert(VALIDATIONS.to_owned(), json!(rules));
 }
 
-/// Bounds the number of entries of a map.
-pub(crate) fn entries(schema: &mut Schema, min: u32, max: u32) {
-    schema.insert("minProperties".to_owned(), min.into());
-    schema.insert("maxProperties".to_owned(), max.into());
+/// Bounds the number of entries of a field that is a map.
+pub(crate) fn entries(schema: &mut Schema, field: &str, min: u32, max: u32) {
+    let map = schema.pointer_mut(&format!("/properties/{field}"));
+    let map = map.expect("bounds are set on fields that exist");
+    map["minProperties"] = min.into();
+    map["maxProperties"] = max.into();
 }
 
 /// A Kubernetes object of any kind, kept exactly as it was written.

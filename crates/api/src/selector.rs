@@ -14,10 +14,11 @@ pub struct ClusterSelectorTerm {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::label_selector")]
     pub label_selector: Option<LabelSelector>,
-    /// The properties that the cluster must publish, with the values that they must have.
+    /// The properties that the cluster must publish, with the values that they must have. Not
+    /// for preferences.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub property_selector: Option<PropertySelector>,
-    /// Ranks clusters by a property. Only meaningful in preferred terms.
+    /// Ranks clusters by a property. Only for preferences.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub property_sorter: Option<PropertySorter>,
 }
