@@ -26,8 +26,6 @@ event_family! {
         ClusterHealthRestored = 1,
         /// Properties moved by more than the threshold.
         ClusterPropertiesChanged = 1,
-        /// Somebody asked that it leave the fleet.
-        ClusterLeaving = 1,
         /// It is no longer a member. What was placed on it stays there.
         ClusterLeft = 1,
         /// It should hold a revision of a placement from now on.
@@ -143,15 +141,20 @@ pub struct ClusterPropertiesChanged {
     pub properties: BTreeMap<String, String>,
 }
 
-/// See [`ClusterEvent::ClusterLeaving`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ClusterLeaving {}
-
 /// See [`ClusterEvent::ClusterLeft`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterLeft {
-    /// Placements whose objects stay behind on it.
-    pub orphaned: Vec<PlacementKey>,
+    /// Deliveries whose objects stay behind on it.
+    pub orphaned: Vec<Orphaned>,
+}
+
+/// A delivery that nobody looks after any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Orphaned {
+    /// Whose objects.
+    pub placement: PlacementKey,
+    /// The last assignment or withdrawal.
+    pub generation: u64,
 }
 
 /// One revision of a placement, as deliveries name it.

@@ -218,8 +218,6 @@ pub enum VerdictReason {
     NotFound,
     /// It has not joined yet.
     NotJoined,
-    /// It is leaving the fleet.
-    Leaving,
     /// It did not answer for longer than the grace period.
     Unhealthy,
     /// No term of the affinity matches its labels.

@@ -1,0 +1,162 @@
+//! What may be asked of a cluster, and why it may say no.
+
+use std::collections::BTreeMap;
+
+use events::PlacementKey;
+use events::cluster::{ApplyStrategy, Labels, LinkProblem, ObjectFailure, RevisionRef, Taint};
+use serde::{Deserialize, Serialize};
+
+/// A request to a cluster.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data")]
+pub enum ClusterCommand {
+    /// Its MemberCluster object looks like this.
+    ObserveCluster(ObserveCluster),
+    /// Its MemberCluster object is being deleted.
+    RemoveCluster(RemoveCluster),
+    /// Its link works.
+    ReportLink(ReportLink),
+    /// Its link does not work.
+    ReportLinkProblem(ReportLinkProblem),
+    /// What a health check found.
+    ReportHealth(ReportHealth),
+    /// Hold a revision of a placement.
+    AssignDelivery(AssignDelivery),
+    /// Hold nothing of a placement any more.
+    WithdrawDelivery(WithdrawDelivery),
+    /// What became of a delivery.
+    ReportDelivery(ReportDelivery),
+    /// Nothing of a placement is left.
+    ReportRemoval(ReportRemoval),
+}
+
+/// See [`ClusterCommand::ObserveCluster`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ObserveCluster {
+    /// The object's uid.
+    pub uid: String,
+    /// The object's labels.
+    pub labels: Labels,
+    /// The object's taints.
+    pub taints: Vec<Taint>,
+    /// How often to check its health.
+    pub heartbeat_period_seconds: u32,
+}
+
+/// See [`ClusterCommand::RemoveCluster`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RemoveCluster {
+    /// The uid of the object that is being deleted.
+    pub uid: String,
+}
+
+/// See [`ClusterCommand::ReportLink`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReportLink {
+    /// The member's name, to tell it from other members with the same identity.
+    pub cluster: String,
+    /// Which cluster the link leads to: the uid of its kube-system namespace.
+    pub identity: String,
+    /// The identity of the hub's own cluster.
+    pub hub_identity: String,
+    /// The API server's version.
+    pub kubernetes_version: String,
+}
+
+/// See [`ClusterCommand::ReportLinkProblem`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReportLinkProblem {
+    /// What is wrong.
+    pub problem: LinkProblem,
+    /// In words, with what to do.
+    pub message: String,
+}
+
+/// See [`ClusterCommand::ReportHealth`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReportHealth {
+    /// Whether it answers that it is well.
+    pub healthy: bool,
+    /// What was seen, in words.
+    pub message: String,
+    /// Its properties, when it answered.
+    pub properties: Option<BTreeMap<String, String>>,
+}
+
+/// See [`ClusterCommand::AssignDelivery`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AssignDelivery {
+    /// Whose objects.
+    pub placement: PlacementKey,
+    /// Rises with every move of the placement.
+    pub generation: u64,
+    /// What to hold.
+    pub revision: RevisionRef,
+    /// How to write it.
+    pub apply: ApplyStrategy,
+}
+
+/// See [`ClusterCommand::WithdrawDelivery`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WithdrawDelivery {
+    /// Whose objects.
+    pub placement: PlacementKey,
+    /// Rises with every move of the placement.
+    pub generation: u64,
+}
+
+/// See [`ClusterCommand::ReportDelivery`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReportDelivery {
+    /// Whose objects.
+    pub placement: PlacementKey,
+    /// Of which assignment.
+    pub generation: u64,
+    /// What was seen.
+    pub outcome: DeliveryOutcome,
+}
+
+/// What was seen of a delivery on the member.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum DeliveryOutcome {
+    /// Some objects could not be applied.
+    Failed(Vec<ObjectFailure>),
+    /// All is applied, but these are not available yet.
+    Unavailable(Vec<ObjectFailure>),
+    /// All is applied and everything that can be tracked is available.
+    Available {
+        /// How many objects cannot be tracked.
+        untracked: u32,
+    },
+}
+
+/// See [`ClusterCommand::ReportRemoval`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReportRemoval {
+    /// Whose objects.
+    pub placement: PlacementKey,
+    /// Of which withdrawal.
+    pub generation: u64,
+}
+
+/// Why a cluster says no.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ClusterRefusal {
+    /// There is no member of that name.
+    #[error("the cluster is not a member")]
+    ReasonNotAMember,
+    /// The command is about an earlier MemberCluster object of that name.
+    #[error("it is about another MemberCluster object of this name")]
+    ReasonOtherObject,
+    /// A newer generation of the delivery is on record.
+    #[error("generation {asked} is superseded by {recorded}")]
+    ReasonSuperseded {
+        /// The generation in the command.
+        asked: u64,
+        /// The generation on record.
+        recorded: u64,
+    },
+    /// There is no such delivery.
+    #[error("nothing of this placement is assigned here")]
+    ReasonNoDelivery,
+}

@@ -1,0 +1,337 @@
+//! A cluster's decisions.
+
+use events::cluster::{
+    ClusterEvent, ClusterHealthLost, ClusterHealthRestored, ClusterJoined, ClusterLabelsChanged,
+    ClusterLeft, ClusterLinkFailed, ClusterPropertiesChanged, ClusterRegistered,
+    ClusterTaintsChanged, DeliveryApplied, DeliveryAssigned, DeliveryAvailable, DeliveryFailed,
+    DeliveryRemoved, DeliveryUnavailable, DeliveryWithdrawn, FAILURES_PER_DELIVERY_MAX,
+    LinkProblem, ObjectFailure, Orphaned,
+};
+use events::{AggregateId, Event, PlacementKey, Timestamp};
+
+use super::command::{
+    AssignDelivery, ClusterCommand, ClusterRefusal, DeliveryOutcome, ObserveCluster, RemoveCluster,
+    ReportDelivery, ReportHealth, ReportLink, ReportLinkProblem, ReportRemoval, WithdrawDelivery,
+};
+use super::react;
+use super::state::{ClusterState, Delivery, DeliveryPhase, Member, Membership};
+use crate::{Decider, DomainCommand, Effect, Inputs, Reaction};
+
+/// The decider of clusters.
+#[derive(Debug)]
+pub struct Cluster;
+
+impl Decider for Cluster {
+    type State = ClusterState;
+    type Command = ClusterCommand;
+    type Event = ClusterEvent;
+    type Refusal = ClusterRefusal;
+
+    fn decide(
+        state: &ClusterState,
+        command: &ClusterCommand,
+        inputs: &Inputs<'_>,
+    ) -> Result<Vec<ClusterEvent>, ClusterRefusal> {
+        match command {
+            ClusterCommand::ObserveCluster(command) => Ok(observe(state, command)),
+            ClusterCommand::RemoveCluster(command) => remove(state, command),
+            ClusterCommand::ReportLink(command) => report_link(state, command, inputs),
+            ClusterCommand::ReportLinkProblem(command) => report_link_problem(state, command),
+            ClusterCommand::ReportHealth(command) => report_health(state, command),
+            ClusterCommand::AssignDelivery(command) => assign(state, command),
+            ClusterCommand::WithdrawDelivery(command) => withdraw(state, command),
+            ClusterCommand::ReportDelivery(command) => report_delivery(state, command),
+            ClusterCommand::ReportRemoval(command) => report_removal(state, command),
+        }
+    }
+
+    fn evolve(state: &mut ClusterState, event: &ClusterEvent, time: Timestamp) {
+        state.evolve(event, time);
+    }
+
+    fn react(id: &AggregateId, state: &ClusterState, event: &ClusterEvent) -> Vec<Reaction> {
+        react::react(id, state, event)
+    }
+
+    fn outstanding(id: &AggregateId, state: &ClusterState) -> Vec<Effect> {
+        react::outstanding(id, state)
+    }
+
+    fn own_event(event: &Event) -> Option<&ClusterEvent> {
+        match event {
+            Event::Cluster(event) => Some(event),
+            Event::Placement(_) | Event::Fleet(_) => None,
+        }
+    }
+
+    fn own_command(command: DomainCommand) -> Option<ClusterCommand> {
+        match command {
+            DomainCommand::Cluster(command) => Some(command),
+            DomainCommand::Placement(_) | DomainCommand::Fleet(_) => None,
+        }
+    }
+}
+
+/// Registers a new member, or records what moved on a known one.
+fn observe(state: &ClusterState, command: &ObserveCluster) -> Vec<ClusterEvent> {
+    match &state.membership {
+        Membership::Member(member) if member.uid == command.uid => {
+            let mut events = vec![];
+            if member.labels != command.labels {
+                events.push(ClusterLabelsChanged { labels: command.labels.clone() }.into());
+            }
+            if member.taints != command.taints {
+                events.push(ClusterTaintsChanged { taints: command.taints.clone() }.into());
+            }
+            events
+        }
+        // Another object under the name of one whose deletion was never seen: another membership.
+        Membership::Member(_) => vec![left(state), registered(command)],
+        Membership::Unknown | Membership::Left => vec![registered(command)],
+    }
+}
+
+fn registered(command: &ObserveCluster) -> ClusterEvent {
+    ClusterEvent::ClusterRegistered(ClusterRegistered {
+        uid: command.uid.clone(),
+        labels: command.labels.clone(),
+        taints: command.taints.clone(),
+        heartbeat_period_seconds: command.heartbeat_period_seconds,
+    })
+}
+
+fn left(state: &ClusterState) -> ClusterEvent {
+    let orphan = |(placement, delivery): (&PlacementKey, &Delivery)| Orphaned {
+        placement: placement.clone(),
+        generation: delivery.generation,
+    };
+    ClusterEvent::ClusterLeft(ClusterLeft {
+        orphaned: state.deliveries.iter().map(orphan).collect(),
+    })
+}
+
+/// The cluster leaves at once: nothing on it is touched, so there is nothing to wait for.
+fn remove(
+    state: &ClusterState,
+    command: &RemoveCluster,
+) -> Result<Vec<ClusterEvent>, ClusterRefusal> {
+    match &state.membership {
+        Membership::Member(member) if member.uid == command.uid => Ok(vec![left(state)]),
+        Membership::Member(_) => Err(ClusterRefusal::ReasonOtherObject),
+        Membership::Unknown | Membership::Left => Ok(vec![]),
+    }
+}
+
+/// Joins the cluster, unless its link leads somewhere that it must not.
+fn report_link(
+    state: &ClusterState,
+    command: &ReportLink,
+    inputs: &Inputs<'_>,
+) -> Result<Vec<ClusterEvent>, ClusterRefusal> {
+    let member = state.member().ok_or(ClusterRefusal::ReasonNotAMember)?;
+    if command.identity == command.hub_identity {
+        let message = "the link leads to the hub's own cluster; give it the kubeconfig of the \
+                       member";
+        return Ok(link_failed(member, LinkProblem::IsHub, message.to_owned()));
+    }
+    // A member that joined keeps its place: of two names for one cluster, the later one fails.
+    let is_joined = member.identity.as_deref() == Some(command.identity.as_str());
+    let duplicate = inputs.fleet.other_with_identity(&command.identity, &command.cluster);
+    if let (false, Some(other)) = (is_joined, duplicate) {
+        let message = format!(
+            "the link leads to a cluster that is already the member {other}; remove one of the two"
+        );
+        return Ok(link_failed(member, LinkProblem::DuplicateOf(other.to_owned()), message));
+    }
+    if is_joined && member.link_failure.is_none() {
+        return Ok(vec![]);
+    }
+    Ok(vec![
+        ClusterJoined {
+            identity: command.identity.clone(),
+            kubernetes_version: command.kubernetes_version.clone(),
+        }
+        .into(),
+    ])
+}
+
+fn report_link_problem(
+    state: &ClusterState,
+    command: &ReportLinkProblem,
+) -> Result<Vec<ClusterEvent>, ClusterRefusal> {
+    let member = state.member().ok_or(ClusterRefusal::ReasonNotAMember)?;
+    Ok(link_failed(member, command.problem.clone(), command.message.clone()))
+}
+
+/// Records a link failure once; a member that had joined is unwell with it.
+fn link_failed(member: &Member, problem: LinkProblem, message: String) -> Vec<ClusterEvent> {
+    let mut events = vec![];
+    if member.link_failure.as_ref().map(|failure| &failure.problem) != Some(&problem) {
+        events.push(ClusterLinkFailed { problem, message: message.clone() }.into());
+    }
+    if member.identity.is_some() && member.unhealthy.is_none() {
+        events.push(ClusterHealthLost { message }.into());
+    }
+    events
+}
+
+/// Records edges only: heartbeats themselves are not events.
+fn report_health(
+    state: &ClusterState,
+    command: &ReportHealth,
+) -> Result<Vec<ClusterEvent>, ClusterRefusal> {
+    let member = state.member().ok_or(ClusterRefusal::ReasonNotAMember)?;
+    let mut events = vec![];
+    match (&member.unhealthy, command.healthy) {
+        (None, false) => {
+            events.push(ClusterHealthLost { message: command.message.clone() }.into());
+        }
+        (Some(_), true) => events.push(ClusterHealthRestored {}.into()),
+        (None, true) | (Some(_), false) => {}
+    }
+    if let Some(properties) = &command.properties
+        && member.properties != *properties
+    {
+        events.push(ClusterPropertiesChanged { properties: properties.clone() }.into());
+    }
+    Ok(events)
+}
+
+fn assign(
+    state: &ClusterState,
+    command: &AssignDelivery,
+) -> Result<Vec<ClusterEvent>, ClusterRefusal> {
+    check_newer(state, &command.placement, command.generation)?;
+    if !state.is_joined() {
+        return Ok(vec![removed(&command.placement, command.generation)]);
+    }
+    Ok(vec![
+        DeliveryAssigned {
+            placement: command.placement.clone(),
+            generation: command.generation,
+            revision: command.revision.clone(),
+            apply: command.apply.clone(),
+        }
+        .into(),
+    ])
+}
+
+fn withdraw(
+    state: &ClusterState,
+    command: &WithdrawDelivery,
+) -> Result<Vec<ClusterEvent>, ClusterRefusal> {
+    check_newer(state, &command.placement, command.generation)?;
+    if !state.deliveries.contains_key(&command.placement) {
+        return Ok(vec![removed(&command.placement, command.generation)]);
+    }
+    Ok(vec![
+        DeliveryWithdrawn { placement: command.placement.clone(), generation: command.generation }
+            .into(),
+    ])
+}
+
+fn check_newer(
+    state: &ClusterState,
+    placement: &PlacementKey,
+    asked: u64,
+) -> Result<(), ClusterRefusal> {
+    match state.deliveries.get(placement) {
+        Some(delivery) if delivery.generation >= asked => {
+            Err(ClusterRefusal::ReasonSuperseded { asked, recorded: delivery.generation })
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn removed(placement: &PlacementKey, generation: u64) -> ClusterEvent {
+    DeliveryRemoved { placement: placement.clone(), generation }.into()
+}
+
+fn report_delivery(
+    state: &ClusterState,
+    command: &ReportDelivery,
+) -> Result<Vec<ClusterEvent>, ClusterRefusal> {
+    let delivery = current(state, &command.placement, command.generation)?;
+    if delivery.revision.is_none() {
+        return Err(ClusterRefusal::ReasonNoDelivery);
+    }
+    let placement = command.placement.clone();
+    let generation = command.generation;
+    match &command.outcome {
+        DeliveryOutcome::Failed(failures) => {
+            let failures = bounded(failures);
+            if delivery.phase == DeliveryPhase::Failed(failures.clone()) {
+                return Ok(vec![]);
+            }
+            Ok(vec![DeliveryFailed { placement, generation, failures }.into()])
+        }
+        DeliveryOutcome::Unavailable(waiting) => {
+            let waiting = bounded(waiting);
+            if delivery.phase == DeliveryPhase::Applied(waiting.clone()) {
+                return Ok(vec![]);
+            }
+            let mut events = applied(delivery, &command.placement);
+            events.push(DeliveryUnavailable { placement, generation, waiting }.into());
+            Ok(events)
+        }
+        DeliveryOutcome::Available { untracked } => {
+            let untracked = *untracked;
+            if delivery.phase == (DeliveryPhase::Available { untracked }) {
+                return Ok(vec![]);
+            }
+            let mut events = applied(delivery, &command.placement);
+            events.push(DeliveryAvailable { placement, generation, untracked }.into());
+            Ok(events)
+        }
+    }
+}
+
+/// The step to *applied*, if it was not taken yet.
+fn applied(delivery: &Delivery, placement: &PlacementKey) -> Vec<ClusterEvent> {
+    match &delivery.phase {
+        DeliveryPhase::Assigned | DeliveryPhase::Failed(_) => {
+            let generation = delivery.generation;
+            vec![DeliveryApplied { placement: placement.clone(), generation }.into()]
+        }
+        DeliveryPhase::Applied(_) | DeliveryPhase::Available { .. } | DeliveryPhase::Withdrawn => {
+            vec![]
+        }
+    }
+}
+
+fn report_removal(
+    state: &ClusterState,
+    command: &ReportRemoval,
+) -> Result<Vec<ClusterEvent>, ClusterRefusal> {
+    let delivery = current(state, &command.placement, command.generation)?;
+    if delivery.phase != DeliveryPhase::Withdrawn {
+        return Err(ClusterRefusal::ReasonNoDelivery);
+    }
+    Ok(vec![removed(&command.placement, command.generation)])
+}
+
+/// The delivery of exactly this generation.
+fn current<'a>(
+    state: &'a ClusterState,
+    placement: &PlacementKey,
+    asked: u64,
+) -> Result<&'a Delivery, ClusterRefusal> {
+    let delivery = state.deliveries.get(placement).ok_or(ClusterRefusal::ReasonNoDelivery)?;
+    if delivery.generation != asked {
+        let recorded = delivery.generation;
+        return Err(ClusterRefusal::ReasonSuperseded { asked, recorded });
+    }
+    Ok(delivery)
+}
+
+/// The first failures, the last of which says how many more there are.
+fn bounded(failures: &[ObjectFailure]) -> Vec<ObjectFailure> {
+    let mut kept = failures[..failures.len().min(FAILURES_PER_DELIVERY_MAX)].to_vec();
+    let beyond = failures.len() - kept.len();
+    if beyond > 0
+        && let Some(last) = kept.last_mut()
+    {
+        last.message = format!("{} (and {beyond} more objects)", last.message);
+    }
+    kept
+}

@@ -1,0 +1,38 @@
+//! A member cluster: its membership, its health, and what it should and does hold.
+//!
+//! ```text
+//!  ObserveCluster           ReportLink              RemoveCluster
+//! ───────────────► Registered ───────► Joined ───────────────────► Left
+//!                   ▲   │ ReportLinkProblem      (what was placed stays on it)
+//!                   └───┘ (a person has to mend something)
+//! ```
+//!
+//! A delivery is one placement on this member:
+//!
+//! ```text
+//!  AssignDelivery          ReportDelivery
+//! ──────────────► Assigned ─────────────► Failed ⇄ Applied ⇄ Available
+//!                    ▲                       │ AssignDelivery (next generation)
+//!                    └───────────────────────┘
+//!  WithdrawDelivery        ReportRemoval
+//! ────────────────► Withdrawn ──────────► (gone; the placement is told)
+//! ```
+//!
+//! **Invariants.** Generations of a delivery never fall. `held` names every revision of which an
+//! object may be on the member, so nothing is ever forgotten there. Nothing is removed from a
+//! member without `DeliveryWithdrawn` or a newer `DeliveryAssigned`. A cluster that left keeps
+//! what it holds.
+
+mod command;
+mod decide;
+mod react;
+mod state;
+#[cfg(test)]
+mod tests;
+
+pub use command::{
+    AssignDelivery, ClusterCommand, ClusterRefusal, DeliveryOutcome, ObserveCluster, RemoveCluster,
+    ReportDelivery, ReportHealth, ReportLink, ReportLinkProblem, ReportRemoval, WithdrawDelivery,
+};
+pub use decide::Cluster;
+pub use state::{ClusterState, Delivery, DeliveryPhase, LinkFailure, Member, Membership};

@@ -1,0 +1,130 @@
+//! What a cluster's events set in motion.
+
+use events::cluster::{ClusterEvent, ObjectFailure};
+use events::placement::TargetPhase;
+use events::{AggregateId, PlacementKey};
+
+use super::state::{ClusterState, Delivery, DeliveryPhase};
+use crate::placement::{PlacementCommand, ReportTarget};
+use crate::{DeliverEffect, Effect, EffectKey, FollowUp, Reaction, WithdrawEffect};
+
+pub(super) fn react(id: &AggregateId, state: &ClusterState, event: &ClusterEvent) -> Vec<Reaction> {
+    let AggregateId::Cluster(cluster) = id else { return vec![] };
+    let tell = |placement: &PlacementKey, generation, phase, failures: &[ObjectFailure]| {
+        report(cluster, placement, generation, phase, failures)
+    };
+    match event {
+        ClusterEvent::DeliveryAssigned(assigned) => {
+            let told = tell(&assigned.placement, assigned.generation, TargetPhase::Assigned, &[]);
+            with_effect(vec![told], cluster, &assigned.placement, state)
+        }
+        ClusterEvent::DeliveryWithdrawn(withdrawn) => {
+            with_effect(vec![], cluster, &withdrawn.placement, state)
+        }
+        ClusterEvent::DeliveryFailed(failed) => vec![tell(
+            &failed.placement,
+            failed.generation,
+            TargetPhase::ApplyFailed,
+            &failed.failures,
+        )],
+        ClusterEvent::DeliveryUnavailable(unavailable) => vec![tell(
+            &unavailable.placement,
+            unavailable.generation,
+            TargetPhase::Applied,
+            &unavailable.waiting,
+        )],
+        ClusterEvent::DeliveryAvailable(available) => {
+            let phase = match available.untracked {
+                0 => TargetPhase::Available,
+                _ => TargetPhase::AvailableUntracked,
+            };
+            vec![tell(&available.placement, available.generation, phase, &[])]
+        }
+        ClusterEvent::DeliveryRemoved(removed) => {
+            let key = EffectKey { cluster: cluster.clone(), placement: removed.placement.clone() };
+            let told = tell(&removed.placement, removed.generation, TargetPhase::Removed, &[]);
+            vec![told, Reaction::Effect(Effect::Cancel(key))]
+        }
+        ClusterEvent::ClusterLeft(left) => left
+            .orphaned
+            .iter()
+            .flat_map(|orphan| {
+                let placement = orphan.placement.clone();
+                let key = EffectKey { cluster: cluster.clone(), placement };
+                let told = tell(&orphan.placement, orphan.generation, TargetPhase::Removed, &[]);
+                [told, Reaction::Effect(Effect::Cancel(key))]
+            })
+            .collect(),
+        // The step to *applied* is always followed by what is known of availability.
+        ClusterEvent::DeliveryApplied(_)
+        | ClusterEvent::ClusterRegistered(_)
+        | ClusterEvent::ClusterLabelsChanged(_)
+        | ClusterEvent::ClusterTaintsChanged(_)
+        | ClusterEvent::ClusterLinkFailed(_)
+        | ClusterEvent::ClusterHealthLost(_)
+        | ClusterEvent::ClusterPropertiesChanged(_) => vec![],
+        // What could not be done while the member was away is worth a try at once.
+        ClusterEvent::ClusterJoined(_) | ClusterEvent::ClusterHealthRestored(_) => {
+            outstanding(id, state).into_iter().map(Reaction::Effect).collect()
+        }
+    }
+}
+
+fn report(
+    cluster: &str,
+    placement: &PlacementKey,
+    generation: u64,
+    phase: TargetPhase,
+    failures: &[ObjectFailure],
+) -> Reaction {
+    Reaction::FollowUp(FollowUp {
+        to: AggregateId::Placement(placement.clone()),
+        command: PlacementCommand::ReportTarget(ReportTarget {
+            cluster: cluster.to_owned(),
+            generation,
+            phase,
+            failures: failures.to_vec(),
+        })
+        .into(),
+    })
+}
+
+fn with_effect(
+    mut reactions: Vec<Reaction>,
+    cluster: &str,
+    placement: &PlacementKey,
+    state: &ClusterState,
+) -> Vec<Reaction> {
+    let delivery = state.deliveries.get(placement);
+    let effect = delivery.and_then(|delivery| effect(cluster, placement, delivery));
+    reactions.extend(effect.map(Reaction::Effect));
+    reactions
+}
+
+/// Everything that the member does not hold yet, or still holds.
+///
+/// Deliveries that were applied but are not all available count too: whoever performs effects
+/// watches them until they are.
+pub(super) fn outstanding(id: &AggregateId, state: &ClusterState) -> Vec<Effect> {
+    let AggregateId::Cluster(cluster) = id else { return vec![] };
+    let deliveries = state.deliveries.iter();
+    deliveries.filter_map(|(placement, delivery)| effect(cluster, placement, delivery)).collect()
+}
+
+/// What is still to be done for one delivery.
+fn effect(cluster: &str, placement: &PlacementKey, delivery: &Delivery) -> Option<Effect> {
+    let key = EffectKey { cluster: cluster.to_owned(), placement: placement.clone() };
+    let generation = delivery.generation;
+    let held = delivery.held.clone();
+    match &delivery.phase {
+        DeliveryPhase::Withdrawn => {
+            Some(Effect::Withdraw(WithdrawEffect { key, generation, held }))
+        }
+        DeliveryPhase::Assigned | DeliveryPhase::Failed(_) | DeliveryPhase::Applied(_) => {
+            let revision = delivery.revision.clone()?;
+            let apply = delivery.apply.clone();
+            Some(Effect::Deliver(DeliverEffect { key, generation, revision, held, apply }))
+        }
+        DeliveryPhase::Available { .. } => None,
+    }
+}

@@ -1,0 +1,273 @@
+//! What is known of a cluster, and how events change it.
+
+use std::collections::BTreeMap;
+
+use events::cluster::{
+    ApplyStrategy, ClusterEvent, Labels, LinkProblem, ObjectFailure, RevisionRef, Taint,
+};
+use events::{PlacementKey, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// A cluster.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ClusterState {
+    /// Where it stands with the fleet.
+    pub membership: Membership,
+    /// What it should and does hold, by placement.
+    pub deliveries: BTreeMap<PlacementKey, Delivery>,
+}
+
+/// Where a cluster stands with the fleet.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub enum Membership {
+    /// Never heard of.
+    #[default]
+    Unknown,
+    /// It has a MemberCluster object. It has joined when `identity` is set.
+    Member(Box<Member>),
+    /// It was a member once.
+    Left,
+}
+
+/// A cluster that has a MemberCluster object.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Member {
+    /// The object's uid.
+    pub uid: String,
+    /// Its labels.
+    pub labels: Labels,
+    /// Its taints.
+    pub taints: Vec<Taint>,
+    /// How often its health is checked.
+    pub heartbeat_period_seconds: u32,
+    /// Which cluster it really is; set when it joined.
+    pub identity: Option<String>,
+    /// The API server's version when it joined.
+    pub kubernetes_version: String,
+    /// When it joined.
+    pub joined_at: Option<Timestamp>,
+    /// What is wrong with its link, if something is.
+    pub link_failure: Option<LinkFailure>,
+    /// Since when it is unwell, and what was seen.
+    pub unhealthy: Option<(Timestamp, String)>,
+    /// What it offers.
+    pub properties: BTreeMap<String, String>,
+}
+
+/// What is wrong with a link.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LinkFailure {
+    /// What.
+    pub problem: LinkProblem,
+    /// In words.
+    pub message: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// One placement on this cluster.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// The latest assignment or withdrawal.
+    pub generation: u64,
+    /// How far it is.
+    pub phase: DeliveryPhase,
+    /// What it should hold; `None` once withdrawn.
+    pub revision: Option<RevisionRef>,
+    /// Earlier revisions of which objects may still be on the member.
+    pub held: Vec<RevisionRef>,
+    /// How to write it.
+    pub apply: ApplyStrategy,
+}
+
+/// How far a delivery is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum DeliveryPhase {
+    /// Not written yet.
+    Assigned,
+    /// Some objects could not be applied.
+    Failed(Vec<ObjectFailure>),
+    /// Applied; some objects are not available, or nothing is known about that yet.
+    Applied(Vec<ObjectFailure>),
+    /// Applied, and all that can be tracked is available.
+    Available {
+        /// How many objects cannot be tracked.
+        untracked: u32,
+    },
+    /// Being removed.
+    Withdrawn,
+}
+
+impl ClusterState {
+    /// The member, if it is one.
+    #[must_use]
+    pub fn member(&self) -> Option<&Member> {
+        match &self.membership {
+            Membership::Member(member) => Some(member),
+            Membership::Unknown | Membership::Left => None,
+        }
+    }
+
+    /// Whether it has joined and not left.
+    #[must_use]
+    pub fn is_joined(&self) -> bool {
+        self.member().is_some_and(|member| member.identity.is_some())
+    }
+
+    pub(super) fn evolve(&mut self, event: &ClusterEvent, time: Timestamp) {
+        match event {
+            ClusterEvent::ClusterRegistered(registered) => {
+                self.membership = Membership::Member(Box::new(Member {
+                    uid: registered.uid.clone(),
+                    labels: registered.labels.clone(),
+                    taints: registered.taints.clone(),
+                    heartbeat_period_seconds: registered.heartbeat_period_seconds,
+                    identity: None,
+                    kubernetes_version: String::new(),
+                    joined_at: None,
+                    link_failure: None,
+                    unhealthy: None,
+                    properties: BTreeMap::new(),
+                }));
+            }
+            ClusterEvent::ClusterLeft(_) => {
+                self.membership = Membership::Left;
+                self.deliveries.clear();
+            }
+            ClusterEvent::ClusterLabelsChanged(_)
+            | ClusterEvent::ClusterTaintsChanged(_)
+            | ClusterEvent::ClusterJoined(_)
+            | ClusterEvent::ClusterLinkFailed(_)
+            | ClusterEvent::ClusterHealthLost(_)
+            | ClusterEvent::ClusterHealthRestored(_)
+            | ClusterEvent::ClusterPropertiesChanged(_) => {
+                if let Membership::Member(member) = &mut self.membership {
+                    member.evolve(event, time);
+                }
+            }
+            ClusterEvent::DeliveryAssigned(_)
+            | ClusterEvent::DeliveryApplied(_)
+            | ClusterEvent::DeliveryFailed(_)
+            | ClusterEvent::DeliveryAvailable(_)
+            | ClusterEvent::DeliveryUnavailable(_)
+            | ClusterEvent::DeliveryWithdrawn(_)
+            | ClusterEvent::DeliveryRemoved(_) => self.evolve_delivery(event),
+        }
+    }
+
+    fn evolve_delivery(&mut self, event: &ClusterEvent) {
+        match event {
+            ClusterEvent::DeliveryAssigned(assigned) => {
+                let held = match self.deliveries.remove(&assigned.placement) {
+                    Some(before) => before.into_held(),
+                    None => vec![],
+                };
+                let delivery = Delivery {
+                    generation: assigned.generation,
+                    phase: DeliveryPhase::Assigned,
+                    revision: Some(assigned.revision.clone()),
+                    held,
+                    apply: assigned.apply.clone(),
+                };
+                self.deliveries.insert(assigned.placement.clone(), delivery);
+            }
+            ClusterEvent::DeliveryWithdrawn(withdrawn) => {
+                if let Some(before) = self.deliveries.remove(&withdrawn.placement) {
+                    let delivery = Delivery {
+                        generation: withdrawn.generation,
+                        phase: DeliveryPhase::Withdrawn,
+                        revision: None,
+                        apply: before.apply.clone(),
+                        held: before.into_held(),
+                    };
+                    self.deliveries.insert(withdrawn.placement.clone(), delivery);
+                }
+            }
+            ClusterEvent::DeliveryRemoved(removed) => {
+                self.deliveries.remove(&removed.placement);
+            }
+            ClusterEvent::DeliveryApplied(applied) => {
+                if let Some(delivery) = self.deliveries.get_mut(&applied.placement) {
+                    delivery.held.clear();
+                    delivery.phase = DeliveryPhase::Applied(vec![]);
+                }
+            }
+            ClusterEvent::DeliveryFailed(failed) => {
+                if let Some(delivery) = self.deliveries.get_mut(&failed.placement) {
+                    delivery.phase = DeliveryPhase::Failed(failed.failures.clone());
+                }
+            }
+            ClusterEvent::DeliveryAvailable(available) => {
+                if let Some(delivery) = self.deliveries.get_mut(&available.placement) {
+                    delivery.phase = DeliveryPhase::Available { untracked: available.untracked };
+                }
+            }
+            ClusterEvent::DeliveryUnavailable(unavailable) => {
+                if let Some(delivery) = self.deliveries.get_mut(&unavailable.placement) {
+                    delivery.phase = DeliveryPhase::Applied(unavailable.waiting.clone());
+                }
+            }
+            ClusterEvent::ClusterRegistered(_)
+            | ClusterEvent::ClusterLeft(_)
+            | ClusterEvent::ClusterLabelsChanged(_)
+            | ClusterEvent::ClusterTaintsChanged(_)
+            | ClusterEvent::ClusterJoined(_)
+            | ClusterEvent::ClusterLinkFailed(_)
+            | ClusterEvent::ClusterHealthLost(_)
+            | ClusterEvent::ClusterHealthRestored(_)
+            | ClusterEvent::ClusterPropertiesChanged(_) => {}
+        }
+    }
+}
+
+impl Member {
+    fn evolve(&mut self, event: &ClusterEvent, time: Timestamp) {
+        match event {
+            ClusterEvent::ClusterLabelsChanged(changed) => self.labels.clone_from(&changed.labels),
+            ClusterEvent::ClusterTaintsChanged(changed) => self.taints.clone_from(&changed.taints),
+            ClusterEvent::ClusterJoined(joined) => {
+                self.identity = Some(joined.identity.clone());
+                self.kubernetes_version.clone_from(&joined.kubernetes_version);
+                self.joined_at = Some(time);
+                self.link_failure = None;
+                self.unhealthy = None;
+            }
+            ClusterEvent::ClusterLinkFailed(failed) => {
+                self.link_failure = Some(LinkFailure {
+                    problem: failed.problem.clone(),
+                    message: failed.message.clone(),
+                    since: time,
+                });
+            }
+            ClusterEvent::ClusterHealthLost(lost) => {
+                self.unhealthy = Some((time, lost.message.clone()));
+            }
+            ClusterEvent::ClusterHealthRestored(_) => {
+                self.unhealthy = None;
+                self.link_failure = None;
+            }
+            ClusterEvent::ClusterPropertiesChanged(changed) => {
+                self.properties.clone_from(&changed.properties);
+            }
+            ClusterEvent::ClusterRegistered(_)
+            | ClusterEvent::ClusterLeft(_)
+            | ClusterEvent::DeliveryAssigned(_)
+            | ClusterEvent::DeliveryApplied(_)
+            | ClusterEvent::DeliveryFailed(_)
+            | ClusterEvent::DeliveryAvailable(_)
+            | ClusterEvent::DeliveryUnavailable(_)
+            | ClusterEvent::DeliveryWithdrawn(_)
+            | ClusterEvent::DeliveryRemoved(_) => {}
+        }
+    }
+}
+
+impl Delivery {
+    /// Every revision of which an object may be on the member, the oldest first.
+    fn into_held(self) -> Vec<RevisionRef> {
+        let mut held = self.held;
+        held.extend(self.revision);
+        held.dedup();
+        held
+    }
+}

@@ -1,0 +1,7 @@
+//! The fleet: founded once, when the first hub starts on an empty log.
+
+mod command;
+mod decide;
+
+pub use command::{FleetCommand, FleetRefusal, FoundFleet};
+pub use decide::{Fleet, FleetState};

@@ -1,0 +1,115 @@
+//! What may be asked of a placement, and why it may say no.
+
+use events::ContentHash;
+use events::cluster::ObjectFailure;
+use events::placement::{PlacementSpec, RefusalReason, TargetPhase};
+use serde::{Deserialize, Serialize};
+
+/// A request to a placement.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data")]
+pub enum PlacementCommand {
+    /// This is what it asks for, and what it selects now.
+    SubmitPlacement(SubmitPlacement),
+    /// What it asks for cannot be followed.
+    RefusePlacement(RefusePlacement),
+    /// Its object is being deleted.
+    DeletePlacement(DeletePlacement),
+    /// The fleet changed: look again.
+    Reschedule(Reschedule),
+    /// How far a member is.
+    ReportTarget(ReportTarget),
+}
+
+/// See [`PlacementCommand::SubmitPlacement`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SubmitPlacement {
+    /// The object's uid.
+    pub uid: String,
+    /// The object's generation.
+    pub generation: i64,
+    /// What it asks for.
+    pub spec: PlacementSpec,
+    /// What it selects.
+    pub revision: RevisionInput,
+}
+
+/// The objects that a placement selects, already in the content store.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RevisionInput {
+    /// The list of manifests.
+    pub manifests: ContentHash,
+    /// How many objects it lists.
+    pub objects: u32,
+}
+
+/// See [`PlacementCommand::RefusePlacement`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RefusePlacement {
+    /// The object's uid.
+    pub uid: String,
+    /// The object's generation.
+    pub generation: i64,
+    /// Why.
+    pub reason: RefusalReason,
+    /// In words, with what to change.
+    pub message: String,
+}
+
+/// See [`PlacementCommand::DeletePlacement`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeletePlacement {
+    /// The uid of the object that is being deleted.
+    pub uid: String,
+}
+
+/// See [`PlacementCommand::Reschedule`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reschedule {}
+
+/// See [`PlacementCommand::ReportTarget`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReportTarget {
+    /// The member.
+    pub cluster: String,
+    /// Of which move.
+    pub generation: u64,
+    /// How far it is.
+    pub phase: TargetPhase,
+    /// What is not as it should be.
+    pub failures: Vec<ObjectFailure>,
+}
+
+/// Why a placement says no.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlacementRefusal {
+    /// There is no such placement.
+    #[error("there is no such placement")]
+    ReasonNoPlacement,
+    /// A newer generation of the object is on record.
+    #[error("generation {asked} of the object is older than {recorded}")]
+    ReasonStale {
+        /// The generation in the command.
+        asked: i64,
+        /// The generation on record.
+        recorded: i64,
+    },
+    /// It is about an earlier object of that name.
+    #[error("it is about another object of this name")]
+    ReasonOtherObject,
+    /// It is being deleted: what it placed is being removed.
+    #[error("the placement is being deleted")]
+    ReasonBeingDeleted,
+    /// The report is not about the latest move of that target.
+    #[error("it is not about the latest move of {cluster}")]
+    ReasonOtherMove {
+        /// The target.
+        cluster: String,
+    },
+    /// A report came without the event that proves it.
+    #[error("a report on {cluster} came without evidence")]
+    ReasonNoEvidence {
+        /// The target.
+        cluster: String,
+    },
+}

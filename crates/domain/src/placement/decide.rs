@@ -1,0 +1,296 @@
+//! A placement's decisions.
+
+use events::placement::{
+    PlacementDeleted, PlacementDeletionRequested, PlacementEvent, PlacementRefused,
+    PlacementScheduled, PlacementSpecified, RevisionRecorded, TargetMove, TargetPhase,
+    TargetProgressed, TargetsMoved,
+};
+use events::{AggregateId, Event, Timestamp};
+
+use super::command::{
+    DeletePlacement, PlacementCommand, PlacementRefusal, RefusePlacement, ReportTarget,
+    SubmitPlacement,
+};
+use super::react;
+use super::state::{PlacementState, Problem, Scheduled};
+use crate::scheduler::{self, Request};
+use crate::{Decider, DomainCommand, Effect, Inputs, Reaction};
+
+/// The decider of placements.
+#[derive(Debug)]
+pub struct Placement;
+
+impl Decider for Placement {
+    type State = PlacementState;
+    type Command = PlacementCommand;
+    type Event = PlacementEvent;
+    type Refusal = PlacementRefusal;
+
+    fn decide(
+        state: &PlacementState,
+        command: &PlacementCommand,
+        inputs: &Inputs<'_>,
+    ) -> Result<Vec<PlacementEvent>, PlacementRefusal> {
+        let mut draft = Draft { state: state.clone(), events: vec![], inputs };
+        match command {
+            PlacementCommand::SubmitPlacement(command) => submit(&mut draft, command)?,
+            PlacementCommand::RefusePlacement(command) => refuse(&mut draft, command)?,
+            PlacementCommand::DeletePlacement(command) => delete(&mut draft, command)?,
+            PlacementCommand::Reschedule(_) => reschedule(&mut draft),
+            PlacementCommand::ReportTarget(command) => report_target(&mut draft, command)?,
+        }
+        Ok(draft.events)
+    }
+
+    fn evolve(state: &mut PlacementState, event: &PlacementEvent, time: Timestamp) {
+        state.evolve(event, time);
+    }
+
+    fn react(id: &AggregateId, state: &PlacementState, event: &PlacementEvent) -> Vec<Reaction> {
+        react::react(id, state, event)
+    }
+
+    fn outstanding(_id: &AggregateId, _state: &PlacementState) -> Vec<Effect> {
+        vec![]
+    }
+
+    fn own_event(event: &Event) -> Option<&PlacementEvent> {
+        match event {
+            Event::Placement(event) => Some(event),
+            Event::Cluster(_) | Event::Fleet(_) => None,
+        }
+    }
+
+    fn own_command(command: DomainCommand) -> Option<PlacementCommand> {
+        match command {
+            DomainCommand::Placement(command) => Some(command),
+            DomainCommand::Cluster(_) | DomainCommand::Fleet(_) => None,
+        }
+    }
+}
+
+/// A decision in the making: the events so far, and the state after them.
+struct Draft<'a> {
+    state: PlacementState,
+    events: Vec<PlacementEvent>,
+    inputs: &'a Inputs<'a>,
+}
+
+impl Draft<'_> {
+    fn record(&mut self, event: impl Into<PlacementEvent>) {
+        let event = event.into();
+        self.state.evolve(&event, self.inputs.now);
+        self.events.push(event);
+    }
+}
+
+fn submit(draft: &mut Draft<'_>, command: &SubmitPlacement) -> Result<(), PlacementRefusal> {
+    check_is_current(&draft.state, &command.uid, command.generation)?;
+    specify(draft, command);
+
+    let latest = draft.state.revision.as_ref().map(|revision| revision.reference.manifests);
+    if latest != Some(command.revision.manifests) {
+        draft.record(RevisionRecorded {
+            index: draft.state.next_revision_index(),
+            manifests: command.revision.manifests,
+            objects: command.revision.objects,
+        });
+    }
+    schedule(draft);
+    Ok(())
+}
+
+/// Records the specification when it is new, or when it was refused at this generation before.
+fn specify(draft: &mut Draft<'_>, command: &SubmitPlacement) {
+    let before = draft.state.specified.as_ref();
+    let is_known = before.is_some_and(|specified| {
+        (&specified.uid, specified.generation) == (&command.uid, command.generation)
+    });
+    if is_known && draft.state.problem.is_none() {
+        return;
+    }
+    let policy_index = match before {
+        None => 0,
+        Some(specified) if specified.spec.policy == command.spec.policy => specified.policy_index,
+        Some(specified) => specified.policy_index + 1,
+    };
+    draft.record(PlacementSpecified {
+        uid: command.uid.clone(),
+        generation: command.generation,
+        spec: command.spec.clone(),
+        policy_index,
+    });
+}
+
+fn check_is_current(
+    state: &PlacementState,
+    uid: &str,
+    generation: i64,
+) -> Result<(), PlacementRefusal> {
+    if state.deleting.as_deref() == Some(uid) {
+        return Err(PlacementRefusal::ReasonBeingDeleted);
+    }
+    match &state.specified {
+        Some(specified) if specified.uid == uid && specified.generation > generation => {
+            let recorded = specified.generation;
+            Err(PlacementRefusal::ReasonStale { asked: generation, recorded })
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Shows that the specification cannot be followed, and leaves everything as it is.
+fn refuse(draft: &mut Draft<'_>, command: &RefusePlacement) -> Result<(), PlacementRefusal> {
+    check_is_current(&draft.state, &command.uid, command.generation)?;
+    let is_shown = draft.state.problem.as_ref().is_some_and(|problem| {
+        let Problem { uid, generation, reason, message, since: _ } = problem;
+        (uid, *generation, *reason, message)
+            == (&command.uid, command.generation, command.reason, &command.message)
+    });
+    if !is_shown {
+        draft.record(PlacementRefused {
+            uid: command.uid.clone(),
+            generation: command.generation,
+            reason: command.reason,
+            message: command.message.clone(),
+        });
+    }
+    Ok(())
+}
+
+fn delete(draft: &mut Draft<'_>, command: &DeletePlacement) -> Result<(), PlacementRefusal> {
+    if draft.state.deleting.is_some() {
+        return Ok(());
+    }
+    let recorded = match (&draft.state.specified, &draft.state.problem) {
+        (Some(specified), _) => &specified.uid,
+        (None, Some(problem)) => &problem.uid,
+        (None, None) => return Ok(()),
+    };
+    if *recorded != command.uid {
+        return Err(PlacementRefusal::ReasonOtherObject);
+    }
+    draft.record(PlacementDeletionRequested { uid: command.uid.clone() });
+    withdraw_all(draft);
+    finish_deletion(draft);
+    Ok(())
+}
+
+fn withdraw_all(draft: &mut Draft<'_>) {
+    let placed = draft.state.targets.iter().filter(|(_, target)| target.revision.is_some());
+    let moves = placed
+        .zip(draft.state.moves + 1..)
+        .map(|((cluster, _), generation)| TargetMove {
+            cluster: cluster.clone(),
+            generation,
+            revision: None,
+        })
+        .collect();
+    record_moves(draft, moves);
+}
+
+fn finish_deletion(draft: &mut Draft<'_>) {
+    if draft.state.targets.is_empty()
+        && let Some(uid) = draft.state.deleting.clone()
+    {
+        draft.record(PlacementDeleted { uid });
+    }
+}
+
+fn reschedule(draft: &mut Draft<'_>) {
+    if draft.state.deleting.is_none() {
+        schedule(draft);
+    }
+}
+
+/// Decides where the placement goes, and moves the targets that this leaves in another place.
+fn schedule(draft: &mut Draft<'_>) {
+    let Some(specified) = &draft.state.specified else { return };
+    let (generation, policy_index) = (specified.generation, specified.policy_index);
+    let same_policy = |scheduled: &&Scheduled| scheduled.policy_index == policy_index;
+    let placed = match draft.state.scheduled.as_ref().filter(same_policy) {
+        Some(scheduled) => scheduled.chosen().map(str::to_owned).collect(),
+        None => Default::default(),
+    };
+    let outcome = scheduler::schedule(&Request {
+        policy: &specified.spec.policy,
+        placed: &placed,
+        fleet: draft.inputs.fleet,
+        now: draft.inputs.now,
+    });
+
+    let is_known = draft.state.scheduled.as_ref().is_some_and(|scheduled| {
+        (scheduled.generation, scheduled.policy_index) == (generation, policy_index)
+            && scheduled.fulfilled == outcome.fulfilled
+            && scheduled.message == outcome.message
+            && scheduled.verdicts == outcome.verdicts
+    });
+    if !is_known {
+        draft.record(PlacementScheduled {
+            generation,
+            policy_index,
+            watermark: draft.inputs.fleet.watermark.clone(),
+            algorithm: scheduler::ALGORITHM,
+            fulfilled: outcome.fulfilled,
+            message: outcome.message,
+            verdicts: outcome.verdicts,
+        });
+    }
+    move_targets(draft);
+}
+
+/// Every chosen cluster gets the latest revision, every other target gets nothing.
+fn move_targets(draft: &mut Draft<'_>) {
+    let state = &draft.state;
+    let (Some(scheduled), Some(revision)) = (&state.scheduled, &state.revision) else { return };
+    let latest = revision.reference.index;
+    let mut wanted: Vec<(String, Option<u32>)> =
+        scheduled.chosen().map(|cluster| (cluster.to_owned(), Some(latest))).collect();
+    let dropped = state.targets.keys().filter(|cluster| !scheduled.has_chosen(cluster));
+    wanted.extend(dropped.map(|cluster| (cluster.clone(), None)));
+    wanted.sort();
+
+    let moved = wanted.into_iter().filter(|(cluster, revision)| {
+        state.targets.get(cluster).map(|target| target.revision) != Some(*revision)
+    });
+    let moves = moved
+        .zip(state.moves + 1..)
+        .map(|((cluster, revision), generation)| TargetMove { cluster, generation, revision })
+        .collect();
+    record_moves(draft, moves);
+}
+
+fn record_moves(draft: &mut Draft<'_>, moves: Vec<TargetMove>) {
+    if !moves.is_empty() {
+        draft.record(TargetsMoved { moves });
+    }
+}
+
+fn report_target(draft: &mut Draft<'_>, command: &ReportTarget) -> Result<(), PlacementRefusal> {
+    let cluster = command.cluster.clone();
+    let target = draft.state.targets.get(&cluster);
+    let Some(target) = target.filter(|target| target.generation == command.generation) else {
+        return Err(PlacementRefusal::ReasonOtherMove { cluster });
+    };
+    let Some(evidence) = draft.inputs.origin else {
+        return Err(PlacementRefusal::ReasonNoEvidence { cluster });
+    };
+    if (target.phase, &target.failures) == (command.phase, &command.failures) {
+        return Ok(());
+    }
+    draft.record(TargetProgressed {
+        cluster,
+        generation: command.generation,
+        phase: command.phase,
+        evidence,
+        failures: command.failures.clone(),
+    });
+    if command.phase == TargetPhase::Removed {
+        finish_deletion(draft);
+        // A member that let go by itself is looked at again, once the view knows why it did.
+        if draft.inputs.fleet.watermark.covers(evidence) {
+            reschedule(draft);
+        }
+    }
+    Ok(())
+}

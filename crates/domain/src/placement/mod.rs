@@ -1,0 +1,30 @@
+//! A placement: what it selects, where it goes, and how far it is.
+//!
+//! ```text
+//!  SubmitPlacement                 ReportTarget (from each member)
+//! ────────────────► specified ──► revision ──► scheduled ──► targets moved ──► progressed ...
+//!        ▲                                        │ Reschedule (the fleet changed)
+//!        └────────────────────────────────────────┘
+//!  DeletePlacement                               every target removed
+//! ────────────────► deletion requested ──► targets moved to nothing ──► deleted
+//! ```
+//!
+//! A specification that cannot be followed is refused and shown; what was decided before stays.
+//!
+//! **Invariants.** Generations of moves never fall, not even when a placement is deleted and
+//! created again. A target is forgotten only when its member said that nothing is left, on evidence
+//! newer than the move. A decision record stands before the moves that follow from it.
+
+mod command;
+mod decide;
+mod react;
+mod state;
+#[cfg(test)]
+mod tests;
+
+pub use command::{
+    DeletePlacement, PlacementCommand, PlacementRefusal, RefusePlacement, ReportTarget, Reschedule,
+    RevisionInput, SubmitPlacement,
+};
+pub use decide::Placement;
+pub use state::{PlacementState, Problem, Revision, Scheduled, Specified, Target};

@@ -1,0 +1,223 @@
+//! What is known of a placement, and how events change it.
+
+use std::collections::BTreeMap;
+
+use events::cluster::{ObjectFailure, RevisionRef};
+use events::placement::{
+    PlacementEvent, PlacementSpec, RefusalReason, TargetMove, TargetPhase, Verdict, VerdictReason,
+};
+use events::{Position, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// A placement.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct PlacementState {
+    /// What it asks for; `None` before the first specification and after deletion.
+    pub specified: Option<Specified>,
+    /// Why the latest specification cannot be followed, if so.
+    pub problem: Option<Problem>,
+    /// The latest revision.
+    pub revision: Option<Revision>,
+    /// Earlier revisions that targets still hold, by index.
+    pub revisions: BTreeMap<u32, Revision>,
+    /// The latest scheduling decision.
+    pub scheduled: Option<Scheduled>,
+    /// Where it is, by cluster.
+    pub targets: BTreeMap<String, Target>,
+    /// How many moves there were: the generation of the latest one. Never falls.
+    pub moves: u64,
+    /// The uid of the object whose deletion was requested, while things are being removed.
+    pub deleting: Option<String>,
+}
+
+/// What a placement asks for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Specified {
+    /// The object's uid.
+    pub uid: String,
+    /// The object's generation.
+    pub generation: i64,
+    /// What it asks for.
+    pub spec: PlacementSpec,
+    /// The number of the policy.
+    pub policy_index: u32,
+}
+
+/// Why a specification cannot be followed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Problem {
+    /// The object's uid.
+    pub uid: String,
+    /// The object's generation.
+    pub generation: i64,
+    /// Why.
+    pub reason: RefusalReason,
+    /// In words.
+    pub message: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// A set of manifests.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Revision {
+    /// Which.
+    pub reference: RevisionRef,
+    /// How many objects.
+    pub objects: u32,
+}
+
+/// The latest scheduling decision.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Scheduled {
+    /// The generation of the specification that was followed.
+    pub generation: i64,
+    /// The policy that was followed.
+    pub policy_index: u32,
+    /// Whether the policy could be fulfilled.
+    pub fulfilled: bool,
+    /// In words.
+    pub message: String,
+    /// The verdict on each cluster.
+    pub verdicts: Vec<Verdict>,
+    /// Since when the outcome is this.
+    pub since: Timestamp,
+}
+
+impl Scheduled {
+    /// The names of the chosen clusters.
+    pub fn chosen(&self) -> impl Iterator<Item = &str> {
+        self.verdicts
+            .iter()
+            .filter(|verdict| verdict.chosen)
+            .map(|verdict| verdict.cluster.as_str())
+    }
+
+    /// Whether the cluster was chosen.
+    #[must_use]
+    pub fn has_chosen(&self, cluster: &str) -> bool {
+        self.chosen().any(|chosen| chosen == cluster)
+    }
+
+    /// What was decided about a cluster.
+    #[must_use]
+    pub fn verdict(&self, cluster: &str) -> Option<&VerdictReason> {
+        let verdict = self.verdicts.iter().find(|verdict| verdict.cluster == cluster)?;
+        Some(&verdict.reason)
+    }
+}
+
+/// One cluster that a placement is on, or is leaving.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Target {
+    /// The latest move.
+    pub generation: u64,
+    /// The revision that it should hold; `None` when it is being removed.
+    pub revision: Option<u32>,
+    /// How far it is.
+    pub phase: TargetPhase,
+    /// What says so; `None` before the first report.
+    pub evidence: Option<Position>,
+    /// What is not as it should be.
+    pub failures: Vec<ObjectFailure>,
+    /// When it last moved or progressed.
+    pub since: Timestamp,
+}
+
+impl PlacementState {
+    pub(super) fn evolve(&mut self, event: &PlacementEvent, time: Timestamp) {
+        match event {
+            PlacementEvent::PlacementSpecified(specified) => {
+                self.specified = Some(Specified {
+                    uid: specified.uid.clone(),
+                    generation: specified.generation,
+                    spec: specified.spec.clone(),
+                    policy_index: specified.policy_index,
+                });
+                self.problem = None;
+                self.deleting = None;
+            }
+            PlacementEvent::PlacementRefused(refused) => {
+                self.problem = Some(Problem {
+                    uid: refused.uid.clone(),
+                    generation: refused.generation,
+                    reason: refused.reason,
+                    message: refused.message.clone(),
+                    since: time,
+                });
+            }
+            PlacementEvent::RevisionRecorded(recorded) => {
+                let reference =
+                    RevisionRef { index: recorded.index, manifests: recorded.manifests };
+                let revision = Revision { reference, objects: recorded.objects };
+                self.revisions.insert(recorded.index, revision.clone());
+                self.revision = Some(revision);
+                self.problem = None;
+            }
+            PlacementEvent::PlacementScheduled(scheduled) => {
+                self.problem = None;
+                self.scheduled = Some(Scheduled {
+                    generation: scheduled.generation,
+                    policy_index: scheduled.policy_index,
+                    fulfilled: scheduled.fulfilled,
+                    message: scheduled.message.clone(),
+                    verdicts: scheduled.verdicts.clone(),
+                    since: time,
+                });
+            }
+            PlacementEvent::TargetsMoved(moved) => {
+                for step in &moved.moves {
+                    self.move_target(step, time);
+                }
+                self.forget_unused_revisions();
+            }
+            PlacementEvent::TargetProgressed(progressed) => {
+                if progressed.phase == TargetPhase::Removed {
+                    self.targets.remove(&progressed.cluster);
+                    self.forget_unused_revisions();
+                } else if let Some(target) = self.targets.get_mut(&progressed.cluster) {
+                    target.phase = progressed.phase;
+                    target.evidence = Some(progressed.evidence);
+                    target.failures.clone_from(&progressed.failures);
+                    target.since = time;
+                }
+            }
+            PlacementEvent::PlacementDeletionRequested(requested) => {
+                self.deleting = Some(requested.uid.clone());
+            }
+            PlacementEvent::PlacementDeleted(_) => {
+                let moves = self.moves;
+                let revision = self.revision.take();
+                *self = Self { moves, revision, ..Self::default() };
+            }
+        }
+    }
+
+    fn move_target(&mut self, step: &TargetMove, time: Timestamp) {
+        self.moves = self.moves.max(step.generation);
+        let target = Target {
+            generation: step.generation,
+            revision: step.revision,
+            phase: TargetPhase::Moving,
+            evidence: None,
+            failures: vec![],
+            since: time,
+        };
+        self.targets.insert(step.cluster.clone(), target);
+    }
+
+    /// Keeps the latest revision and those that targets hold.
+    fn forget_unused_revisions(&mut self) {
+        let latest = self.revision.as_ref().map(|revision| revision.reference.index);
+        let targets = &self.targets;
+        self.revisions.retain(|index, _| {
+            latest == Some(*index) || targets.values().any(|t| t.revision == Some(*index))
+        });
+    }
+
+    /// The index that the next revision gets.
+    #[must_use]
+    pub fn next_revision_index(&self) -> u32 {
+        self.revision.as_ref().map_or(0, |revision| revision.reference.index + 1)
+    }
+}

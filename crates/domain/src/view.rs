@@ -1,0 +1,100 @@
+//! The fleet as the scheduler sees it: all clusters at once, folded from their events.
+//!
+//! This is the one place where an aggregate looks at others. A decision that used the view records
+//! how far it had been folded, so that it can be decided again on the same view.
+
+use std::collections::BTreeMap;
+
+use events::cluster::{ClusterEvent, Labels, Taint};
+use events::{AggregateId, Envelope, Event, Position, Timestamp, Watermark};
+use serde::{Deserialize, Serialize};
+
+/// All members, and how far the log was read.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct FleetView {
+    /// By name.
+    pub clusters: BTreeMap<String, ClusterView>,
+    /// What of the log this view is made of.
+    pub watermark: Watermark,
+}
+
+/// What the scheduler knows about a cluster.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct ClusterView {
+    /// Its labels.
+    pub labels: Labels,
+    /// Its taints.
+    pub taints: Vec<Taint>,
+    /// Set when it joined: which cluster it really is.
+    pub identity: Option<String>,
+    /// Since when it is unwell, if it is.
+    pub unhealthy_since: Option<Timestamp>,
+    /// What it offers.
+    pub properties: BTreeMap<String, String>,
+}
+
+impl FleetView {
+    /// Folds one accepted event. Says whether something moved that a scheduler looks at.
+    pub fn apply(&mut self, position: Position, envelope: &Envelope) -> bool {
+        self.watermark.advance(position);
+        let (AggregateId::Cluster(name), Event::Cluster(event)) =
+            (&envelope.aggregate, &envelope.event)
+        else {
+            return false;
+        };
+        self.apply_cluster(name, event, envelope.time)
+    }
+
+    fn apply_cluster(&mut self, name: &str, event: &ClusterEvent, time: Timestamp) -> bool {
+        if let ClusterEvent::ClusterRegistered(registered) = event {
+            let cluster = ClusterView {
+                labels: registered.labels.clone(),
+                taints: registered.taints.clone(),
+                ..ClusterView::default()
+            };
+            self.clusters.insert(name.to_owned(), cluster);
+            return true;
+        }
+        if matches!(event, ClusterEvent::ClusterLeft(_)) {
+            return self.clusters.remove(name).is_some();
+        }
+        let Some(cluster) = self.clusters.get_mut(name) else { return false };
+        match event {
+            ClusterEvent::ClusterLabelsChanged(changed) => {
+                cluster.labels.clone_from(&changed.labels);
+            }
+            ClusterEvent::ClusterTaintsChanged(changed) => {
+                cluster.taints.clone_from(&changed.taints);
+            }
+            ClusterEvent::ClusterJoined(joined) => {
+                cluster.identity = Some(joined.identity.clone());
+                cluster.unhealthy_since = None;
+            }
+            ClusterEvent::ClusterHealthLost(_) => cluster.unhealthy_since = Some(time),
+            ClusterEvent::ClusterHealthRestored(_) => cluster.unhealthy_since = None,
+            ClusterEvent::ClusterPropertiesChanged(changed) => {
+                cluster.properties.clone_from(&changed.properties);
+            }
+            ClusterEvent::ClusterRegistered(_)
+            | ClusterEvent::ClusterLeft(_)
+            | ClusterEvent::ClusterLinkFailed(_)
+            | ClusterEvent::DeliveryAssigned(_)
+            | ClusterEvent::DeliveryApplied(_)
+            | ClusterEvent::DeliveryFailed(_)
+            | ClusterEvent::DeliveryAvailable(_)
+            | ClusterEvent::DeliveryUnavailable(_)
+            | ClusterEvent::DeliveryWithdrawn(_)
+            | ClusterEvent::DeliveryRemoved(_) => return false,
+        }
+        true
+    }
+
+    /// The member under another name that is the same cluster.
+    #[must_use]
+    pub fn other_with_identity(&self, identity: &str, name: &str) -> Option<&str> {
+        self.clusters
+            .iter()
+            .find(|(other, view)| *other != name && view.identity.as_deref() == Some(identity))
+            .map(|(other, _)| other.as_str())
+    }
+}
