@@ -5,14 +5,22 @@
 //! | [`port`] | the four verbs that a backend offers, and how it fails |
 //! | [`acceptance`] | which records count, decided by every reader alike |
 //! | [`partition`] | which partition an aggregate lives in |
+//! | [`memory`] | the log in memory, for tests and simulations |
+//! | `conformance` | the suite that every backend passes (feature `conformance`) |
 //!
 //! **Invariant.** Safety rests on the acceptance rule alone. No clock, lease or broker feature is
 //! needed for it; those only decide how soon somebody acts.
 
 pub mod acceptance;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+pub mod memory;
 pub mod partition;
 pub mod port;
 
 pub use acceptance::{Accepted, Acceptor, Rejection};
+pub use memory::MemoryLog;
 pub use partition::{PARTITIONS, partition_of};
-pub use port::{Failure, Log, LogError, Reader, StoredRecord, Stream};
+pub use port::{
+    CONTENT_BYTES_MAX, ENTRY_BYTES_MAX, Failure, Log, LogError, Pull, Reader, StoredRecord, Stream,
+};

@@ -1,9 +1,19 @@
 //! The port: what a log backend offers.
 
+use std::fmt;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use events::{ContentHash, Partition};
 use tokio::sync::mpsc;
+
+/// The most bytes that an entry of a stream may have, in every backend alike: what fits one fits
+/// all, so a history can move between them. The bound of a record is the bound of an entry.
+pub const ENTRY_BYTES_MAX: usize = events::frame::RECORD_BYTES_MAX;
+
+/// The most bytes that one piece of content may have: 16 MiB, ten times the largest object that a
+/// kube-apiserver stores. At twice this, a handful of them in flight would fill a small hub.
+pub const CONTENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// One of the ordered streams of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -104,9 +114,24 @@ impl LogError {
 pub const RECORDS_READ_AHEAD_MAX: usize = 256;
 
 /// Delivers a stream, in order, first what is there and then what comes.
-#[derive(Debug)]
 pub struct Reader {
-    records: mpsc::Receiver<Result<StoredRecord, LogError>>,
+    source: Source,
+}
+
+enum Source {
+    Fed(mpsc::Receiver<Result<StoredRecord, LogError>>),
+    Pulled(Box<dyn Pull>),
+}
+
+/// What a reader draws from when its backend can be asked for the next record. Bounded by nature:
+/// nothing is read ahead that nobody asks for.
+#[async_trait]
+pub trait Pull: Send + Sync + 'static {
+    /// See [`Reader::next`]. Must be cancel safe.
+    async fn next(&mut self) -> Option<Result<StoredRecord, LogError>>;
+
+    /// See [`Reader::try_next`].
+    fn try_next(&mut self) -> Option<Result<StoredRecord, LogError>>;
 }
 
 impl Reader {
@@ -114,7 +139,13 @@ impl Reader {
     #[must_use]
     pub fn channel() -> (mpsc::Sender<Result<StoredRecord, LogError>>, Self) {
         let (sender, records) = mpsc::channel(RECORDS_READ_AHEAD_MAX);
-        (sender, Self { records })
+        (sender, Self { source: Source::Fed(records) })
+    }
+
+    /// A reader that asks `source`.
+    #[must_use]
+    pub fn pull(source: impl Pull) -> Self {
+        Self { source: Source::Pulled(Box::new(source)) }
     }
 
     /// The next record; waits for one. `None` when the log was closed. After an error the reader
@@ -122,13 +153,33 @@ impl Reader {
     ///
     /// Cancel safe.
     pub async fn next(&mut self) -> Option<Result<StoredRecord, LogError>> {
-        self.records.recv().await
+        match &mut self.source {
+            Source::Fed(records) => records.recv().await,
+            Source::Pulled(source) => source.next().await,
+        }
     }
 
     /// The next record if it is there already.
     pub fn try_next(&mut self) -> Option<Result<StoredRecord, LogError>> {
-        self.records.try_recv().ok()
+        match &mut self.source {
+            Source::Fed(records) => records.try_recv().ok(),
+            Source::Pulled(source) => source.try_next(),
+        }
     }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader").finish_non_exhaustive()
+    }
+}
+
+/// Refuses what is larger than every backend takes.
+///
+/// # Errors
+/// [`LogError::TooLarge`].
+pub fn check_size(bytes: &Bytes, max: usize) -> Result<(), LogError> {
+    if bytes.len() <= max { Ok(()) } else { Err(LogError::TooLarge { bytes: bytes.len(), max }) }
 }
 
 /// A log backend.
@@ -149,7 +200,8 @@ impl Reader {
 /// A dropped `append` or `put` may or may not have happened. `read` and `get` have no effect.
 #[async_trait]
 pub trait Log: Send + Sync + 'static {
-    /// Adds an entry to the end of a stream. Answers with its offset when it is durable.
+    /// Adds an entry to the end of a stream. Answers with its offset when it is durable. An entry
+    /// has at most [`ENTRY_BYTES_MAX`] bytes.
     async fn append(&self, stream: Stream, bytes: Bytes) -> Result<u64, LogError>;
 
     /// Reads a stream from an offset on (the first entry at or after it), then live.
@@ -159,7 +211,8 @@ pub trait Log: Send + Sync + 'static {
     /// read all entries below it has seen everything that was there when this was asked.
     async fn end(&self, stream: Stream) -> Result<u64, LogError>;
 
-    /// Stores bytes under their SHA-256. Storing the same bytes again changes nothing.
+    /// Stores bytes under their SHA-256. Storing the same bytes again changes nothing. At most
+    /// [`CONTENT_BYTES_MAX`] bytes.
     async fn put(&self, bytes: Bytes) -> Result<ContentHash, LogError>;
 
     /// Reads bytes that were stored. `None` when there are none of that name.

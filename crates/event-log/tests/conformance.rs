@@ -1,0 +1,39 @@
+//! The conformance suite on the backends of this crate.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use event_log::conformance::{self, Arm};
+use event_log::{Log, MemoryLog};
+
+/// Logs in memory; a restart finds the same log under its name.
+struct Memory {
+    stride: u64,
+    logs: Mutex<BTreeMap<String, MemoryLog>>,
+}
+
+impl Memory {
+    fn with_holes(stride: u64) -> Arc<Self> {
+        Arc::new(Self { stride, logs: Mutex::default() })
+    }
+}
+
+#[async_trait]
+impl Arm for Memory {
+    async fn open(&self, name: &str) -> Arc<dyn Log> {
+        let mut logs = self.logs.lock().unwrap();
+        let log = logs.entry(name.to_owned()).or_insert_with(|| MemoryLog::with_holes(self.stride));
+        Arc::new(log.clone())
+    }
+}
+
+#[tokio::test]
+async fn memory() {
+    conformance::run_all(Memory::with_holes(1)).await;
+}
+
+#[tokio::test]
+async fn memory_with_holes_between_the_offsets() {
+    conformance::run_all(Memory::with_holes(3)).await;
+}
