@@ -41,6 +41,10 @@ pub trait Decider: 'static {
     /// The effects that are still to be performed, computed again after a restart.
     fn outstanding(id: &AggregateId, state: &Self::State) -> Vec<Effect>;
 
+    /// Whether deciding the command looks at the fleet view. The decision record then says how far
+    /// that had been folded.
+    fn uses_view(command: &Self::Command) -> bool;
+
     /// Picks this aggregate's events out of all events.
     fn own_event(event: &Event) -> Option<&Self::Event>;
 

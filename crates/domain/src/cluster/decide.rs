@@ -57,6 +57,10 @@ impl Decider for Cluster {
         react::outstanding(id, state)
     }
 
+    fn uses_view(command: &ClusterCommand) -> bool {
+        matches!(command, ClusterCommand::ReportLink(_))
+    }
+
     fn own_event(event: &Event) -> Option<&ClusterEvent> {
         match event {
             Event::Cluster(event) => Some(event),

@@ -1,6 +1,6 @@
 //! What a cluster's events set in motion.
 
-use events::cluster::{ClusterEvent, ObjectFailure};
+use events::cluster::{ClusterEvent, ObjectFailure, Orphaned};
 use events::placement::TargetPhase;
 use events::{AggregateId, PlacementKey};
 
@@ -45,16 +45,14 @@ pub(super) fn react(id: &AggregateId, state: &ClusterState, event: &ClusterEvent
             let told = tell(&removed.placement, removed.generation, TargetPhase::Removed, &[]);
             vec![told, Reaction::Effect(Effect::Cancel(key))]
         }
-        ClusterEvent::ClusterLeft(left) => left
-            .orphaned
-            .iter()
-            .flat_map(|orphan| {
+        // Placements see in the fleet view that it left, and let go of it.
+        ClusterEvent::ClusterLeft(left) => {
+            let cancel = |orphan: &Orphaned| {
                 let placement = orphan.placement.clone();
-                let key = EffectKey { cluster: cluster.clone(), placement };
-                let told = tell(&orphan.placement, orphan.generation, TargetPhase::Removed, &[]);
-                [told, Reaction::Effect(Effect::Cancel(key))]
-            })
-            .collect(),
+                Reaction::Effect(Effect::Cancel(EffectKey { cluster: cluster.clone(), placement }))
+            };
+            left.orphaned.iter().map(cancel).collect()
+        }
         // The step to *applied* is always followed by what is known of availability.
         ClusterEvent::DeliveryApplied(_)
         | ClusterEvent::ClusterRegistered(_)

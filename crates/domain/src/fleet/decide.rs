@@ -52,6 +52,10 @@ impl Decider for Fleet {
         vec![]
     }
 
+    fn uses_view(_command: &FleetCommand) -> bool {
+        false
+    }
+
     fn own_event(event: &Event) -> Option<&FleetEvent> {
         match event {
             Event::Fleet(event) => Some(event),

@@ -16,6 +16,11 @@ use super::state::{PlacementState, Problem, Scheduled};
 use crate::scheduler::{self, Request};
 use crate::{Decider, DomainCommand, Effect, Inputs, Reaction};
 
+/// How many targets one decision moves. Each move is a follow-up command of some 600 bytes, so 500
+/// of them take a third of a frame; twice as many would leave no room for the decision record.
+/// What remains is moved by a follow-up of the placement to itself.
+pub const TARGETS_PER_MOVE_MAX: usize = 500;
+
 /// The decider of placements.
 #[derive(Debug)]
 pub struct Placement;
@@ -52,6 +57,14 @@ impl Decider for Placement {
 
     fn outstanding(_id: &AggregateId, _state: &PlacementState) -> Vec<Effect> {
         vec![]
+    }
+
+    fn uses_view(command: &PlacementCommand) -> bool {
+        match command {
+            PlacementCommand::SubmitPlacement(_) | PlacementCommand::Reschedule(_) => true,
+            PlacementCommand::ReportTarget(report) => report.phase == TargetPhase::Removed,
+            PlacementCommand::RefusePlacement(_) | PlacementCommand::DeletePlacement(_) => false,
+        }
     }
 
     fn own_event(event: &Event) -> Option<&PlacementEvent> {
@@ -200,6 +213,8 @@ fn finish_deletion(draft: &mut Draft<'_>) {
 fn reschedule(draft: &mut Draft<'_>) {
     if draft.state.deleting.is_none() {
         schedule(draft);
+    } else {
+        withdraw_all(draft);
     }
 }
 
@@ -260,7 +275,8 @@ fn move_targets(draft: &mut Draft<'_>) {
     record_moves(draft, moves);
 }
 
-fn record_moves(draft: &mut Draft<'_>, moves: Vec<TargetMove>) {
+fn record_moves(draft: &mut Draft<'_>, mut moves: Vec<TargetMove>) {
+    moves.truncate(TARGETS_PER_MOVE_MAX);
     if !moves.is_empty() {
         draft.record(TargetsMoved { moves });
     }

@@ -26,5 +26,5 @@ pub use command::{
     DeletePlacement, PlacementCommand, PlacementRefusal, RefusePlacement, ReportTarget, Reschedule,
     RevisionInput, SubmitPlacement,
 };
-pub use decide::Placement;
+pub use decide::{Placement, TARGETS_PER_MOVE_MAX};
 pub use state::{PlacementState, Problem, Revision, Scheduled, Specified, Target};

@@ -3,6 +3,8 @@
 use events::placement::PlacementEvent;
 use events::{AggregateId, PlacementKey, placement::TargetMove};
 
+use super::command::{PlacementCommand, Reschedule};
+use super::decide::TARGETS_PER_MOVE_MAX;
 use super::state::PlacementState;
 use crate::cluster::{AssignDelivery, ClusterCommand, WithdrawDelivery};
 use crate::{FollowUp, Reaction};
@@ -16,7 +18,12 @@ pub(super) fn react(
     match event {
         PlacementEvent::TargetsMoved(moved) => {
             let told = moved.moves.iter().filter_map(|step| tell(placement, state, step));
-            told.map(Reaction::FollowUp).collect()
+            let is_full = moved.moves.len() == TARGETS_PER_MOVE_MAX;
+            let rest = is_full.then(|| FollowUp {
+                to: id.clone(),
+                command: PlacementCommand::Reschedule(Reschedule {}).into(),
+            });
+            told.chain(rest).map(Reaction::FollowUp).collect()
         }
         PlacementEvent::PlacementSpecified(_)
         | PlacementEvent::PlacementRefused(_)
