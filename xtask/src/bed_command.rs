@@ -20,8 +20,6 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use xtask::bed::{self, Bed, State};
 
-use crate::workspace::target_dir;
-
 /// How often `up` looks for news of the bed, and the owner for servers that ended.
 const LOOK: Duration = Duration::from_millis(100);
 const WATCH: Duration = Duration::from_secs(1);
@@ -58,6 +56,9 @@ pub(crate) struct Up {
     /// Kafka nodes: 0, 1 or 3.
     #[arg(long, default_value_t = 1)]
     kafka: u32,
+    /// Let pods run: fake nodes, KWOK and a small scheduler in every member.
+    #[arg(long)]
+    kwok: bool,
 }
 
 pub(crate) fn run(command: Command) -> Result<()> {
@@ -72,7 +73,7 @@ pub(crate) fn run(command: Command) -> Result<()> {
 
 impl Place {
     fn dir(&self) -> PathBuf {
-        self.dir.clone().unwrap_or_else(|| target_dir().join("bed"))
+        self.dir.clone().unwrap_or_else(bed::default_dir)
     }
 }
 
@@ -90,7 +91,9 @@ fn up(options: &Up) -> Result<()> {
     let output = File::create(&log).with_context(|| format!("create {}", log.display()))?;
     let mut owner = Program::new(env::current_exe()?)
         .args(["bed", "supervise", "--members", &options.members.to_string()])
-        .args(["--kafka", &options.kafka.to_string(), "--dir"])
+        .args(["--kafka", &options.kafka.to_string()])
+        .args(options.kwok.then_some("--kwok"))
+        .arg("--dir")
         .arg(&dir)
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)
@@ -127,6 +130,7 @@ fn supervise(options: &Up) -> Result<()> {
     let bed = Bed::builder()
         .members(options.members)
         .kafka_nodes(options.kafka)
+        .kwok(options.kwok)
         .dir(options.place.dir())
         .start()?;
     let mut told = String::new();

@@ -17,9 +17,6 @@ use xtask::bed::{self, BED_DIR, BED_KUBECONFIG, BED_MODE, Bed, SKIPPED};
 
 use crate::workspace;
 
-/// Members of the shared bed.
-const MEMBERS: u32 = 3;
-
 #[derive(Debug, Args)]
 pub(crate) struct Test {
     /// Without the bed: tests that need real servers say that they are skipped.
@@ -76,7 +73,7 @@ pub(crate) fn run(options: &Test) -> Result<()> {
 
 fn start_bed() -> Result<Bed> {
     bed::build()?;
-    Bed::builder().members(MEMBERS).kafka_nodes(1).start()
+    bed::start_shareable()
 }
 
 fn cargo_test(options: &Test) -> Command {

@@ -20,6 +20,7 @@ use super::{
 pub struct Builder {
     members: u32,
     kafka_nodes: u32,
+    kwok: bool,
     dir: Option<PathBuf>,
 }
 
@@ -38,6 +39,14 @@ impl Builder {
         self
     }
 
+    /// Whether pods run on the members: each gets fake nodes, KWOK and a small scheduler. Without
+    /// it pods stay pending. The hub has no nodes: what it holds is to run elsewhere.
+    #[must_use]
+    pub fn kwok(mut self, kwok: bool) -> Self {
+        self.kwok = kwok;
+        self
+    }
+
     /// Where the bed keeps its files. An earlier bed's files there are removed first; the files
     /// stay when the bed ends. Without this they are in a temporary directory that does not.
     #[must_use]
@@ -53,6 +62,7 @@ impl Builder {
     pub fn start(self) -> Result<Bed> {
         let begin = Instant::now();
         let programs = parts::kubernetes()?;
+        let kwok = self.kwok.then(parts::kwok).transpose()?;
         let (dir, scratch) = match &self.dir {
             Some(dir) => (fresh_dir(dir)?, None),
             None => {
@@ -67,9 +77,16 @@ impl Builder {
             etcd,
             group: Arc::clone(&group),
             programs,
+            kwok,
             _scratch: scratch,
         };
-        let mut bed = Bed { dir, contexts: Mutex::default(), kafka: None, own: Some(own) };
+        let mut bed = Bed {
+            dir,
+            contexts: Mutex::default(),
+            kafka: None,
+            pods_run: self.kwok,
+            own: Some(own),
+        };
         bed.record(false)?;
 
         let dir = bed.dir.clone();
@@ -115,6 +132,11 @@ fn start_clusters(bed: &Bed, members: u32, begin: Instant) -> Result<()> {
             .map(|cluster| {
                 scope.spawn(move || {
                     cluster.wait_ready()?;
+                    if let Some(part) = &own.kwok
+                        && cluster.context.name != HUB
+                    {
+                        cluster.start_kwok(&own.group, part)?;
+                    }
                     let (name, time) = (&cluster.context.name, begin.elapsed().as_secs_f64());
                     eprintln!("bed: {name} ready after {time:.1} s");
                     anyhow::Ok(())

@@ -1,14 +1,20 @@
 //! One cluster: a kube-apiserver with certificates of its own and a kube-controller-manager.
 //! There are no nodes; see `kwok` for pods that run.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 
 use super::{
     context::Context,
     group::Group,
     http::Client,
+    kwok::Kwok,
     parts::Kubernetes,
     pki::{self, Credentials},
     ports::{self, Port},
@@ -49,7 +55,9 @@ pub(crate) struct Cluster {
     pub(crate) context: Context,
     pub(crate) apiserver: Process,
     pub(crate) controller_manager: Process,
-    pub(crate) client: Client,
+    client: Client,
+    kwok: OnceLock<Kwok>,
+    dir: PathBuf,
     _port: Port,
 }
 
@@ -87,7 +95,15 @@ impl Cluster {
             controller_manager_args(&dir, &kubeconfig),
         );
         apiserver.start()?;
-        Ok(Self { context, apiserver, controller_manager, client, _port: port })
+        Ok(Self {
+            context,
+            apiserver,
+            controller_manager,
+            client,
+            kwok: OnceLock::new(),
+            dir,
+            _port: port,
+        })
     }
 
     /// Waits until the API server serves.
@@ -105,6 +121,27 @@ impl Cluster {
             let path = "/api/v1/namespaces/default/serviceaccounts/default";
             self.client.get(path)?.success().map(|_| true)
         })
+    }
+
+    /// Makes pods run: fake nodes, kubelets and a scheduler.
+    pub(crate) fn start_kwok(&self, group: &Arc<Group>, part: &Path) -> Result<()> {
+        let kwok = Kwok::start(group, part, &self.dir, &self.context.name, &self.client)?;
+        self.kwok.set(kwok).map_err(|_| anyhow!("{} runs KWOK already", self.context.name))
+    }
+
+    /// What runs for this cluster.
+    pub(crate) fn processes(&self) -> impl Iterator<Item = &Process> {
+        let kwok = self.kwok.get().map(|kwok| &kwok.process);
+        [&self.apiserver, &self.controller_manager].into_iter().chain(kwok)
+    }
+
+    /// Kills everything.
+    pub(crate) fn end(&self) {
+        if let Some(kwok) = self.kwok.get() {
+            kwok.end();
+        }
+        self.controller_manager.end();
+        self.apiserver.end();
     }
 }
 

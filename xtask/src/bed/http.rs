@@ -3,7 +3,7 @@
 //! crates under test bring a real client, and this one must stay cheap to build.
 
 use std::{
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpStream},
     sync::Arc,
     time::Duration,
@@ -73,34 +73,57 @@ impl Client {
         content_type: &str,
         body: &[u8],
     ) -> Result<Response> {
+        exchange(self.connect(Some(TIMEOUT))?, method, path, content_type, body)
+    }
+
+    /// GET of a stream: what is returned gives the body as it comes, until the server ends it.
+    pub(crate) fn watch(&self, path: &str) -> Result<impl Read> {
+        let mut stream = BufReader::new(self.connect(None)?);
+        ask(stream.get_mut(), "GET", path, "application/json", b"")?;
+        let mut status = String::new();
+        stream.read_line(&mut status)?;
+        if status_of(&status)? != 200 {
+            bail!("GET {path}: {}", status.trim());
+        }
+        let mut line = String::new();
+        while stream.read_line(&mut line)? > 0 && line.trim() != "" {
+            line.clear();
+        }
+        Ok(stream)
+    }
+
+    fn connect(
+        &self,
+        timeout: Option<Duration>,
+    ) -> Result<StreamOwned<ClientConnection, TcpStream>> {
         let name = ServerName::try_from("localhost")?;
         let tls = ClientConnection::new(Arc::clone(&self.tls), name)?;
-        exchange(StreamOwned::new(tls, connect(self.port)?), method, path, content_type, body)
+        Ok(StreamOwned::new(tls, connect(self.port, timeout)?))
     }
 }
 
 /// GET without TLS, from 127.0.0.1.
 pub(crate) fn get_plain(port: u16, path: &str) -> Result<Response> {
-    exchange(connect(port)?, "GET", path, "application/json", b"")
+    exchange(connect(port, Some(TIMEOUT))?, "GET", path, "application/json", b"")
 }
 
-fn connect(port: u16) -> Result<TcpStream> {
+fn connect(port: u16, timeout: Option<Duration>) -> Result<TcpStream> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let stream = TcpStream::connect_timeout(&address, TIMEOUT)
         .with_context(|| format!("connect to {address}"))?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    stream.set_write_timeout(Some(TIMEOUT))?;
+    stream.set_read_timeout(timeout)?;
+    stream.set_write_timeout(timeout)?;
     Ok(stream)
 }
 
 /// HTTP/1.0, so that the answer is neither chunked nor followed by another one.
-fn exchange(
-    mut stream: impl Read + Write,
+fn ask(
+    stream: &mut impl Write,
     method: &str,
     path: &str,
     content_type: &str,
     body: &[u8],
-) -> Result<Response> {
+) -> Result<()> {
     let head = format!(
         "{method} {path} HTTP/1.0\r\nHost: localhost\r\nAccept: application/json\r\n\
          Content-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
@@ -108,7 +131,17 @@ fn exchange(
     );
     stream.write_all(head.as_bytes())?;
     stream.write_all(body)?;
-    stream.flush()?;
+    Ok(stream.flush()?)
+}
+
+fn exchange(
+    mut stream: impl Read + Write,
+    method: &str,
+    path: &str,
+    content_type: &str,
+    body: &[u8],
+) -> Result<Response> {
+    ask(&mut stream, method, path, content_type, body)?;
     let mut answer = Vec::new();
     // Go's servers close without TLS close_notify at times: what was read until then counts.
     if let Err(error) = stream.read_to_end(&mut answer)
@@ -123,8 +156,11 @@ fn parse(answer: &[u8]) -> Result<Response> {
     let end = answer.windows(4).position(|window| window == b"\r\n\r\n");
     let Some(end) = end else { bail!("an answer without a head, {} bytes", answer.len()) };
     let head = std::str::from_utf8(&answer[..end]).context("an answer's head is not text")?;
-    let status = head.split(' ').nth(1).context("an answer without a status")?.parse()?;
-    Ok(Response { status, body: answer[end + 4..].to_vec() })
+    Ok(Response { status: status_of(head)?, body: answer[end + 4..].to_vec() })
+}
+
+fn status_of(head: &str) -> Result<u16> {
+    Ok(head.split(' ').nth(1).context("an answer without a status")?.parse()?)
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ mod group;
 mod http;
 mod jvm;
 mod kafka;
+mod kwok;
 pub mod parts;
 mod pki;
 mod ports;
@@ -33,7 +34,7 @@ mod state;
 mod stop;
 
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -46,7 +47,7 @@ pub use self::{
     context::Context,
     kafka::Kafka,
     pki::Credentials,
-    share::{BED_DIR, BED_KUBECONFIG, BED_MODE, SKIPPED, shared, wanted},
+    share::{BED_DIR, BED_KUBECONFIG, BED_MODE, SKIPPED, shared, start_shareable, wanted},
     state::{ClusterState, ProcessId, Started, State},
     stop::stop,
 };
@@ -59,7 +60,17 @@ use self::{cluster::Cluster, etcd::Etcd, group::Group, parts::Kubernetes, proces
 pub fn build() -> Result<()> {
     jvm::prepare(&parts::kafka()?)?;
     parts::kubernetes()?;
+    parts::kwok()?;
     Ok(())
+}
+
+/// The directory of the bed that `cargo xtask bed up` starts: `bed` in Cargo's target directory.
+pub fn default_dir() -> PathBuf {
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("target"),
+        PathBuf::from,
+    );
+    target.join("bed")
 }
 
 /// The hub's context.
@@ -71,6 +82,7 @@ pub struct Bed {
     dir: PathBuf,
     contexts: Mutex<Vec<Context>>,
     kafka: Option<Kafka>,
+    pods_run: bool,
     /// What this process runs itself; `None` when it only attached to a bed.
     own: Option<Own>,
 }
@@ -82,6 +94,8 @@ struct Own {
     etcd: Etcd,
     group: Arc<Group>,
     programs: Kubernetes,
+    /// Where KWOK is, if the members run it.
+    kwok: Option<PathBuf>,
     _scratch: Option<TempDir>,
 }
 
@@ -109,6 +123,7 @@ impl Bed {
             dir: dir.to_owned(),
             contexts: Mutex::new(contexts),
             kafka: state.kafka_bootstrap.map(Kafka::attach),
+            pods_run: state.pods_run,
             own: None,
         })
     }
@@ -169,6 +184,9 @@ impl Bed {
         let name = format!("member-{}", self.contexts().len());
         let cluster = Cluster::start(&own.group, &own.programs, &own.etcd.url(), &self.dir, &name)?;
         cluster.wait_ready()?;
+        if let Some(part) = &own.kwok {
+            cluster.start_kwok(&own.group, part)?;
+        }
         let context = cluster.context.clone();
         own.clusters.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::new(cluster));
         self.contexts().push(context.clone());
@@ -208,7 +226,8 @@ impl Bed {
             .map(|context| ClusterState { name: context.name.clone(), port: context.port })
             .collect();
         let kafka_bootstrap = self.kafka.as_ref().map(|kafka| kafka.bootstrap().to_owned());
-        State { owner, ready, processes, clusters, kafka_bootstrap }.write(&self.dir)
+        let pods_run = self.pods_run;
+        State { owner, ready, processes, clusters, kafka_bootstrap, pods_run }.write(&self.dir)
     }
 
     /// Applies `look` to every process that this bed runs.
@@ -216,8 +235,7 @@ impl Bed {
         let Some(own) = &self.own else { return Vec::new() };
         let clusters = own.clusters.lock().unwrap_or_else(PoisonError::into_inner);
         let kafka = self.kafka.iter().flat_map(Kafka::processes);
-        let servers =
-            clusters.iter().flat_map(|cluster| [&cluster.apiserver, &cluster.controller_manager]);
+        let servers = clusters.iter().flat_map(|cluster| cluster.processes());
         [&own.etcd.process].into_iter().chain(servers).chain(kafka).map(look).collect()
     }
 
@@ -231,8 +249,7 @@ impl Drop for Own {
     fn drop(&mut self) {
         let clusters = self.clusters.get_mut().unwrap_or_else(PoisonError::into_inner);
         for cluster in clusters {
-            cluster.controller_manager.end();
-            cluster.apiserver.end();
+            cluster.end();
         }
         self.etcd.process.end();
         self.group.end();

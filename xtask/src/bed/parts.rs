@@ -20,12 +20,23 @@ use super::{cache, group::Group};
 pub const KUBERNETES_VERSION: &str = "1.36.4";
 /// The version of etcd; `bed/kubernetes/go.mod` has it too.
 pub const ETCD_VERSION: &str = "3.6.8";
+/// The version of KWOK, which plays kubelets.
+pub const KWOK_VERSION: &str = "0.8.0";
 /// The version of the broker; `bed/kafka/pom.xml` has it too.
 pub const KAFKA_VERSION: &str = "4.3.1";
 
 const GO_MOD: &str = include_str!("../../bed/kubernetes/go.mod");
 const GO_SUM: &str = include_str!("../../bed/kubernetes/go.sum");
 const KAFKA_POM: &str = include_str!("../../bed/kafka/pom.xml");
+
+const KWOK_STAGES: &[&str] = &[
+    "node/fast/node-initialize.yaml",
+    "pod/fast/pod-ready.yaml",
+    "pod/fast/pod-complete.yaml",
+    "pod/fast/pod-delete.yaml",
+];
+
+const GO_MISSING: &str = "install Go 1.26 and put it on PATH";
 
 const COPY_JARS: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies";
 
@@ -72,12 +83,39 @@ pub(crate) fn kafka() -> Result<PathBuf> {
     })
 }
 
+/// KWOK and what it does with nodes and pods: `stages.yaml`, from the module's own examples, in
+/// which pods run at once and pods of Jobs succeed at once.
+pub(crate) fn kwok() -> Result<PathBuf> {
+    cache::ensure(&format!("kwok-{KWOK_VERSION}"), |dir| {
+        let package = format!("sigs.k8s.io/kwok/cmd/kwok@v{KWOK_VERSION}");
+        run(
+            "build kwok",
+            GO_MISSING,
+            go().args(["install", "-ldflags", "-s -w", &package]).env("GOBIN", dir),
+        )?;
+        let module = format!("sigs.k8s.io/kwok@v{KWOK_VERSION}");
+        let found = go().args(["mod", "download", "-json", &module]).output()?;
+        let found: serde_json::Value = serde_json::from_slice(&found.stdout)
+            .context("read what `go mod download -json` prints")?;
+        let module = found["Dir"].as_str().context("go knows no directory of kwok's module")?;
+        let mut stages = String::new();
+        for name in KWOK_STAGES {
+            let path = Path::new(module).join("kustomize").join("stage").join(name);
+            stages +=
+                &fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+            stages += "\n---\n";
+        }
+        fs::write(dir.join("stages.yaml"), stages).context("write stages.yaml")
+    })
+}
+
 /// True when everything that a bed starts is built.
 pub fn built() -> Result<bool> {
     for name in [
         format!("etcd-{ETCD_VERSION}"),
         format!("kubernetes-{KUBERNETES_VERSION}"),
         format!("kafka-{KAFKA_VERSION}"),
+        format!("kwok-{KWOK_VERSION}"),
     ] {
         if !cache::entry(&name)?.is_dir() {
             return Ok(false);
@@ -106,15 +144,18 @@ fn go_build(dir: &Path, name: &str, package: &str, ldflags: &str) -> Result<()> 
     fs::write(dir.join("go.sum"), GO_SUM)?;
     run(
         &format!("build {name}"),
-        "install Go 1.26 and put it on PATH",
-        Command::new("go")
-            .args(["build", "-mod=readonly", "-buildvcs=false", "-ldflags", ldflags])
+        GO_MISSING,
+        go().args(["build", "-mod=readonly", "-buildvcs=false", "-ldflags", ldflags])
             .args(["-o", name, package])
-            .env("CGO_ENABLED", "0")
-            .env("GOTOOLCHAIN", "local")
-            .env("GOWORK", "off")
             .current_dir(dir),
     )
+}
+
+/// The Go that is installed, and no other: it fetches no toolchain and needs no C compiler.
+fn go() -> Command {
+    let mut command = Command::new("go");
+    command.env("CGO_ENABLED", "0").env("GOTOOLCHAIN", "local").env("GOWORK", "off");
+    command
 }
 
 /// Runs a build step, telling what it does and how long it took.

@@ -1,9 +1,9 @@
 //! One bed for all tests of a run.
 //!
 //! `cargo xtask test` starts a bed and names it in the environment; every test process attaches
-//! to it. Without that, a plain `cargo test` of one crate starts a bed for the test process if
-//! the parts are built, and otherwise says that it skips: a first build takes minutes and is not
-//! what somebody asked for who ran one crate's tests.
+//! to it. A plain `cargo test` of one crate uses the bed that `cargo xtask bed up` left running,
+//! or starts one for the test process if the parts are built. Otherwise it says that it skips: a
+//! first build takes minutes and is not what somebody asked for who ran one crate's tests.
 
 use std::{
     env,
@@ -13,7 +13,9 @@ use std::{
     thread,
 };
 
-use super::{Bed, parts};
+use anyhow::Result;
+
+use super::{Bed, default_dir, parts};
 
 /// Names the directory of a running bed to attach to.
 pub const BED_DIR: &str = "TAFFRAIL_BED_DIR";
@@ -25,10 +27,11 @@ pub const BED_MODE: &str = "TAFFRAIL_BED";
 /// What a test that cannot run says, once, on standard error; `cargo xtask test` counts it.
 pub const SKIPPED: &str = "skipped: no test bed";
 
-/// The members of a bed that a test process starts for itself.
-const MEMBERS: u32 = 3;
+/// The members of a shared bed.
+const MEMBERS: usize = 3;
 
-/// The bed that the tests of this run share: a hub, three members and Kafka. `None`, and a line
+/// The bed that the tests of this run share: a hub, three members on which pods run, and Kafka
+/// with one node. `None`, and a line
 /// that says so, when the run was told to do without.
 ///
 /// A test that breaks a server starts one of its own instead, if [`wanted`].
@@ -43,10 +46,21 @@ pub fn shared() -> Option<&'static Bed> {
     Some(SHARED.get_or_init(|| {
         let bed = match env::var_os(BED_DIR) {
             Some(dir) => Bed::attach(Path::new(&dir)),
-            None => Bed::builder().members(MEMBERS).kafka_nodes(1).start(),
+            None => Bed::attach(&default_dir())
+                .ok()
+                .filter(Bed::is_shareable)
+                .map_or_else(start_shareable, Ok),
         };
         bed.unwrap_or_else(|error| panic!("there should be a test bed: {error:#}"))
     }))
+}
+
+/// Starts a bed as [`shared`] promises it.
+///
+/// # Errors
+/// As for [`super::Builder::start`].
+pub fn start_shareable() -> Result<Bed> {
+    Bed::builder().members(u32::try_from(MEMBERS)?).kafka_nodes(1).kwok(true).start()
 }
 
 /// Whether tests that need real parts run. If not, says that the calling test is skipped.
@@ -68,6 +82,12 @@ pub fn wanted() -> bool {
 }
 
 impl Bed {
+    /// Whether a running bed is what [`shared`] promises. A hand-started one may be less.
+    fn is_shareable(&self) -> bool {
+        let members = self.contexts().len().saturating_sub(1);
+        members >= MEMBERS && self.kafka.is_some() && self.pods_run
+    }
+
     /// [`shared`].
     ///
     /// # Panics

@@ -23,6 +23,8 @@ pub struct State {
     pub clusters: Vec<ClusterState>,
     /// Kafka's `bootstrap.servers`, if the bed has Kafka.
     pub kafka_bootstrap: Option<String>,
+    /// The members have nodes, and pods run on them.
+    pub pods_run: bool,
 }
 
 /// A server that runs, or ran.
