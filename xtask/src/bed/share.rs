@@ -5,13 +5,7 @@
 //! or starts one for the test process if the parts are built. Otherwise it says that it skips: a
 //! first build takes minutes and is not what somebody asked for who ran one crate's tests.
 
-use std::{
-    env,
-    io::Write,
-    path::{Path, PathBuf},
-    sync::OnceLock,
-    thread,
-};
+use std::{env, io::Write, path::Path, sync::OnceLock, thread};
 
 use anyhow::Result;
 
@@ -65,20 +59,26 @@ pub fn start_shareable() -> Result<Bed> {
 
 /// Whether tests that need real parts run. If not, says that the calling test is skipped.
 pub fn wanted() -> bool {
-    let wanted = match env::var(BED_MODE).as_deref() {
-        Ok("off") => false,
-        Ok("required") => true,
-        _ => env::var_os(BED_DIR).map(PathBuf::from).is_some() || parts::built().unwrap_or(false),
-    };
-    if !wanted {
-        let test = thread::current().name().unwrap_or("a test").to_owned();
-        // Not `eprintln!`, which the test harness captures and shows for failed tests only.
-        let line = format!("{SKIPPED}: {test} (`cargo xtask bed build` makes one possible)\n");
-        if let Err(error) = std::io::stderr().write_all(line.as_bytes()) {
-            panic!("cannot say that {test} is skipped: {error}");
-        }
+    let Some(reason) = reason_to_skip() else { return true };
+    let test = thread::current().name().unwrap_or("a test").to_owned();
+    // Not `eprintln!`, which the test harness captures and shows for failed tests only.
+    let line = format!("{SKIPPED}: {test} ({reason})\n");
+    if let Err(error) = std::io::stderr().write_all(line.as_bytes()) {
+        panic!("cannot say that {test} is skipped: {error}");
     }
-    wanted
+    false
+}
+
+fn reason_to_skip() -> Option<&'static str> {
+    match env::var(BED_MODE).as_deref() {
+        Ok("off") => return Some("this run does without"),
+        Ok("required") => return None,
+        _ => {}
+    }
+    if env::var_os(BED_DIR).is_some() || parts::built().unwrap_or(false) {
+        return None;
+    }
+    Some("its parts are not built: `cargo xtask bed build`")
 }
 
 impl Bed {
