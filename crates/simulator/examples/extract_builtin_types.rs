@@ -1,0 +1,160 @@
+//! Writes `data/resources.json` and `data/types.json` from the `api/` directory of the Kubernetes
+//! sources: what a kube-apiserver serves, and the shape of it, without the prose.
+//!
+//! ```text
+//! cargo run -p simulator --example extract_builtin_types -- <kubernetes>/api crates/simulator/data
+//! ```
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+/// The group versions that the simulator serves.
+const SERVED: &[&str] = &[
+    "v1",
+    "admissionregistration.k8s.io/v1",
+    "apiextensions.k8s.io/v1",
+    "apiregistration.k8s.io/v1",
+    "apps/v1",
+    "authentication.k8s.io/v1",
+    "authorization.k8s.io/v1",
+    "autoscaling/v2",
+    "batch/v1",
+    "coordination.k8s.io/v1",
+    "discovery.k8s.io/v1",
+    "events.k8s.io/v1",
+    "networking.k8s.io/v1",
+    "node.k8s.io/v1",
+    "policy/v1",
+    "rbac.authorization.k8s.io/v1",
+    "scheduling.k8s.io/v1",
+    "storage.k8s.io/v1",
+];
+
+/// Subresources that the simulator serves; the others (logs, exec, tokens…) need a kubelet.
+const SUBRESOURCES: &[&str] = &["status", "scale", "finalize"];
+
+/// Keywords of a schema that carry structure.
+const KEPT: &[&str] = &[
+    "type",
+    "format",
+    "default",
+    "required",
+    "x-kubernetes-list-type",
+    "x-kubernetes-list-map-keys",
+    "x-kubernetes-map-type",
+    "x-kubernetes-patch-merge-key",
+    "x-kubernetes-patch-strategy",
+    "x-kubernetes-group-version-kind",
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [source, target] = arguments.as_slice() else {
+        return Err("usage: extract_builtin_types <kubernetes>/api <data directory>".into());
+    };
+    let (source, target) = (Path::new(source), Path::new(target));
+    let mut resources = Vec::new();
+    let mut types = BTreeMap::new();
+    for group_version in SERVED {
+        resources.push(resource_list(source, group_version)?);
+        collect_types(source, group_version, &mut types)?;
+    }
+    write_lines(&target.join("resources.json"), resources.iter().map(Value::to_string), "[", "]")?;
+    let types = types.iter().map(|(name, schema)| format!("{}:{schema}", json!(name)));
+    write_lines(&target.join("types.json"), types, "{", "}")
+}
+
+/// One entry for each line, so that a diff between two Kubernetes versions can be read.
+fn write_lines(
+    path: &Path,
+    lines: impl Iterator<Item = String>,
+    open: &str,
+    close: &str,
+) -> Result<(), Box<dyn Error>> {
+    let body = lines.collect::<Vec<_>>().join(",\n");
+    Ok(std::fs::write(path, format!("{open}\n{body}\n{close}\n"))?)
+}
+
+fn read(path: &Path) -> Result<Value, Box<dyn Error>> {
+    Ok(serde_json::from_slice(&std::fs::read(path)?)?)
+}
+
+/// The file stem that the sources use for a group version.
+fn stem(group_version: &str) -> String {
+    match group_version {
+        "v1" => "api__v1".to_owned(),
+        grouped => format!("apis__{}", grouped.replace('/', "__")),
+    }
+}
+
+fn resource_list(source: &Path, group_version: &str) -> Result<Value, Box<dyn Error>> {
+    let file = source.join("discovery").join(format!("{}.json", stem(group_version)));
+    let mut list = read(&file)?;
+    let served = list["resources"].as_array_mut().ok_or("no resources")?;
+    served.retain(|resource| {
+        let name = resource["name"].as_str().unwrap_or_default();
+        match name.split_once('/') {
+            None => true,
+            Some((owner, subresource)) => {
+                SUBRESOURCES.contains(&subresource)
+                    && !(owner == "namespaces" && subresource == "scale")
+            }
+        }
+    });
+    for resource in served.iter_mut() {
+        if let Some(resource) = resource.as_object_mut() {
+            resource.remove("storageVersionHash");
+        }
+    }
+    Ok(json!({"groupVersion": group_version, "resources": list["resources"]}))
+}
+
+fn collect_types(
+    source: &Path,
+    group_version: &str,
+    types: &mut BTreeMap<String, Value>,
+) -> Result<(), Box<dyn Error>> {
+    let file = source.join("openapi-spec/v3").join(format!("{}_openapi.json", stem(group_version)));
+    let document = read(&file)?;
+    let schemas = document["components"]["schemas"].as_object().ok_or("no schemas")?;
+    for (name, schema) in schemas {
+        types.entry(name.clone()).or_insert_with(|| structure_of(schema));
+    }
+    Ok(())
+}
+
+/// The schema without descriptions, with `allOf: [$ref]` written as a plain `$ref`.
+fn structure_of(schema: &Value) -> Value {
+    let Some(schema) = schema.as_object() else { return schema.clone() };
+    let mut kept = Map::new();
+    for (key, value) in schema {
+        match key.as_str() {
+            "properties" => {
+                let properties = value.as_object().into_iter().flatten();
+                let properties = properties.map(|(name, it)| (name.clone(), structure_of(it)));
+                kept.insert(key.clone(), Value::Object(properties.collect()));
+            }
+            "items" | "additionalProperties" => {
+                kept.insert(key.clone(), structure_of(value));
+            }
+            "$ref" => {
+                let name = value.as_str().unwrap_or_default();
+                let name = name.trim_start_matches("#/components/schemas/");
+                kept.insert(key.clone(), json!(name));
+            }
+            "allOf" => {
+                if let Some(Value::Object(referred)) = value.get(0).map(structure_of) {
+                    kept.extend(referred);
+                }
+            }
+            name if KEPT.contains(&name) => {
+                kept.insert(key.clone(), value.clone());
+            }
+            _ => {}
+        }
+    }
+    Value::Object(kept)
+}

@@ -1,0 +1,300 @@
+//! Defaults that kube-apiserver fills into built-in kinds: those that other programs notice.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::{Value, json};
+
+use crate::object::{Meta, Object, as_object_mut, at, child_object, default_field, set_at};
+use crate::registry::Resource;
+
+/// What only the creation of an object decides.
+pub(crate) fn prepare_create(resource: &Resource, object: &mut Value, mut random: impl FnMut() -> u64) {
+    match (resource.group.as_str(), resource.plural.as_str()) {
+        ("", "namespaces") => {
+            child_object(object, "spec").insert("finalizers".into(), json!(["kubernetes"]));
+            object["status"] = json!({"phase": "Active"});
+        }
+        ("", "services") => assign_cluster_ip(object, random()),
+        ("", "persistentvolumeclaims") | ("", "persistentvolumes") | ("", "pods") => {
+            object["status"] = json!({"phase": "Pending"});
+        }
+        ("batch", "jobs") => label_job(object),
+        _ => {}
+    }
+}
+
+/// Defaults that every write gets, so that a replaced object regains them.
+pub(crate) fn prepare_write(resource: &Resource, object: &mut Value) {
+    match (resource.group.as_str(), resource.plural.as_str()) {
+        ("", "namespaces") => {
+            let name = object.name().to_owned();
+            let labels = as_object_mut(object.meta_mut().entry("labels").or_insert(json!({})));
+            labels.insert("kubernetes.io/metadata.name".to_owned(), json!(name));
+        }
+        ("", "secrets") => default_secret(object),
+        ("", "services") => default_service(object),
+        ("", "pods") => default_pod_spec(child_object(object, "spec")),
+        ("", "persistentvolumeclaims") => {
+            default_field(child_object(object, "spec"), "volumeMode", "Filesystem");
+        }
+        ("", "persistentvolumes") => {
+            let spec = child_object(object, "spec");
+            default_field(spec, "volumeMode", "Filesystem");
+            default_field(spec, "persistentVolumeReclaimPolicy", "Retain");
+        }
+        ("", "replicationcontrollers") => default_field(child_object(object, "spec"), "replicas", 1),
+        ("apps", "deployments") => default_deployment(object),
+        ("apps", "statefulsets") => default_stateful_set(object),
+        ("apps", "daemonsets") => default_daemon_set(object),
+        ("apps", "replicasets") => {
+            default_field(child_object(object, "spec"), "replicas", 1);
+            default_template(object, "spec.template");
+        }
+        ("batch", "jobs") => default_job(child_object(object, "spec")),
+        ("batch", "cronjobs") => default_cron_job(object),
+        ("apiextensions.k8s.io", _) => default_crd(object),
+        ("networking.k8s.io", "networkpolicies") => default_network_policy(object),
+        ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings") => {
+            default_binding(object);
+        }
+        ("scheduling.k8s.io", _) => {
+            default_field(as_object_mut(object), "preemptionPolicy", "PreemptLowerPriority");
+        }
+        ("storage.k8s.io", "storageclasses") => {
+            default_field(as_object_mut(object), "reclaimPolicy", "Delete");
+            default_field(as_object_mut(object), "volumeBindingMode", "Immediate");
+        }
+        _ => {}
+    }
+}
+
+/// The finalizer list of a namespace is the work of the server; `stringData` is write-only.
+fn default_secret(object: &mut Value) {
+    let object = as_object_mut(object);
+    if let Some(Value::Object(plain)) = object.remove("stringData") {
+        let data = as_object_mut(object.entry("data").or_insert(json!({})));
+        for (key, value) in plain {
+            let text = value.as_str().unwrap_or_default();
+            data.insert(key, json!(BASE64.encode(text)));
+        }
+    }
+    default_field(object, "type", "Opaque");
+}
+
+fn assign_cluster_ip(object: &mut Value, random: u64) {
+    let spec = child_object(object, "spec");
+    if spec.get("type").and_then(Value::as_str) == Some("ExternalName") {
+        return;
+    }
+    let [high, low, ..] = random.to_le_bytes();
+    default_field(spec, "clusterIP", format!("10.96.{high}.{}", low.max(2)));
+    let ip = spec["clusterIP"].clone();
+    spec.insert("clusterIPs".into(), json!([ip]));
+}
+
+fn default_service(object: &mut Value) {
+    let spec = child_object(object, "spec");
+    default_field(spec, "type", "ClusterIP");
+    default_field(spec, "sessionAffinity", "None");
+    let kind = spec["type"].as_str().unwrap_or_default().to_owned();
+    if kind != "ExternalName" {
+        default_field(spec, "internalTrafficPolicy", "Cluster");
+        default_field(spec, "ipFamilies", json!(["IPv4"]));
+        default_field(spec, "ipFamilyPolicy", "SingleStack");
+    }
+    if kind == "LoadBalancer" || kind == "NodePort" {
+        default_field(spec, "externalTrafficPolicy", "Cluster");
+    }
+    if kind == "LoadBalancer" {
+        default_field(spec, "allocateLoadBalancerNodePorts", true);
+    }
+    for port in objects_in(spec, "ports") {
+        default_field(port, "protocol", "TCP");
+        let same = port.get("port").cloned().unwrap_or(Value::Null);
+        default_field(port, "targetPort", same);
+    }
+    default_field(as_object_mut(object), "status", json!({"loadBalancer": {}}));
+}
+
+fn default_deployment(object: &mut Value) {
+    let spec = child_object(object, "spec");
+    default_field(spec, "replicas", 1);
+    default_field(spec, "revisionHistoryLimit", 10);
+    default_field(spec, "progressDeadlineSeconds", 600);
+    default_field(spec, "strategy", json!({}));
+    let strategy = as_object_mut(&mut spec["strategy"]);
+    default_field(strategy, "type", "RollingUpdate");
+    if strategy["type"] == "RollingUpdate" {
+        default_field(strategy, "rollingUpdate", json!({}));
+        let rolling = as_object_mut(&mut strategy["rollingUpdate"]);
+        default_field(rolling, "maxUnavailable", "25%");
+        default_field(rolling, "maxSurge", "25%");
+    }
+    default_template(object, "spec.template");
+}
+
+fn default_stateful_set(object: &mut Value) {
+    let spec = child_object(object, "spec");
+    default_field(spec, "replicas", 1);
+    default_field(spec, "revisionHistoryLimit", 10);
+    default_field(spec, "podManagementPolicy", "OrderedReady");
+    let retention = json!({"whenDeleted": "Retain", "whenScaled": "Retain"});
+    default_field(spec, "persistentVolumeClaimRetentionPolicy", retention);
+    default_field(spec, "serviceName", "");
+    let strategy = json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 0}});
+    default_field(spec, "updateStrategy", strategy);
+    default_template(object, "spec.template");
+}
+
+fn default_daemon_set(object: &mut Value) {
+    let spec = child_object(object, "spec");
+    default_field(spec, "revisionHistoryLimit", 10);
+    let rolling = json!({"maxUnavailable": 1, "maxSurge": 0});
+    default_field(spec, "updateStrategy", json!({"type": "RollingUpdate", "rollingUpdate": rolling}));
+    default_template(object, "spec.template");
+}
+
+fn default_job(spec: &mut Object) {
+    default_field(spec, "backoffLimit", 6);
+    if !spec.contains_key("completions") && !spec.contains_key("parallelism") {
+        spec.insert("completions".into(), json!(1));
+    }
+    default_field(spec, "parallelism", 1);
+    default_field(spec, "completionMode", "NonIndexed");
+    default_field(spec, "suspend", false);
+    default_field(spec, "manualSelector", false);
+    default_field(spec, "podReplacementPolicy", "TerminatingOrFailed");
+    if let Some(template) = spec.get_mut("template") {
+        default_template(template, "");
+    }
+}
+
+/// A Job selects its pods by its own uid.
+fn label_job(object: &mut Value) {
+    let manual = at(object, "spec.manualSelector") == Some(&Value::Bool(true));
+    if manual || at(object, "spec.selector").is_some_and(|it| !it.is_null()) {
+        return;
+    }
+    let uid = object.meta_str("uid").to_owned();
+    let name = object.name().to_owned();
+    let selector = json!({"matchLabels": {"batch.kubernetes.io/controller-uid": uid}});
+    set_at(object, "spec.selector", selector);
+    let labels = [
+        ("batch.kubernetes.io/controller-uid", &uid),
+        ("batch.kubernetes.io/job-name", &name),
+        ("controller-uid", &uid),
+        ("job-name", &name),
+    ];
+    let template = as_object_mut(&mut child_object(object, "spec")["template"]);
+    let metadata = as_object_mut(template.entry("metadata").or_insert(json!({})));
+    let template_labels = as_object_mut(metadata.entry("labels").or_insert(json!({})));
+    template_labels.extend(labels.map(|(key, value)| (key.to_owned(), json!(value))));
+}
+
+fn default_cron_job(object: &mut Value) {
+    let spec = child_object(object, "spec");
+    default_field(spec, "concurrencyPolicy", "Allow");
+    default_field(spec, "suspend", false);
+    default_field(spec, "successfulJobsHistoryLimit", 3);
+    default_field(spec, "failedJobsHistoryLimit", 1);
+    default_template(object, "spec.jobTemplate.spec.template");
+}
+
+fn default_template(object: &mut Value, path: &str) {
+    let template = path.split('.').filter(|step| !step.is_empty());
+    let mut place = Some(object);
+    for step in template {
+        place = place.and_then(|it| it.get_mut(step));
+    }
+    let Some(template) = place.filter(|it| it.is_object()) else { return };
+    default_field(as_object_mut(template), "metadata", json!({}));
+    default_pod_spec(child_object(template, "spec"));
+}
+
+fn default_pod_spec(spec: &mut Object) {
+    default_field(spec, "restartPolicy", "Always");
+    default_field(spec, "terminationGracePeriodSeconds", 30);
+    default_field(spec, "dnsPolicy", "ClusterFirst");
+    default_field(spec, "securityContext", json!({}));
+    default_field(spec, "schedulerName", "default-scheduler");
+    if let Some(account) = spec.get("serviceAccountName").cloned() {
+        default_field(spec, "serviceAccount", account);
+    }
+    for list in ["containers", "initContainers"] {
+        objects_in(spec, list).for_each(default_container);
+    }
+    for volume in objects_in(spec, "volumes") {
+        for source in ["configMap", "secret", "projected", "downwardAPI"] {
+            if let Some(source) = volume.get_mut(source) {
+                default_field(as_object_mut(source), "defaultMode", 420);
+            }
+        }
+    }
+}
+
+fn default_container(container: &mut Object) {
+    let image = container.get("image").and_then(Value::as_str).unwrap_or_default();
+    let name = image.rsplit('/').next().unwrap_or_default();
+    let is_latest = !name.contains([':', '@']) || name.ends_with(":latest");
+    let pull = if is_latest { "Always" } else { "IfNotPresent" };
+    default_field(container, "imagePullPolicy", pull);
+    default_field(container, "terminationMessagePath", "/dev/termination-log");
+    default_field(container, "terminationMessagePolicy", "File");
+    default_field(container, "resources", json!({}));
+    for port in objects_in(container, "ports") {
+        default_field(port, "protocol", "TCP");
+    }
+    for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
+        if let Some(probe) = container.get_mut(probe) {
+            default_probe(as_object_mut(probe));
+        }
+    }
+}
+
+fn default_probe(probe: &mut Object) {
+    for (field, value) in
+        [("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)]
+    {
+        default_field(probe, field, value);
+    }
+    if let Some(get) = probe.get_mut("httpGet") {
+        default_field(as_object_mut(get), "path", "/");
+        default_field(as_object_mut(get), "scheme", "HTTP");
+    }
+}
+
+fn default_crd(object: &mut Value) {
+    let spec = child_object(object, "spec");
+    default_field(spec, "conversion", json!({"strategy": "None"}));
+    default_field(spec, "names", json!({}));
+    let names = as_object_mut(&mut spec["names"]);
+    let kind = names.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
+    default_field(names, "singular", kind.to_lowercase());
+    default_field(names, "listKind", format!("{kind}List"));
+}
+
+fn default_network_policy(object: &mut Value) {
+    let spec = child_object(object, "spec");
+    let mut types = vec!["Ingress"];
+    if spec.get("egress").and_then(Value::as_array).is_some_and(|it| !it.is_empty()) {
+        types.push("Egress");
+    }
+    default_field(spec, "policyTypes", types);
+}
+
+fn default_binding(object: &mut Value) {
+    let group = "rbac.authorization.k8s.io";
+    default_field(child_object(object, "roleRef"), "apiGroup", group);
+    for subject in objects_in(as_object_mut(object), "subjects") {
+        let is_account = subject.get("kind").and_then(Value::as_str) == Some("ServiceAccount");
+        if !is_account {
+            default_field(subject, "apiGroup", group);
+        }
+    }
+}
+
+/// The objects of a list field; none when it is missing.
+fn objects_in<'a>(parent: &'a mut Object, list: &str) -> impl Iterator<Item = &'a mut Object> {
+    let items = parent.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten();
+    items.filter_map(Value::as_object_mut)
+}

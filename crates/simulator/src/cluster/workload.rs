@@ -1,0 +1,336 @@
+//! Workloads that become ready by themselves: the status that controllers and kubelets would
+//! write, without pods and without ReplicaSets under Deployments. An image whose tag contains
+//! `broken` never becomes ready.
+//!
+//! A new generation is first observed (`observedGeneration` moves, readiness does not); after
+//! the ready delay, if the generation is still that one, the status becomes that of success.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::background::Timer;
+use super::{Cluster, NodeOptions};
+use crate::apply::{self, Manager, Operation};
+use crate::object::{Meta, at, default_field, as_object_mut};
+use crate::registry::CollectionName;
+use crate::store::ObjectKey;
+use crate::time::{after, seconds};
+
+/// The manager of what controllers write.
+const CONTROLLER: &str = "kube-controller-manager";
+
+/// How far a workload has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Observed,
+    Ready,
+}
+
+/// Whether objects of the collection are moved on by themselves.
+pub(super) fn is_simulated(collection: &CollectionName) -> bool {
+    matches!(
+        &*collection.0,
+        "deployments.apps"
+            | "statefulsets.apps"
+            | "daemonsets.apps"
+            | "replicasets.apps"
+            | "jobs.batch"
+            | "services"
+            | "pods"
+            | "persistentvolumeclaims"
+            | "poddisruptionbudgets.policy"
+            | "apiservices.apiregistration.k8s.io"
+    )
+}
+
+impl Cluster {
+    /// Observes a new generation and plans its readiness.
+    pub(super) fn observe_workload(&mut self, now: Timestamp, key: &ObjectKey) {
+        let Some(object) = self.store.get(key).map(|it| it.value()) else { return };
+        if object.is_terminating() || !wants_attention(key, &object) {
+            return;
+        }
+        self.write_phase(now, key, &object, Phase::Observed);
+        if !is_broken(&object) {
+            let ready = Timer::FinishWorkload(key.clone(), object.generation());
+            self.timers.insert((after(now, self.options.ready_delay), ready));
+        }
+    }
+
+    /// Makes the workload ready, unless it has changed since.
+    pub(super) fn finish_workload(&mut self, now: Timestamp, key: &ObjectKey, generation: i64) {
+        let Some(object) = self.store.get(key).map(|it| it.value()) else { return };
+        if !object.is_terminating() && object.generation() == generation {
+            self.write_phase(now, key, &object, Phase::Ready);
+        }
+    }
+
+    fn write_phase(&mut self, now: Timestamp, key: &ObjectKey, object: &Value, phase: Phase) {
+        let nodes = self.store.collection(&CollectionName("nodes".into())).objects.len();
+        let time = seconds(now);
+        let status = match &*key.collection.0 {
+            "deployments.apps" => deployment(object, phase, &time),
+            "statefulsets.apps" => stateful_set(object, phase),
+            "daemonsets.apps" => daemon_set(object, phase, nodes),
+            "replicasets.apps" => replica_set(object, phase),
+            "jobs.batch" => job(object, phase, &time),
+            "services" => service(object, phase),
+            "pods" => pod(object, phase, &time),
+            "persistentvolumeclaims" => claim(object, phase),
+            "poddisruptionbudgets.policy" => disruption_budget(object, &time),
+            _ => api_service(&time),
+        };
+        let mut new = object.clone();
+        new["status"] = status;
+        if new == *object {
+            return;
+        }
+        let Some(resource) = self.registry.of_collection(&key.collection) else { return };
+        let manager = Manager {
+            name: CONTROLLER.to_owned(),
+            operation: Operation::Update,
+            api_version: resource.api_version(),
+            subresource: "status".to_owned(),
+            time,
+        };
+        let new = apply::record_update(Some(object), new, resource.schema(), &manager);
+        self.put(now, key, new);
+    }
+}
+
+/// Whether the state of the object has not been observed yet.
+fn wants_attention(key: &ObjectKey, object: &Value) -> bool {
+    let status = &object["status"];
+    match &*key.collection.0 {
+        "services" => {
+            object["spec"]["type"] == "LoadBalancer" && !status["loadBalancer"]["ingress"].is_array()
+        }
+        "pods" | "persistentvolumeclaims" => status["phase"] == "Pending",
+        "jobs.batch" => status.get("startTime").is_none() && object["spec"]["suspend"] != true,
+        "apiservices.apiregistration.k8s.io" => !status["conditions"].is_array(),
+        _ => status["observedGeneration"].as_i64() != Some(object.generation()),
+    }
+}
+
+/// Whether a container runs an image that never becomes ready.
+fn is_broken(object: &Value) -> bool {
+    let template = at(object, "spec.template.spec").or_else(|| object.get("spec"));
+    let containers = template.and_then(|it| it["containers"].as_array()).into_iter().flatten();
+    let images = containers.filter_map(|it| it["image"].as_str());
+    images.filter_map(|image| image.rsplit('/').next()?.split_once(':')).any(|(_, tag)| tag.contains("broken"))
+}
+
+fn number(object: &Value, path: &str) -> i64 {
+    at(object, path).and_then(Value::as_i64).unwrap_or(0)
+}
+
+/// Counters that are zero are left out, as Go does with `omitempty`.
+fn without_zeros(mut status: Value, kept: &[&str]) -> Value {
+    as_object_mut(&mut status).retain(|field, value| kept.contains(&field.as_str()) || *value != json!(0));
+    status
+}
+
+/// A condition that keeps its transition time while its status stays.
+fn condition(object: &Value, now: &str, fields: Value) -> Value {
+    let mut condition = fields;
+    let old = object["status"]["conditions"].as_array().into_iter().flatten();
+    let mut same = old.filter(|it| it["type"] == condition["type"]);
+    let since = same.find(|it| it["status"] == condition["status"]);
+    condition["lastTransitionTime"] =
+        since.map_or_else(|| json!(now), |it| it["lastTransitionTime"].clone());
+    condition
+}
+
+fn deployment(object: &Value, phase: Phase, now: &str) -> Value {
+    let wanted = number(object, "spec.replicas");
+    let available = match phase {
+        Phase::Observed => number(object, "status.availableReplicas").min(wanted),
+        Phase::Ready => wanted,
+    };
+    let updated = if phase == Phase::Ready { wanted } else { 0 };
+    let (status, reason, message) = match available >= wanted {
+        true => ("True", "MinimumReplicasAvailable", "Deployment has minimum availability."),
+        false => {
+            ("False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability.")
+        }
+    };
+    let mut availability = condition(object, now, json!({"type": "Available", "status": status,
+        "reason": reason, "message": message}));
+    availability["lastUpdateTime"] = availability["lastTransitionTime"].clone();
+    let name = object.name();
+    let (reason, message) = match phase {
+        Phase::Observed => ("ReplicaSetUpdated", format!("ReplicaSet \"{name}\" is progressing.")),
+        Phase::Ready => (
+            "NewReplicaSetAvailable",
+            format!("ReplicaSet \"{name}\" has successfully progressed."),
+        ),
+    };
+    let mut progress = condition(object, now, json!({"type": "Progressing", "status": "True",
+        "reason": reason, "message": message}));
+    progress["lastUpdateTime"] = json!(now);
+    without_zeros(
+        json!({
+            "observedGeneration": object.generation(),
+            "replicas": wanted,
+            "updatedReplicas": updated,
+            "readyReplicas": available,
+            "availableReplicas": available,
+            "unavailableReplicas": wanted - available,
+            "conditions": [availability, progress],
+        }),
+        &[],
+    )
+}
+
+fn stateful_set(object: &Value, phase: Phase) -> Value {
+    let wanted = number(object, "spec.replicas");
+    let update = format!("{}-{}", object.name(), object.generation());
+    let (ready, updated, current) = match phase {
+        Phase::Ready => (wanted, wanted, update.clone()),
+        Phase::Observed => {
+            let ready = number(object, "status.readyReplicas").min(wanted);
+            let current = at(object, "status.currentRevision").and_then(Value::as_str);
+            (ready, 0, current.unwrap_or(&update).to_owned())
+        }
+    };
+    without_zeros(
+        json!({
+            "observedGeneration": object.generation(),
+            "replicas": wanted,
+            "readyReplicas": ready,
+            "availableReplicas": ready,
+            "currentReplicas": ready,
+            "updatedReplicas": updated,
+            "currentRevision": current,
+            "updateRevision": update,
+            "collisionCount": 0,
+        }),
+        &["replicas", "availableReplicas", "collisionCount"],
+    )
+}
+
+fn daemon_set(object: &Value, phase: Phase, nodes: usize) -> Value {
+    let wanted = i64::try_from(nodes).unwrap_or(i64::MAX);
+    let (ready, updated) = match phase {
+        Phase::Ready => (wanted, wanted),
+        Phase::Observed => (number(object, "status.numberReady").min(wanted), 0),
+    };
+    without_zeros(
+        json!({
+            "observedGeneration": object.generation(),
+            "desiredNumberScheduled": wanted,
+            "currentNumberScheduled": wanted,
+            "numberMisscheduled": 0,
+            "numberReady": ready,
+            "numberAvailable": ready,
+            "numberUnavailable": wanted - ready,
+            "updatedNumberScheduled": updated,
+        }),
+        &["desiredNumberScheduled", "currentNumberScheduled", "numberMisscheduled", "numberReady"],
+    )
+}
+
+fn replica_set(object: &Value, phase: Phase) -> Value {
+    let wanted = number(object, "spec.replicas");
+    let ready = match phase {
+        Phase::Ready => wanted,
+        Phase::Observed => number(object, "status.readyReplicas").min(wanted),
+    };
+    let status = json!({"observedGeneration": object.generation(), "replicas": wanted,
+        "fullyLabeledReplicas": wanted, "readyReplicas": ready, "availableReplicas": ready});
+    without_zeros(status, &["replicas"])
+}
+
+fn job(object: &Value, phase: Phase, now: &str) -> Value {
+    if phase == Phase::Observed {
+        let active = number(object, "spec.parallelism");
+        return json!({"active": active, "ready": 0, "terminating": 0, "startTime": now,
+                      "uncountedTerminatedPods": {}});
+    }
+    let completions = number(object, "spec.completions").max(1);
+    let reached = |kind: &str| {
+        json!({"type": kind, "status": "True", "reason": "CompletionsReached",
+               "message": "Reached expected number of succeeded pods",
+               "lastProbeTime": now, "lastTransitionTime": now})
+    };
+    json!({"succeeded": completions, "ready": 0, "terminating": 0,
+           "startTime": object["status"]["startTime"], "completionTime": now,
+           "uncountedTerminatedPods": {},
+           "conditions": [reached("SuccessCriteriaMet"), reached("Complete")]})
+}
+
+/// The address comes from the uid, so that it is stable and differs between Services.
+fn service(object: &Value, phase: Phase) -> Value {
+    if phase == Phase::Observed {
+        return object["status"].clone();
+    }
+    let [high, low, ..] = object.uid().unwrap_or_default().into_bytes();
+    let ip = format!("203.0.{}.{}", high % 114, low.max(1));
+    json!({"loadBalancer": {"ingress": [{"ip": ip, "ipMode": "VIP"}]}})
+}
+
+fn pod(object: &Value, phase: Phase, now: &str) -> Value {
+    if phase == Phase::Observed {
+        return object["status"].clone();
+    }
+    let met = |kind: &str| json!({"type": kind, "status": "True", "lastTransitionTime": now});
+    let kinds = ["PodScheduled", "Initialized", "ContainersReady", "Ready"];
+    json!({"phase": "Running", "startTime": now, "conditions": kinds.map(met)})
+}
+
+fn claim(object: &Value, phase: Phase) -> Value {
+    if phase == Phase::Observed {
+        return object["status"].clone();
+    }
+    let storage = at(object, "spec.resources.requests.storage").cloned().unwrap_or(json!("0"));
+    json!({"phase": "Bound", "accessModes": object["spec"]["accessModes"],
+           "capacity": {"storage": storage}})
+}
+
+fn disruption_budget(object: &Value, now: &str) -> Value {
+    let allowed = condition(object, now, json!({"type": "DisruptionAllowed", "status": "True",
+        "reason": "SufficientPods", "message": "", "observedGeneration": object.generation()}));
+    json!({"observedGeneration": object.generation(), "currentHealthy": 1, "desiredHealthy": 0,
+           "expectedPods": 1, "disruptionsAllowed": 1, "conditions": [allowed]})
+}
+
+fn api_service(now: &str) -> Value {
+    json!({"conditions": [{"type": "Available", "status": "True", "reason": "Passed",
+        "message": "all checks passed", "lastTransitionTime": now}]})
+}
+
+/// The Node object of a simulated node.
+pub(super) fn node_object(node: &NodeOptions, now: Timestamp) -> Value {
+    let time = seconds(now);
+    let total = json!({"cpu": node.cpu.to_string(), "memory": format!("{}Gi", node.memory_gib),
+        "pods": "110", "ephemeral-storage": "100Gi"});
+    let mut labels = json!({"kubernetes.io/hostname": node.name, "kubernetes.io/os": "linux",
+        "kubernetes.io/arch": "amd64"});
+    for (key, value) in &node.labels {
+        default_field(as_object_mut(&mut labels), key, value.clone());
+    }
+    let condition = |kind: &str, status: &str, reason: &str| {
+        json!({"type": kind, "status": status, "reason": reason, "lastHeartbeatTime": time,
+               "lastTransitionTime": time})
+    };
+    json!({
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"labels": labels},
+        "spec": {},
+        "status": {
+            "capacity": total,
+            "allocatable": total,
+            "conditions": [
+                condition("MemoryPressure", "False", "KubeletHasSufficientMemory"),
+                condition("DiskPressure", "False", "KubeletHasNoDiskPressure"),
+                condition("PIDPressure", "False", "KubeletHasSufficientPID"),
+                condition("Ready", "True", "KubeletReady"),
+            ],
+            "nodeInfo": {"kubeletVersion": "v1.36.4", "osImage": "simulated",
+                "kernelVersion": "", "containerRuntimeVersion": "simulated://1",
+                "architecture": "amd64", "operatingSystem": "linux", "machineID": "",
+                "systemUUID": "", "bootID": "", "kubeProxyVersion": ""},
+        },
+    })
+}

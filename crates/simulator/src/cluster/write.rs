@@ -1,0 +1,585 @@
+//! Create, replace and patch: decode, prepare, validate, record managers, store.
+
+use serde_json::{Value, json};
+
+use super::format::in_version;
+use super::{Call, Cluster, events};
+use crate::apply::{self, Manager, Operation};
+use crate::builtin;
+use crate::error::{ApiError, Cause};
+use crate::object::{Meta, as_object_mut, drop_nulls};
+use crate::patch::{PatchKind, patched};
+use crate::registry::Resource;
+use crate::request::Reply;
+use crate::schema;
+use crate::time::seconds;
+
+/// Letters of generated names: no vowels, so that no words come out.
+const NAME_ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+
+/// How often a generated name that is taken is drawn again.
+const GENERATE_NAME_ATTEMPTS: usize = 8;
+
+impl Cluster {
+    pub(super) fn create(&mut self, call: &Call<'_>) -> Result<Reply, ApiError> {
+        if !call.resource.allows("create") {
+            return Err(ApiError::method_not_allowed());
+        }
+        let mut object = call.decode_body()?;
+        let mut warnings = call.prepare_decoded(&mut object)?;
+        self.name_object(call, &mut object)?;
+        let created = self.create_object(call, object, None)?;
+        let mut reply = self.written(call, 201, created);
+        reply.warnings.append(&mut warnings);
+        Ok(reply)
+    }
+
+    /// Fills in the name and checks that it is free.
+    fn name_object(&mut self, call: &Call<'_>, object: &mut Value) -> Result<(), ApiError> {
+        let prefix = object.meta_str("generateName").to_owned();
+        if object.name().is_empty() {
+            if prefix.is_empty() {
+                let why = "name or generateName is required";
+                let cause = Cause::required("metadata.name", why);
+                return Err(ApiError::invalid(&call.resource, "", &[cause]));
+            }
+            for _ in 0..GENERATE_NAME_ATTEMPTS {
+                let suffix: String = (0..5).map(|_| self.random_letter()).collect();
+                object.set_meta("name", format!("{prefix}{suffix}"));
+                if self.store.get(&call.key_of(object.name())).is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn random_letter(&mut self) -> char {
+        char::from(NAME_ALPHABET[self.rng.usize(..NAME_ALPHABET.len())])
+    }
+
+    /// Stores a decoded object; `managed` is set when an apply already recorded its managers.
+    fn create_object(
+        &mut self,
+        call: &Call<'_>,
+        mut object: Value,
+        managed: Option<Value>,
+    ) -> Result<Value, ApiError> {
+        let resource = call.resource.clone();
+        let key = call.key_of(object.name());
+        self.check_namespace_accepts(call, object.name())?;
+        if self.store.get(&key).is_some() {
+            return Err(ApiError::already_exists(&resource, object.name()));
+        }
+        if !object.meta_str("resourceVersion").is_empty() {
+            let message = "resourceVersion should not be set on objects to be created";
+            return Err(ApiError::bad_request(message));
+        }
+        object.set_meta("uid", self.fresh_uid().to_string());
+        object.set_meta("creationTimestamp", seconds(call.now));
+        for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
+            object.remove_meta(field);
+        }
+        if counts_generations(&resource) {
+            object.set_meta("generation", 1);
+        } else {
+            object.remove_meta("generation");
+        }
+        if resource.has_status {
+            as_object_mut(&mut object).remove("status");
+        }
+        builtin::prepare_write(&resource, &mut object);
+        builtin::prepare_create(&resource, &mut object, || self.rng.u64(..));
+        finish_structure(&resource, &mut object);
+        let mut causes = builtin::validate_metadata(&resource, &object);
+        causes.extend(self.violations(&resource, None, &object));
+        if !causes.is_empty() {
+            return Err(ApiError::invalid(&resource, object.name(), &causes));
+        }
+        let object = match managed {
+            Some(managed) => {
+                object.set_meta("managedFields", managed);
+                object
+            }
+            None => {
+                let manager = call.manager(Operation::Update);
+                apply::record_update(None, object, resource.schema(), &manager)
+            }
+        };
+        if call.is_dry_run()? {
+            return Ok(object);
+        }
+        Ok(self.put(call.now, &key, object))
+    }
+
+    /// Objects are created only in namespaces that exist and stay.
+    fn check_namespace_accepts(&self, call: &Call<'_>, name: &str) -> Result<(), ApiError> {
+        if !call.resource.namespaced {
+            return Ok(());
+        }
+        let namespace = &call.target.namespace;
+        let Some(found) = self.namespace(namespace) else {
+            let namespaces = self.registry.find("", "v1", "namespaces");
+            return Err(namespaces.map_or_else(
+                || ApiError::internal("namespaces are not served"),
+                |resource| ApiError::not_found(resource, namespace),
+            ));
+        };
+        if found.is_terminating() {
+            let why = format!(
+                "unable to create new content in namespace {namespace} because it is being \
+                 terminated"
+            );
+            let message = format!("namespace {namespace} is being terminated");
+            let cause = Cause::new("NamespaceTerminating", "metadata.namespace", message);
+            let mut error = ApiError::forbidden(&call.resource, name, &why);
+            error = error.with_causes(&[cause]);
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    fn violations(&self, resource: &Resource, old: Option<&Value>, new: &Value) -> Vec<Cause> {
+        if resource.is_custom() {
+            return schema::validate(new, resource.schema());
+        }
+        match old {
+            None => builtin::validate_create(resource, new),
+            Some(old) => builtin::validate_update(resource, old, new),
+        }
+    }
+
+    pub(super) fn replace(&mut self, call: &Call<'_>) -> Result<Reply, ApiError> {
+        let mut object = call.decode_body()?;
+        let mut warnings = call.prepare_decoded(&mut object)?;
+        call.check_names_match(&object)?;
+        let old = self.existing(call)?;
+        if object.meta_str("resourceVersion").is_empty() && needs_revision(&call.resource) {
+            let why = "must be specified for an update";
+            let cause = Cause::invalid("metadata.resourceVersion", &json!(0), why);
+            return Err(ApiError::invalid(&call.resource, &call.target.name, &[cause]));
+        }
+        let updated = self.update_object(call, &old, object, Writer::Update)?;
+        let mut reply = self.written(call, 200, updated);
+        reply.warnings.append(&mut warnings);
+        Ok(reply)
+    }
+
+    pub(super) fn patch(&mut self, call: &Call<'_>) -> Result<Reply, ApiError> {
+        let kind = PatchKind::of(&call.request.content_type, call.resource.is_custom())?;
+        if kind == PatchKind::Apply {
+            return self.apply(call);
+        }
+        let patch = call.decode_document()?;
+        let old = self.existing(call)?;
+        let face = in_version(&call.resource, old.clone());
+        let mut object = patched(kind, &face, &patch, call.resource.schema())?;
+        let mut warnings = call.prepare_decoded(&mut object)?;
+        call.check_names_match(&object)?;
+        let updated = self.update_object(call, &old, object, Writer::Update)?;
+        let mut reply = self.written(call, 200, updated);
+        reply.warnings.append(&mut warnings);
+        Ok(reply)
+    }
+
+    fn apply(&mut self, call: &Call<'_>) -> Result<Reply, ApiError> {
+        let mut config = call.decode_document()?;
+        call.check_apply(&config)?;
+        drop_nulls(&mut config);
+        config.set_meta("name", call.target.name.clone());
+        if call.resource.namespaced {
+            config.set_meta("namespace", call.target.namespace.clone());
+        }
+        let config = call.typed_config(config)?;
+        let force = call.query.flag("force");
+        let manager = call.manager(Operation::Apply);
+        let schema = call.resource.schema();
+        match self.store.get(&call.key()).map(|it| it.value()) {
+            None if !call.target.subresource.is_empty() => {
+                Err(ApiError::not_found(&call.resource, &call.target.name))
+            }
+            None => {
+                let mut object = apply::apply(&json!({}), &config, schema, &manager, force)?;
+                let managed = object.meta_mut().remove("managedFields").unwrap_or(json!([]));
+                let created = self.create_object(call, object, Some(managed))?;
+                Ok(self.written(call, 201, created))
+            }
+            Some(old) => {
+                let live = in_version(&call.resource, old.clone());
+                let object = apply::apply(&live, &config, schema, &manager, force)?;
+                let updated = self.update_object(call, &old, object, Writer::Apply)?;
+                Ok(self.written(call, 200, updated))
+            }
+        }
+    }
+
+    /// Replaces the stored object by a new one, within the rights of the call's subresource.
+    pub(super) fn update_object(
+        &mut self,
+        call: &Call<'_>,
+        old: &Value,
+        object: Value,
+        writer: Writer,
+    ) -> Result<Value, ApiError> {
+        let resource = call.resource.clone();
+        check_preconditions(&resource, old, &object)?;
+        let mut object = call.to_stored(object);
+        keep_system_metadata(&mut object, old);
+        confine(&mut object, old, &resource, &call.target.subresource);
+        if call.target.subresource.is_empty() {
+            builtin::prepare_write(&resource, &mut object);
+        }
+        finish_structure(&resource, &mut object);
+        let mut causes = builtin::validate_metadata(&resource, &object);
+        causes.extend(self.violations(&resource, Some(old), &object));
+        if !causes.is_empty() {
+            return Err(ApiError::invalid(&resource, &call.target.name, &causes));
+        }
+        if counts_generations(&resource) && spec_differs(&resource, old, &object) {
+            object.set_meta("generation", old.generation() + 1);
+        }
+        if writer == Writer::Update {
+            let manager = call.manager(Operation::Update);
+            object = apply::record_update(Some(old), object, resource.schema(), &manager);
+        }
+        // A write without effect is no write: no new resource version, nothing to watch.
+        if object == *old || call.is_dry_run()? {
+            return Ok(object);
+        }
+        Ok(self.put_or_finish(call.now, &call.key(), object))
+    }
+
+    /// The answer to a write.
+    fn written(&self, call: &Call<'_>, status: u16, object: Value) -> Reply {
+        let object = in_version(&call.resource, object);
+        Reply::json(status, &call.format().of_value(&call.resource, object, call.now))
+    }
+
+    /// The namespace object.
+    pub(super) fn namespace(&self, name: &str) -> Option<Value> {
+        self.store.get(&super::background::namespace_key(name)).map(|it| it.value())
+    }
+}
+
+/// Who recorded the managed fields of a new object: the caller already, or nobody yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Writer {
+    Update,
+    Apply,
+}
+
+impl Call<'_> {
+    /// The body as any document: JSON, or YAML where the content type says so.
+    pub(super) fn decode_document(&self) -> Result<Value, ApiError> {
+        let body = &self.request.body;
+        let is_yaml = self.request.content_type.contains("yaml");
+        let decoded = match serde_json::from_slice(body) {
+            Ok(value) => Ok(value),
+            Err(_) if is_yaml => serde_yaml_ng::from_slice(body).map_err(|it| it.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        decoded.map_err(|error| {
+            ApiError::bad_request(format!("error decoding the body of the request: {error}"))
+        })
+    }
+
+    /// The body as an object of the resource.
+    fn decode_body(&self) -> Result<Value, ApiError> {
+        let essence = self.request.content_type.split(';').next().unwrap_or_default().trim();
+        if !matches!(essence, "" | "application/json" | "application/yaml") {
+            let accepted = "application/json, application/yaml";
+            return Err(ApiError::unsupported_media_type(accepted));
+        }
+        let mut object = self.decode_document()?;
+        if !object.is_object() {
+            return Err(ApiError::bad_request("the body of the request is not an object"));
+        }
+        self.check_kind(&mut object)?;
+        Ok(object)
+    }
+
+    /// The body names the kind of the resource, or none.
+    fn check_kind(&self, object: &mut Value) -> Result<(), ApiError> {
+        let (api_version, kind) = (self.resource.api_version(), &self.resource.kind);
+        let written = |field: &str| object[field].as_str().unwrap_or_default().to_owned();
+        let (their_version, their_kind) = (written("apiVersion"), written("kind"));
+        let foreign_kind = !their_kind.is_empty() && their_kind != *kind;
+        if foreign_kind || (!their_version.is_empty() && their_version != api_version) {
+            return Err(ApiError::bad_request(format!(
+                "{their_kind} in version \"{their_version}\" cannot be handled as a {kind}: the \
+                 API version in the data ({their_version}) does not match the expected API version \
+                 ({api_version})"
+            )));
+        }
+        object["apiVersion"] = json!(api_version);
+        object["kind"] = json!(kind);
+        Ok(())
+    }
+
+    /// Checks and cleans what a client wrote: namespace, types, unknown fields. Returns warnings.
+    fn prepare_decoded(&self, object: &mut Value) -> Result<Vec<String>, ApiError> {
+        self.check_kind(object)?;
+        let namespace = object.namespace().to_owned();
+        if self.resource.namespaced {
+            if !namespace.is_empty() && namespace != self.target.namespace {
+                return Err(ApiError::bad_request(
+                    "the namespace of the provided object does not match the namespace sent on \
+                     the request",
+                ));
+            }
+            object.set_meta("namespace", self.target.namespace.clone());
+        } else {
+            object.remove_meta("namespace");
+        }
+        let schema = self.resource.schema();
+        if !self.resource.is_custom() {
+            drop_nulls(object);
+            if let Some((path, wanted)) = schema::builtin_type_errors(object, schema) {
+                let (kind, version) = (&self.resource.kind, &self.resource.version);
+                return Err(ApiError::bad_request(format!(
+                    "{kind} in version \"{version}\" cannot be handled as a {kind}: json: cannot \
+                     unmarshal into field .{path} of type {wanted}"
+                )));
+            }
+        }
+        let unknown = schema::prune(object, schema);
+        let complaints = unknown.iter().map(|path| format!("unknown field \"{path}\""));
+        match self.query.text("fieldValidation") {
+            "Strict" if !unknown.is_empty() => {
+                let (kind, version) = (&self.resource.kind, &self.resource.version);
+                let complaints: Vec<String> = complaints.collect();
+                Err(ApiError::bad_request(format!(
+                    "{kind} in version \"{version}\" cannot be handled as a {kind}: strict \
+                     decoding error: {}",
+                    complaints.join(", ")
+                )))
+            }
+            "Ignore" => Ok(Vec::new()),
+            _ => Ok(complaints.collect()),
+        }
+    }
+
+    fn check_names_match(&self, object: &Value) -> Result<(), ApiError> {
+        if object.name() == self.target.name {
+            return Ok(());
+        }
+        Err(ApiError::bad_request(format!(
+            "the name of the object ({}) does not match the name on the URL ({})",
+            object.name(),
+            self.target.name
+        )))
+    }
+
+    fn check_apply(&self, config: &Value) -> Result<(), ApiError> {
+        if self.query.text("fieldManager").is_empty() {
+            let message = "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: \
+                           is required for apply patch";
+            return Err(ApiError::plain(422, "Invalid", message));
+        }
+        let written = |field: &str| config[field].as_str().unwrap_or_default();
+        if written("apiVersion").is_empty() || written("kind").is_empty() {
+            return Err(ApiError::bad_request(
+                "invalid object type: apiVersion and kind must be set in an apply patch",
+            ));
+        }
+        self.check_kind(&mut config.clone())?;
+        let meta = config.meta();
+        if meta.is_some_and(|it| it.get("managedFields").is_some_and(|it| !it.is_null())) {
+            return Err(ApiError::bad_request("metadata.managedFields must be nil"));
+        }
+        let name = config.name();
+        if !name.is_empty() { self.check_names_match(config) } else { Ok(()) }
+    }
+
+    /// The configuration of an apply as the type sees it; unknown fields are errors here.
+    fn typed_config(&self, mut config: Value) -> Result<Value, ApiError> {
+        let schema = self.resource.schema();
+        let unknown = schema::prune(&mut config, schema);
+        let problem = match unknown.first() {
+            Some(path) => Some(format!(".{path}: field not declared in schema")),
+            None => schema::builtin_type_errors(&config, schema)
+                .map(|(path, wanted)| format!(".{path}: expected {wanted}")),
+        };
+        if let Some(problem) = problem {
+            let (namespace, name) = (&self.target.namespace, &self.target.name);
+            let (api_version, kind) = (self.resource.api_version(), &self.resource.kind);
+            return Err(ApiError::plain(
+                500,
+                "",
+                format!(
+                    "failed to create typed patch object ({namespace}/{name}; {api_version}, \
+                     Kind={kind}): {problem}"
+                ),
+            ));
+        }
+        let fields = as_object_mut(&mut config);
+        match self.target.subresource.as_str() {
+            "status" => fields.retain(|field, _| {
+                matches!(field.as_str(), "apiVersion" | "kind" | "metadata" | "status")
+            }),
+            _ if self.resource.has_status => {
+                fields.remove("status");
+            }
+            _ => {}
+        }
+        Ok(config)
+    }
+
+    /// The manager that writes.
+    fn manager(&self, operation: Operation) -> Manager {
+        let name = match self.query.text("fieldManager") {
+            "" => self.request.user_agent.split('/').next().unwrap_or_default(),
+            name => name,
+        };
+        let name = if name.is_empty() { "unknown" } else { name };
+        Manager {
+            name: name.to_owned(),
+            operation,
+            api_version: self.resource.api_version(),
+            subresource: self.target.subresource.clone(),
+            time: seconds(self.now),
+        }
+    }
+
+    /// The object in the form that is stored.
+    fn to_stored(&self, mut object: Value) -> Value {
+        if events::is_second_face(&self.resource) {
+            return events::to_stored(object);
+        }
+        object["apiVersion"] = json!(self.resource.stored_api_version());
+        object
+    }
+}
+
+/// Kinds that may only be replaced by who says which version they saw.
+fn needs_revision(resource: &Resource) -> bool {
+    resource.is_custom() || resource.is("coordination.k8s.io", "leases")
+}
+
+/// Kinds whose `metadata.generation` counts changes.
+fn counts_generations(resource: &Resource) -> bool {
+    const COUNTED: &[(&str, &[&str])] = &[
+        ("", &["replicationcontrollers", "pods"]),
+        ("admissionregistration.k8s.io", &[]),
+        ("apiextensions.k8s.io", &[]),
+        ("apps", &["deployments", "statefulsets", "daemonsets", "replicasets"]),
+        ("batch", &[]),
+        ("discovery.k8s.io", &[]),
+        ("networking.k8s.io", &["ingresses", "networkpolicies", "ingressclasses"]),
+        ("policy", &[]),
+    ];
+    resource.is_custom()
+        || COUNTED.iter().any(|(group, plurals)| {
+            *group == resource.group
+                && (plurals.is_empty() || plurals.contains(&resource.plural.as_str()))
+        })
+}
+
+/// Whether anything but metadata and status differs. Without a status subresource, `status` of
+/// a custom resource is a field like any other.
+fn spec_differs(resource: &Resource, old: &Value, new: &Value) -> bool {
+    let counted = |object: &Value| {
+        let mut object = object.clone();
+        let fields = as_object_mut(&mut object);
+        fields.remove("metadata");
+        fields.remove("apiVersion");
+        if resource.has_status || !resource.is_custom() {
+            fields.remove("status");
+        }
+        object
+    };
+    counted(old) != counted(new)
+}
+
+/// The resource version and uid that the writer saw are those of the object.
+fn check_preconditions(resource: &Resource, old: &Value, new: &Value) -> Result<(), ApiError> {
+    let (seen_uid, uid) = (new.meta_str("uid"), old.meta_str("uid"));
+    if !seen_uid.is_empty() && seen_uid != uid {
+        let why = format!(
+            "StorageError: invalid object, Code: 4, AdditionalErrorMsg: Precondition failed: UID \
+             in precondition: {seen_uid}, UID in object meta: {uid}"
+        );
+        return Err(ApiError::conflict(resource, old.name(), &why));
+    }
+    let seen = new.meta_str("resourceVersion");
+    if !seen.is_empty() && seen != "0" && seen != old.meta_str("resourceVersion") {
+        return Err(ApiError::stale(resource, old.name()));
+    }
+    Ok(())
+}
+
+/// Metadata that only the server writes.
+fn keep_system_metadata(object: &mut Value, old: &Value) {
+    const SYSTEM: &[&str] = &[
+        "uid",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "generation",
+        "resourceVersion",
+        "generateName",
+    ];
+    for field in SYSTEM {
+        object.copy_meta(field, old);
+    }
+}
+
+/// Takes back what the subresource does not let a writer touch.
+fn confine(object: &mut Value, old: &Value, resource: &Resource, subresource: &str) {
+    let keep = |object: &mut Value, field: &str| match old.get(field) {
+        Some(value) => {
+            as_object_mut(object).insert(field.to_owned(), value.clone());
+        }
+        None => {
+            as_object_mut(object).remove(field);
+        }
+    };
+    match subresource {
+        "status" => {
+            let status = object.get("status").cloned();
+            let managed = object.meta().and_then(|it| it.get("managedFields")).cloned();
+            *object = old.clone();
+            match status {
+                Some(status) => object["status"] = status,
+                None => {
+                    as_object_mut(object).remove("status");
+                }
+            }
+            match managed {
+                Some(managed) => object.set_meta("managedFields", managed),
+                None => object.remove_meta("managedFields"),
+            }
+        }
+        "" => {
+            if resource.has_status {
+                keep(object, "status");
+            }
+            if resource.is("", "namespaces") {
+                keep(object, "spec");
+            }
+            if resource.is("", "services") {
+                keep_cluster_ip(object, old);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A replaced Service keeps its address unless it says another.
+fn keep_cluster_ip(object: &mut Value, old: &Value) {
+    for field in ["clusterIP", "clusterIPs"] {
+        let missing = object["spec"].get(field).is_none_or(Value::is_null);
+        if let Some(value) = old["spec"].get(field).filter(|_| missing) {
+            object["spec"][field] = value.clone();
+        }
+    }
+}
+
+/// Defaults of custom resources, quantities of built-in ones.
+fn finish_structure(resource: &Resource, object: &mut Value) {
+    if resource.is_custom() {
+        schema::apply_defaults(object, resource.schema());
+    } else {
+        schema::canonicalise_quantities(object, resource.schema());
+    }
+}

@@ -1,0 +1,221 @@
+//! Strategic merge patches: merge patches that know the merge keys of lists, with the
+//! directives `$patch`, `$retainKeys`, `$setElementOrder/…` and `$deleteFromPrimitiveList/…`.
+
+use serde_json::{Map, Value};
+
+use crate::error::ApiError;
+use crate::schema::{PatchRules, Schema};
+
+const DIRECTIVE: &str = "$patch";
+const RETAIN_KEYS: &str = "$retainKeys";
+const ELEMENT_ORDER: &str = "$setElementOrder/";
+const DELETE_PRIMITIVES: &str = "$deleteFromPrimitiveList/";
+
+/// Merges the patch into the target by the merge rules of the type.
+pub(crate) fn strategic_merge(
+    target: &Value,
+    patch: &Value,
+    schema: &Schema,
+) -> Result<Value, ApiError> {
+    let (Some(target), Some(patch)) = (target.as_object(), patch.as_object()) else {
+        return Err(ApiError::bad_request("a strategic merge patch must be an object"));
+    };
+    Ok(Value::Object(merge_objects(target, patch, schema)?))
+}
+
+type Object = Map<String, Value>;
+
+fn merge_objects(target: &Object, patch: &Object, schema: &Schema) -> Result<Object, ApiError> {
+    match patch.get(DIRECTIVE).and_then(Value::as_str) {
+        Some("replace") => return Ok(without_directives(patch)),
+        Some("delete") => return Ok(Map::new()),
+        Some("merge") | None => {}
+        Some(other) => {
+            return Err(ApiError::bad_request(format!("unknown patch type found: {other}")));
+        }
+    }
+    let mut merged = target.clone();
+    if let Some(kept) = patch.get(RETAIN_KEYS).and_then(Value::as_array) {
+        merged.retain(|key, _| kept.iter().any(|it| it.as_str() == Some(key)));
+    }
+    for (key, change) in patch {
+        if key == DIRECTIVE || key == RETAIN_KEYS || key.starts_with(ELEMENT_ORDER) {
+            continue;
+        }
+        if let Some(list) = key.strip_prefix(DELETE_PRIMITIVES) {
+            delete_primitives(&mut merged, list, change);
+            continue;
+        }
+        merge_member(&mut merged, key, change, schema)?;
+    }
+    for (key, order) in patch {
+        if let (Some(list), Some(order)) = (key.strip_prefix(ELEMENT_ORDER), order.as_array()) {
+            let rules = &schema.member(list).patch;
+            let changed = patch.get(list).and_then(Value::as_array);
+            reorder(&mut merged, list, order, changed, rules);
+        }
+    }
+    Ok(merged)
+}
+
+fn merge_member(
+    merged: &mut Object,
+    key: &str,
+    change: &Value,
+    schema: &Schema,
+) -> Result<(), ApiError> {
+    if change.is_null() {
+        merged.remove(key);
+        return Ok(());
+    }
+    let member = schema.member(key);
+    // The rules of a field whose type is a named type stand on that type's use: lists are
+    // always written in place, so the member schema carries them.
+    let new = match (merged.get(key), change) {
+        (Some(Value::Object(ours)), Value::Object(theirs)) => {
+            if theirs.get(DIRECTIVE).and_then(Value::as_str) == Some("delete") {
+                merged.remove(key);
+                return Ok(());
+            }
+            Value::Object(merge_objects(ours, theirs, member)?)
+        }
+        (None, Value::Object(theirs)) => {
+            Value::Object(merge_objects(&Map::new(), theirs, member)?)
+        }
+        (Some(Value::Array(ours)), Value::Array(theirs)) if member.patch.merge => {
+            Value::Array(merge_lists(ours, theirs, member)?)
+        }
+        (None, Value::Array(theirs)) if member.patch.merge => {
+            Value::Array(merge_lists(&[], theirs, member)?)
+        }
+        _ => change.clone(),
+    };
+    merged.insert(key.to_owned(), new);
+    Ok(())
+}
+
+fn merge_lists(ours: &[Value], theirs: &[Value], list: &Schema) -> Result<Vec<Value>, ApiError> {
+    let Some(key) = &list.patch.merge_key else {
+        let mut merged = ours.to_vec();
+        merged.extend(theirs.iter().filter(|it| !ours.contains(it)).cloned());
+        return Ok(merged);
+    };
+    let replaces = |it: &Value| it[DIRECTIVE] == "replace" && it.get(key).is_none();
+    let mut merged = if theirs.iter().any(replaces) { Vec::new() } else { ours.to_vec() };
+    for item in theirs.iter().filter(|it| !replaces(it)) {
+        let Some(change) = item.as_object() else {
+            return Err(ApiError::bad_request("a list with a merge key holds objects"));
+        };
+        let Some(identity) = change.get(key) else {
+            let message = format!("map: {item} does not contain declared merge key: {key}");
+            return Err(ApiError::bad_request(message));
+        };
+        let place = merged.iter().position(|it| it.get(key) == Some(identity));
+        let deletes = change.get(DIRECTIVE).and_then(Value::as_str) == Some("delete");
+        match place {
+            Some(_) if deletes => merged.retain(|it| it.get(key) != Some(identity)),
+            None if deletes => {}
+            Some(at) => {
+                let empty = Map::new();
+                let live = merged[at].as_object().unwrap_or(&empty);
+                merged[at] = Value::Object(merge_objects(live, change, list.item())?);
+            }
+            None => {
+                merged.push(Value::Object(merge_objects(&Map::new(), change, list.item())?));
+            }
+        }
+    }
+    Ok(merged)
+}
+
+fn without_directives(patch: &Object) -> Object {
+    let plain = patch.iter().filter(|(key, _)| !key.starts_with('$'));
+    plain.map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+fn delete_primitives(merged: &mut Object, list: &str, gone: &Value) {
+    let gone = gone.as_array().map_or(&[][..], Vec::as_slice);
+    if let Some(items) = merged.get_mut(list).and_then(Value::as_array_mut) {
+        items.retain(|item| !gone.contains(item));
+    }
+}
+
+/// Puts the named items in the given order; items that the order does not name stay in front
+/// of the named item that they preceded.
+fn reorder(
+    merged: &mut Object,
+    list: &str,
+    order: &[Value],
+    changed: Option<&Vec<Value>>,
+    rules: &PatchRules,
+) {
+    let identity = |item: &Value| match &rules.merge_key {
+        Some(key) => item.get(key).cloned().unwrap_or(Value::Null),
+        None => item.clone(),
+    };
+    let Some(items) = merged.get_mut(list).and_then(Value::as_array_mut) else { return };
+    let wanted: Vec<Value> = order.iter().map(identity).collect();
+    let added: Vec<Value> = changed.into_iter().flatten().map(identity).collect();
+    let is_named = |item: &Value| wanted.contains(&identity(item));
+    let mut named: Vec<Value> = items.iter().filter(|it| is_named(it)).cloned().collect();
+    named.sort_by_key(|item| wanted.iter().position(|it| *it == identity(item)));
+    let mut named = named.into_iter().peekable();
+    let mut sorted = Vec::with_capacity(items.len());
+    for item in items.iter() {
+        if !is_named(item) {
+            sorted.push(item.clone());
+        } else if !added.contains(&identity(item)) || named.peek().is_some() {
+            sorted.extend(named.next());
+        }
+    }
+    sorted.extend(named);
+    *items = sorted;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::builtin::type_named;
+    use serde_json::json;
+
+    fn merged(target: Value, patch: Value) -> Value {
+        let schema = type_named("io.k8s.api.core.v1.PodSpec");
+        strategic_merge(&target, &patch, schema).unwrap()
+    }
+
+    #[test]
+    fn lists_merge_by_their_key() {
+        let target = json!({"containers": [{"name": "a", "image": "x:1", "env": [
+            {"name": "A", "value": "1"}, {"name": "B", "value": "2"}]}]});
+        let patch = json!({"containers": [
+            {"name": "a", "image": "x:2", "env": [{"name": "B", "$patch": "delete"}]},
+            {"name": "b", "image": "y:1"}]});
+        let expected = json!({"containers": [
+            {"name": "a", "image": "x:2", "env": [{"name": "A", "value": "1"}]},
+            {"name": "b", "image": "y:1"}]});
+        assert_eq!(merged(target, patch), expected);
+    }
+
+    #[test]
+    fn directives() {
+        let target = json!({"nodeSelector": {"a": "1", "b": "2"}, "volumes": [
+            {"name": "v", "emptyDir": {}}, {"name": "w", "emptyDir": {}}]});
+        let replaced = merged(target.clone(), json!({"nodeSelector": {"$patch": "replace", "c": "3"}}));
+        assert_eq!(replaced["nodeSelector"], json!({"c": "3"}));
+        let order = json!({"$setElementOrder/volumes": [{"name": "w"}, {"name": "v"}]});
+        assert_eq!(merged(target.clone(), order)["volumes"][0]["name"], "w");
+        let retained = json!({"volumes": [
+            {"name": "v", "$retainKeys": ["name", "hostPath"], "hostPath": {"path": "/"}}]});
+        let volumes = &merged(target, retained)["volumes"];
+        assert_eq!(volumes[0], json!({"name": "v", "hostPath": {"path": "/"}}));
+    }
+
+    #[test]
+    fn primitive_lists() {
+        let schema = type_named("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta");
+        let target = json!({"finalizers": ["a", "b"]});
+        let patch = json!({"finalizers": ["c"], "$deleteFromPrimitiveList/finalizers": ["a"]});
+        let new = strategic_merge(&target, &patch, schema).unwrap();
+        assert_eq!(new["finalizers"], json!(["b", "c"]));
+    }
+}

@@ -1,0 +1,127 @@
+//! Dropping what the type does not declare.
+
+use serde_json::Value;
+
+use super::{Base, Schema};
+
+/// Removes unknown members and returns their paths, in the words of strict field validation.
+pub(crate) fn prune(value: &mut Value, schema: &Schema) -> Vec<String> {
+    let mut dropped = Vec::new();
+    prune_at(value, schema, "", &mut dropped);
+    dropped
+}
+
+fn prune_at(value: &mut Value, schema: &Schema, path: &str, dropped: &mut Vec<String>) {
+    if let Some(object) = value.as_object_mut() {
+        if schema.base == Base::Any && schema.properties.is_empty() && schema.preserve_unknown {
+            return;
+        }
+        object.retain(|name, child| {
+            let child_path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            let implied = schema.embedded_resource && (name == "apiVersion" || name == "kind");
+            match schema.known_member(name) {
+                Some(member) => prune_at(child, member, &child_path, dropped),
+                None if implied => {}
+                None => {
+                    dropped.push(child_path);
+                    return false;
+                }
+            }
+            true
+        });
+    } else if let Some(list) = value.as_array_mut() {
+        for (index, item) in list.iter_mut().enumerate() {
+            prune_at(item, schema.item(), &format!("{path}[{index}]"), dropped);
+        }
+    }
+}
+
+/// Quantities of built-in types are written back in canonical form.
+pub(crate) fn canonicalise_quantities(value: &mut Value, schema: &Schema) {
+    if let Some(object) = value.as_object_mut() {
+        for (name, child) in object.iter_mut() {
+            canonicalise_quantities(child, schema.member(name));
+        }
+    } else if let Some(list) = value.as_array_mut() {
+        list.iter_mut().for_each(|item| canonicalise_quantities(item, schema.item()));
+    } else if schema.is_quantity
+        && let Some(canonical) = canonical_quantity(value)
+    {
+        *value = Value::String(canonical);
+    }
+}
+
+/// The canonical form for the quantities that people write: `1` → `"1"`, `"0.5"` → `"500m"`,
+/// `"1000m"` → `"1"`, `"1024Mi"` → `"1Gi"`.
+fn canonical_quantity(value: &Value) -> Option<String> {
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let digits = text.find(|it: char| !(it.is_ascii_digit() || it == '.' || it == '-'));
+    let (number, suffix) = text.split_at(digits.unwrap_or(text.len()));
+    if suffix.ends_with('i') {
+        return Some(binary(number.parse().ok()?, suffix));
+    }
+    let scale = SI.iter().position(|it| *it == suffix)?;
+    let mut amount = match scale.checked_sub(1) {
+        None => number.parse().ok()?,
+        Some(thousands) => {
+            milli_of(number)?.checked_mul(1000_i128.pow(u32::try_from(thousands).ok()?))?
+        }
+    };
+    let mut scale = 0;
+    while scale + 1 < SI.len() && amount % 1000 == 0 && (amount != 0 || scale == 0) {
+        amount /= 1000;
+        scale += 1;
+    }
+    Some(format!("{amount}{}", SI[scale]))
+}
+
+/// Decimal suffixes, each a thousand of the one before.
+const SI: &[&str] = &["m", "", "k", "M", "G", "T", "P"];
+const BINARY: &[&str] = &["Ki", "Mi", "Gi", "Ti", "Pi"];
+
+/// The number in thousandths; `None` for finer or malformed ones, which then stay as written.
+fn milli_of(number: &str) -> Option<i128> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if fraction.len() > 3 {
+        return None;
+    }
+    let sign = if whole.starts_with('-') { -1 } else { 1 };
+    let whole: i128 = whole.parse().ok()?;
+    let fraction: i128 = format!("{fraction:0<3}").parse().ok()?;
+    Some(whole * 1000 + sign * fraction)
+}
+
+fn binary(mut amount: i128, suffix: &str) -> String {
+    let Some(mut scale) = BINARY.iter().position(|it| *it == suffix) else {
+        return format!("{amount}{suffix}");
+    };
+    while scale + 1 < BINARY.len() && amount != 0 && amount % 1024 == 0 {
+        amount /= 1024;
+        scale += 1;
+    }
+    format!("{amount}{}", BINARY[scale])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn quantities_become_canonical() {
+        let cases = [
+            (json!(1), "1"),
+            (json!("0.5"), "500m"),
+            (json!("1000m"), "1"),
+            (json!("1500m"), "1500m"),
+            (json!("1024Mi"), "1Gi"),
+            (json!("128Mi"), "128Mi"),
+            (json!("1000"), "1k"),
+            (json!("0"), "0"),
+        ];
+        for (written, canonical) in cases {
+            assert_eq!(canonical_quantity(&written).as_deref(), Some(canonical), "{written}");
+        }
+        assert_eq!(canonical_quantity(&json!("lots")), None);
+    }
+}
