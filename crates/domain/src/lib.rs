@@ -14,6 +14,7 @@ mod decider;
 pub mod fleet;
 pub mod placement;
 pub mod scheduler;
+pub mod selection;
 mod view;
 
 pub use command::{CommandError, DomainCommand};
