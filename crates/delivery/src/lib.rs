@@ -1,1 +1,67 @@
-//! Making one member match: waves, apply, inventory, availability.
+//! Making one member match what was assigned to it.
+//!
+//! An order names a member, a placement, every manifest that the member should hold and every
+//! object that may have to go. A [`Link`] carries it out; [`PushLink`] does so through the member's
+//! kube-apiserver. What to do is decided by plain functions, what is done lies in `push`:
+//!
+//! | plain functions | used by `push` to |
+//! |---|---|
+//! | [`plan`], [`wave`] | know what to write, in which order and form |
+//! | [`fence`] | claim the AppliedWork, or find that a newer order holds it |
+//! | [`ownership`] | update, take over, leave alone, release or delete an object |
+//! | [`conflict`] | tell managers that yield from those that have to be asked |
+//! | [`hash`] | leave an unchanged object alone |
+//! | [`availability`] | say how available an object is |
+//! | [`failure`] | say what went wrong, without values of Secrets |
+//! | [`quantity`] | add up nodes and pods |
+//!
+//! # One delivery
+//!
+//! 1. The AppliedWork of the order is created, or claimed by compare-and-set if an older order
+//!    holds it. If a newer one does, nothing is written.
+//! 2. Wave by wave, each object is read, and applied server-side unless it carries the hash of this
+//!    very manifest. The write names the version that was read: a writer in between is noticed. An
+//!    object that nobody owns is taken over, fields included; later writes of it respect other
+//!    managers unless the apply strategy says force.
+//! 3. Leftovers that are still ours are deleted, last wave first.
+//! 4. The AppliedWork records what is applied.
+//!
+//! New objects come before old ones go, so a renamed workload has no gap. Where both cannot be
+//! there at once (a node port), the new one fails first and succeeds when the order is repeated.
+//!
+//! # What is not promised
+//!
+//! - *Drift.* An object with the right hash is not compared with its manifest.
+//! - *An owner that sleeps between its check and its write.* The claim is confirmed before a write
+//!   if it is older than [`push::CLAIM_TRUST`]. A process that is stopped exactly after that, and
+//!   overtaken meanwhile, can still write one object, if the newer order left that object
+//!   unchanged; the next order puts it right.
+//! - *Memory of withdrawals.* When nothing is left, the AppliedWork goes too, and the fence with it.
+//!   An older order that starts after that is not recognised as old.
+//!
+//! **Invariants.** Nothing here knows the log, actors or projections. Nothing is deleted that an
+//! order does not name. No body of an object is logged.
+
+pub mod availability;
+pub mod conflict;
+pub mod error;
+pub mod failure;
+pub mod fence;
+pub mod hash;
+pub mod link;
+pub mod order;
+pub mod ownership;
+pub mod plan;
+pub mod push;
+pub mod quantity;
+pub mod report;
+pub mod wave;
+
+pub use availability::{Availability, availability};
+pub use error::{Certainty, LinkError};
+pub use link::Link;
+pub use order::{DeliverOrder, Fence, Manifest, WithdrawOrder};
+pub use push::PushLink;
+pub use report::{
+    DeliveryAvailability, DeliveryReport, Observation, Probe, ResourceUsage, WithdrawReport,
+};

@@ -1,0 +1,129 @@
+//! What an API server's refusal means for one object, in words that a user can act on.
+
+use events::ObjectId;
+use events::cluster::ObjectFailure;
+use kube::core::Status;
+
+/// The manifest cannot be read, or is not what it was recorded as.
+pub const DECODING_ERRED: &str = "DecodingErred";
+/// The manifest has no name of its own.
+pub const FOUND_GENERATE_NAME: &str = "FoundGenerateName";
+/// Two manifests are for one object.
+pub const DUPLICATED: &str = "Duplicated";
+/// The object belongs to somebody else.
+pub const FAILED_TO_TAKE_OVER: &str = "FailedToTakeOver";
+/// The member refused the object, or could not take it.
+pub const MANIFEST_APPLY_FAILED: &str = "ManifestApplyFailed";
+/// The object was applied and is not available.
+pub const MANIFEST_NOT_AVAILABLE_YET: &str = "ManifestNotAvailableYet";
+
+/// The longest message about one object, in bytes. Webhooks and validation can answer with whole
+/// documents; messages are recorded for ever. What is longer is cut and says so.
+pub const MESSAGE_BYTES_MAX: usize = 1024;
+
+/// An object and what is wrong with it.
+#[must_use]
+pub fn failure(object: &ObjectId, reason: &str, message: impl Into<String>) -> ObjectFailure {
+    ObjectFailure {
+        object: object.clone(),
+        reason: reason.to_owned(),
+        message: shortened(message.into()),
+    }
+}
+
+/// Why a member refused to take an object. Of a Secret only the reason and the paths are told,
+/// because API servers and webhooks quote values.
+#[must_use]
+pub fn describe(status: &Status, object: &ObjectId) -> String {
+    if has_cause(status, "NamespaceTerminating") {
+        return format!("namespace {} is being deleted on the member", object.namespace);
+    }
+    if status.is_not_found() {
+        return describe_not_found(status, object);
+    }
+    if is_too_large(status) {
+        return "it is too large for the member's API server".to_owned();
+    }
+    let told = told_by(status, object);
+    match status.code {
+        403 => format!("the member does not allow it: {told}"),
+        422 => format!("the member finds it invalid: {told}"),
+        _ => format!("the member refused it: {told}"),
+    }
+}
+
+/// Whether a 404 is about this very object. One about anything else is about what it needs.
+#[must_use]
+pub fn is_object_missing(status: &Status, name: &str) -> bool {
+    let details = status.details.as_ref();
+    status.is_not_found() && details.is_some_and(|details| details.name == name)
+}
+
+/// That a kind is not served by the member.
+#[must_use]
+pub fn kind_is_unknown(object: &ObjectId) -> String {
+    format!(
+        "the kind {} ({}) is not known on this cluster: place its CustomResourceDefinition too",
+        object.kind,
+        object.api_version()
+    )
+}
+
+fn describe_not_found(status: &Status, object: &ObjectId) -> String {
+    let details = status.details.as_ref();
+    match details.map(|details| details.name.as_str()) {
+        Some(name) if !name.is_empty() && name == object.namespace => {
+            format!("namespace {name} does not exist on the member: place it too")
+        }
+        Some(name) if !name.is_empty() => "it disappeared from the member".to_owned(),
+        _ => kind_is_unknown(object),
+    }
+}
+
+fn is_too_large(status: &Status) -> bool {
+    status.code == 413
+        || status.reason == "RequestEntityTooLarge"
+        || status.message.contains("request is too large")
+        || status.message.contains("limit is 3145728")
+}
+
+/// What the server says, or, of a Secret, as much of it as holds no values.
+fn told_by(status: &Status, object: &ObjectId) -> String {
+    if !is_secret(object) {
+        return match status.message.as_str() {
+            "" => format!("{} ({})", status.reason, status.code),
+            message => message.to_owned(),
+        };
+    }
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    let fields: Vec<&str> =
+        causes.map(|cause| cause.field.as_str()).filter(|field| !field.is_empty()).collect();
+    let place =
+        if fields.is_empty() { String::new() } else { format!(" at {}", fields.join(", ")) };
+    format!(
+        "{} ({}){place}; the message is withheld, it may quote values",
+        status.reason, status.code
+    )
+}
+
+fn is_secret(object: &ObjectId) -> bool {
+    object.group.is_empty() && object.kind == "Secret"
+}
+
+fn has_cause(status: &Status, reason: &str) -> bool {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    causes.into_iter().any(|cause| cause.reason == reason)
+}
+
+fn shortened(mut message: String) -> String {
+    if message.len() > MESSAGE_BYTES_MAX {
+        let end = message.floor_char_boundary(MESSAGE_BYTES_MAX);
+        message.truncate(end);
+        message.push_str("… (cut)");
+    }
+    message
+}
+
+#[cfg(test)]
+#[path = "failure_tests.rs"]
+mod tests;

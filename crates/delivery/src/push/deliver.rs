@@ -1,0 +1,248 @@
+//! Carrying out an order to deliver, and one to withdraw.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use events::ObjectId;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use kube::core::params::{ListParams, PropagationPolicy};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::PushMember;
+use super::applied_work::{Claimed, Found, Stop, inventory_entry, is_entry_of};
+use super::discovery::{Resource, served_by};
+use super::object::{Outcome, is_path_missing};
+use super::remove::{Removed, Remover};
+use super::requests::CallError;
+use super::wait::{CRD_ESTABLISHED_WAIT, wait_for};
+use crate::availability::availability;
+use crate::failure::{MANIFEST_APPLY_FAILED, failure};
+use crate::plan::{Plan, Step, by_wave};
+use crate::wave::Wave;
+use crate::{Availability, DeliverOrder, DeliveryReport, WithdrawOrder, WithdrawReport};
+
+/// How many objects of one wave are written at once. Half of what the member takes, so that one
+/// large delivery does not keep all others waiting.
+pub const OBJECTS_IN_FLIGHT_PER_WAVE_MAX: usize = 16;
+
+/// The pause before a path that is not served yet is asked for again the first time; it doubles up
+/// to [`SERVED_PAUSE_MAX`].
+const SERVED_PAUSE: Duration = Duration::from_millis(20);
+const SERVED_PAUSE_MAX: Duration = Duration::from_millis(500);
+
+impl PushMember {
+    /// See [`Link::deliver`](crate::Link::deliver).
+    pub(super) async fn deliver(
+        &self,
+        order: &DeliverOrder,
+        claimed: &Claimed<'_>,
+    ) -> Result<DeliveryReport, Stop> {
+        let Plan { waves, failures, leftovers } = Plan::of(order);
+        let mut run = Run::new(self, order, claimed);
+        run.report.failures = failures;
+        // Kept by name for the kinds that later waves may need.
+        let later_kinds: BTreeSet<(String, String)> = waves
+            .values()
+            .flatten()
+            .map(|step| (step.id.group.clone(), step.id.kind.clone()))
+            .collect();
+        for (wave, steps) in waves {
+            run.apply_wave(steps).await?;
+            if wave == Wave::Definitions {
+                run.establish(&later_kinds).await?;
+            }
+        }
+        let remover = Remover { member: self, work: &order.work, claimed: Some(claimed) };
+        let removed = remover.remove(leftovers).await?;
+        run.finish(removed).await
+    }
+
+    /// See [`Link::withdraw`](crate::Link::withdraw).
+    pub(super) async fn withdraw(
+        &self,
+        order: &WithdrawOrder,
+        found: &Found<'_>,
+    ) -> Result<WithdrawReport, Stop> {
+        let claimed = match found {
+            Found::Claimed(claimed) => Some(claimed),
+            Found::Absent => None,
+        };
+        self.observer.forget(&order.work);
+        let remover = Remover { member: self, work: &order.work, claimed };
+        let Removed { removed, released, remaining } =
+            remover.remove(by_wave(&order.inventory)).await?;
+        if remaining.is_empty() && claimed.is_some() {
+            self.delete_work(order).await?;
+        }
+        Ok(WithdrawReport { remaining, removed, released })
+    }
+
+    /// Deletes the AppliedWork, and nothing with it: whatever names it as an owner and is not in
+    /// the inventory loses that owner and stays.
+    async fn delete_work(&self, order: &WithdrawOrder) -> Result<(), Stop> {
+        // Read again: it is deleted only in the version that this order still holds.
+        let Found::Claimed(claimed) = self.claim_existing(&order.work, order.fence).await? else {
+            return Ok(());
+        };
+        let deleted = self
+            .requests
+            .delete(&Resource::applied_work(), &claimed.live, PropagationPolicy::Orphan)
+            .await;
+        match deleted {
+            Ok(_) => Ok(()),
+            Err(CallError::Refused(status)) if status.is_not_found() => Ok(()),
+            Err(CallError::Refused(status)) if status.is_conflict() => {
+                Err(Stop::Busy(format!("others write its AppliedWork {}", order.work)))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// A delivery under way.
+struct Run<'a> {
+    member: &'a PushMember,
+    order: &'a DeliverOrder,
+    claimed: &'a Claimed<'a>,
+    report: DeliveryReport,
+    applied: Vec<(Step, Resource, Value)>,
+    /// Namespaces of this order that are not there, or are going away.
+    unusable_namespaces: BTreeSet<String>,
+}
+
+impl<'a> Run<'a> {
+    fn new(member: &'a PushMember, order: &'a DeliverOrder, claimed: &'a Claimed<'a>) -> Self {
+        Self {
+            member,
+            order,
+            claimed,
+            report: DeliveryReport::default(),
+            applied: Vec::new(),
+            unusable_namespaces: BTreeSet::new(),
+        }
+    }
+
+    async fn apply_wave(&mut self, steps: Vec<Step>) -> Result<(), Stop> {
+        let (hopeless, steps): (Vec<_>, Vec<_>) = steps
+            .into_iter()
+            .partition(|step| self.unusable_namespaces.contains(&step.id.namespace));
+        self.report.failures.extend(hopeless.iter().map(|step| {
+            let message = format!("namespace {} could not be applied", step.id.namespace);
+            failure(&step.id, MANIFEST_APPLY_FAILED, message)
+        }));
+        let (member, claimed, strategy) = (self.member, self.claimed, &self.order.apply);
+        let outcomes: Vec<(Step, Outcome)> = stream::iter(steps)
+            .map(async |step| {
+                let outcome = member.apply(claimed, &step, strategy).await?;
+                Ok::<_, Stop>((step, outcome))
+            })
+            .buffer_unordered(OBJECTS_IN_FLIGHT_PER_WAVE_MAX)
+            .try_collect()
+            .await?;
+        for (step, outcome) in outcomes {
+            self.take(step, outcome);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, step: Step, outcome: Outcome) {
+        match outcome {
+            Outcome::Applied { resource, live, is_written } => {
+                self.report.written += usize::from(is_written);
+                self.report.unchanged += usize::from(!is_written);
+                self.applied.push((step, resource, live));
+            }
+            Outcome::Failed { failure, is_absent } => {
+                if is_absent && step.id.group.is_empty() && step.id.kind == "Namespace" {
+                    self.unusable_namespaces.insert(step.id.name.clone());
+                }
+                self.report.failures.push(failure);
+            }
+        }
+    }
+
+    /// Waits until the kinds that this order brings along are served, as far as it needs them. One
+    /// that is not served in time makes its objects fail, not the order.
+    async fn establish(&mut self, needed: &BTreeSet<(String, String)>) -> Result<(), Stop> {
+        let crd = Resource::crd();
+        for (step, _, live) in &mut self.applied {
+            let kinds: Vec<Resource> = served_by(step.body()).collect();
+            let is_needed =
+                |kind: &Resource| needed.contains(&(kind.group.clone(), kind.kind.clone()));
+            if step.id.kind != crd.kind || !kinds.iter().any(is_needed) {
+                continue;
+            }
+            let is_served = |live: Option<&Value>| {
+                live.is_some_and(|live| availability(live) == Availability::Available)
+            };
+            let until = Instant::now() + CRD_ESTABLISHED_WAIT;
+            if !is_served(Some(live)) {
+                let name = &step.id.name;
+                let now =
+                    wait_for(self.member, &crd, "", name, CRD_ESTABLISHED_WAIT, is_served).await;
+                let Some(Some(established)) = now else { continue };
+                *live = established;
+            }
+            for kind in kinds.iter().filter(|kind| is_needed(kind)) {
+                self.member.until_served(kind, until).await?;
+            }
+            self.member.discovery.learn(live).await;
+        }
+        Ok(())
+    }
+
+    /// Writes the inventory down and adds everything up.
+    async fn finish(mut self, removed: Removed) -> Result<DeliveryReport, Stop> {
+        self.claimed.record(&self.inventory(&removed)).await?;
+        let objects: Vec<(&ObjectId, &Resource, &Value)> =
+            self.applied.iter().map(|(step, resource, live)| (&step.id, resource, live)).collect();
+        self.report.availability = self.member.observer.follow(self.order, &objects);
+        self.report.removed = removed.removed;
+        self.report.released = removed.released;
+        self.report.remaining = removed.remaining;
+        self.report.failures.sort_by(|one, other| one.object.cmp(&other.object));
+        Ok(self.report)
+    }
+
+    /// What is applied now, and what was recorded before and is still there or may be.
+    fn inventory(&self, removed: &Removed) -> Vec<Value> {
+        let mut entries: Vec<Value> = self
+            .applied
+            .iter()
+            .map(|(step, resource, live)| {
+                let uid = live["metadata"]["uid"].as_str().unwrap_or_default();
+                inventory_entry(&step.id, resource, step.ordinal, uid)
+            })
+            .collect();
+        let unsettled = self.report.failures.iter().chain(&removed.remaining);
+        for id in unsettled.map(|failure| &failure.object) {
+            let recorded = self.claimed.recorded.iter().find(|entry| is_entry_of(entry, id));
+            entries.extend(recorded.cloned());
+        }
+        entries.sort_by_key(|entry| entry["ordinal"].as_u64());
+        entries
+    }
+}
+
+impl PushMember {
+    /// Waits until the path of a kind answers: establishing a CRD and serving it are not the same
+    /// moment. There is nothing to watch before the path exists, so it is asked for repeatedly.
+    async fn until_served(&self, kind: &Resource, until: Instant) -> Result<(), Stop> {
+        let mut pause = SERVED_PAUSE;
+        let one = ListParams::default().limit(1);
+        while Instant::now() < until {
+            match self.requests.list(kind, &one).await {
+                Err(CallError::Refused(status)) if is_path_missing(&status) => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(SERVED_PAUSE_MAX);
+                }
+                Ok(_) | Err(CallError::Refused(_)) => break,
+                Err(error @ (CallError::Unusable { .. } | CallError::Busy(_))) => {
+                    return Err(error.into());
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,163 @@
+//! Under which paths a member serves which kinds. Asked for lazily, one group version at a time.
+
+use std::collections::BTreeMap;
+
+use events::ObjectId;
+use kube::core::{ApiResource, GroupVersionKind, Request};
+use serde_json::Value;
+use tokio::sync::Mutex;
+
+use super::requests::{CallError, Requests};
+use crate::ownership::PLACEMENT_GROUP;
+
+/// How a kind is served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Resource {
+    pub(super) group: String,
+    pub(super) version: String,
+    pub(super) kind: String,
+    pub(super) plural: String,
+    pub(super) is_namespaced: bool,
+}
+
+impl Resource {
+    /// A cluster-scoped kind.
+    fn cluster_scoped(group: &str, version: &str, kind: &str, plural: &str) -> Self {
+        Self {
+            group: group.to_owned(),
+            version: version.to_owned(),
+            kind: kind.to_owned(),
+            plural: plural.to_owned(),
+            is_namespaced: false,
+        }
+    }
+
+    /// AppliedWork, which every member serves, or is made to.
+    pub(super) fn applied_work() -> Self {
+        Self::cluster_scoped(PLACEMENT_GROUP, "v1beta1", "AppliedWork", "appliedworks")
+    }
+
+    /// CustomResourceDefinition.
+    pub(super) fn crd() -> Self {
+        Self::cluster_scoped(
+            "apiextensions.k8s.io",
+            "v1",
+            "CustomResourceDefinition",
+            "customresourcedefinitions",
+        )
+    }
+
+    /// A cluster-scoped kind of the core group.
+    pub(super) fn core(kind: &str, plural: &str) -> Self {
+        Self::cluster_scoped("", "v1", kind, plural)
+    }
+
+    /// Requests on the objects of one namespace, or on those of the whole cluster.
+    pub(super) fn at(&self, namespace: &str) -> Request {
+        let Self { group, version, plural, .. } = self;
+        let root = if group.is_empty() {
+            format!("/api/{version}")
+        } else {
+            format!("/apis/{group}/{version}")
+        };
+        Request::new(match namespace {
+            "" => format!("{root}/{plural}"),
+            namespace => format!("{root}/namespaces/{namespace}/{plural}"),
+        })
+    }
+
+    /// The same for kube's own API.
+    pub(super) fn api_resource(&self) -> ApiResource {
+        let gvk = GroupVersionKind::gvk(&self.group, &self.version, &self.kind);
+        ApiResource::from_gvk_with_plural(&gvk, &self.plural)
+    }
+}
+
+/// One version of one API group.
+type GroupVersion = (String, String);
+
+/// What is known of the kinds that one member serves.
+#[derive(Default)]
+pub(super) struct Discovery {
+    known: Mutex<BTreeMap<GroupVersion, BTreeMap<String, Resource>>>,
+}
+
+impl Discovery {
+    /// How the kind of an object is served; `None` if the member says that it does not know it.
+    ///
+    /// A kind that is not known here is asked for, once for each call: the lock is held meanwhile,
+    /// so that many who wait for the same group version ask once.
+    pub(super) async fn resource_of(
+        &self,
+        requests: &Requests,
+        id: &ObjectId,
+    ) -> Result<Option<Resource>, CallError> {
+        let group_version = (id.group.clone(), id.version.clone());
+        let mut known = self.known.lock().await;
+        if let Some(resource) = known.get(&group_version).and_then(|kinds| kinds.get(&id.kind)) {
+            return Ok(Some(resource.clone()));
+        }
+        let path = match id.group.as_str() {
+            "" => format!("/api/{}", id.version),
+            group => format!("/apis/{group}/{}", id.version),
+        };
+        let kinds = match requests.get_path(&path).await {
+            Ok(list) => kinds_in(&list, id),
+            Err(CallError::Refused(status)) if status.code == 404 => BTreeMap::new(),
+            Err(error) => return Err(error),
+        };
+        let resource = kinds.get(&id.kind).cloned();
+        // What was learned from a CRD stays: discovery on the member may lag behind it.
+        known.entry(group_version).or_default().extend(kinds);
+        Ok(resource)
+    }
+
+    /// Takes the kinds of a CRD that was just established, so that nobody has to wait until
+    /// discovery on the member has caught up.
+    pub(super) async fn learn(&self, crd: &Value) {
+        let mut known = self.known.lock().await;
+        for resource in served_by(crd) {
+            let group_version = (resource.group.clone(), resource.version.clone());
+            // A group version of which nothing else is known stays to be asked for by the others.
+            known.entry(group_version).or_default().insert(resource.kind.clone(), resource);
+        }
+    }
+
+    /// Forgets a kind that turned out not to be served any more.
+    pub(super) async fn forget(&self, id: &ObjectId) {
+        self.known.lock().await.remove(&(id.group.clone(), id.version.clone()));
+    }
+}
+
+/// The kinds of a discovery document, without subresources.
+fn kinds_in(list: &Value, id: &ObjectId) -> BTreeMap<String, Resource> {
+    let resources = list["resources"].as_array().into_iter().flatten();
+    resources
+        .filter_map(|entry| {
+            let plural = entry["name"].as_str().filter(|name| !name.contains('/'))?;
+            let kind = entry["kind"].as_str()?;
+            let resource = Resource {
+                group: id.group.clone(),
+                version: id.version.clone(),
+                kind: kind.to_owned(),
+                plural: plural.to_owned(),
+                is_namespaced: entry["namespaced"].as_bool().unwrap_or_default(),
+            };
+            Some((kind.to_owned(), resource))
+        })
+        .collect()
+}
+
+/// The kinds that a CRD defines, one for each served version.
+pub(super) fn served_by(crd: &Value) -> impl Iterator<Item = Resource> {
+    let spec = &crd["spec"];
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let versions = spec["versions"].as_array().into_iter().flatten();
+    versions.filter(|version| version["served"] == true).map(move |version| Resource {
+        group: text(&spec["group"]),
+        version: text(&version["name"]),
+        kind: text(&spec["names"]["kind"]),
+        plural: text(&spec["names"]["plural"]),
+        is_namespaced: spec["scope"] == "Namespaced",
+    })
+}

@@ -1,0 +1,261 @@
+//! Applying one object.
+
+use std::collections::BTreeSet;
+
+use events::ObjectId;
+use events::cluster::{ApplyStrategy, ObjectFailure};
+use kube::core::Status;
+use serde_json::{Value, json};
+
+use super::PushMember;
+use super::applied_work::{Claimed, Stop};
+use super::discovery::Resource;
+use super::requests::CallError;
+use crate::conflict::{all_yield, describe as describe_conflicts, field_conflicts};
+use crate::failure::{
+    DECODING_ERRED, FAILED_TO_TAKE_OVER, MANIFEST_APPLY_FAILED, describe, failure,
+    is_object_missing, kind_is_unknown,
+};
+use crate::ownership::{
+    Owners, Standing, WorkRef, is_deleting, owner_references_without, standing,
+};
+use crate::plan::{SPEC_HASH_ANNOTATION, Step};
+
+/// How often an object is read and written again when somebody else writes it in between. A writer
+/// that is faster five times in a row keeps writing; the order reports it and is repeated later.
+pub const OBJECT_ATTEMPTS_MAX: u32 = 5;
+
+/// What became of one object.
+pub(super) enum Outcome {
+    /// It is as it should be.
+    Applied {
+        /// How its kind is served.
+        resource: Resource,
+        /// The object after that.
+        live: Value,
+        /// Whether something had to be written for it.
+        is_written: bool,
+    },
+    /// It could not be applied.
+    Failed {
+        failure: ObjectFailure,
+        /// There is no such object now, or it is going away: nothing can be put into it.
+        is_absent: bool,
+    },
+}
+
+/// What one attempt came to.
+enum Attempt {
+    Done(Outcome),
+    /// Somebody else was faster: read again.
+    Raced,
+}
+
+impl PushMember {
+    /// Makes one object as it should be.
+    pub(super) async fn apply(
+        &self,
+        claimed: &Claimed<'_>,
+        step: &Step,
+        strategy: &ApplyStrategy,
+    ) -> Result<Outcome, Stop> {
+        let _alone = self.object_lock(&step.id).lock().await;
+        let id = &step.id;
+        let Some(resource) = self.discovery.resource_of(&self.requests, id).await? else {
+            return Ok(failed(id, MANIFEST_APPLY_FAILED, kind_is_unknown(id)));
+        };
+        if resource.is_namespaced == id.namespace.is_empty() {
+            return Ok(failed(id, DECODING_ERRED, reason_wrong_scope(&resource)));
+        }
+        let applier = Applier { member: self, claimed, step, strategy, resource };
+        for _ in 0..OBJECT_ATTEMPTS_MAX {
+            if let Attempt::Done(outcome) = applier.attempt().await? {
+                return Ok(outcome);
+            }
+        }
+        let message = "others keep changing it on the member at the same time";
+        Ok(failed(id, MANIFEST_APPLY_FAILED, message))
+    }
+}
+
+struct Applier<'a> {
+    member: &'a PushMember,
+    claimed: &'a Claimed<'a>,
+    step: &'a Step,
+    strategy: &'a ApplyStrategy,
+    resource: Resource,
+}
+
+impl Applier<'_> {
+    async fn attempt(&self) -> Result<Attempt, Stop> {
+        let id = &self.step.id;
+        match self.member.requests.get(&self.resource, &id.namespace, &id.name).await {
+            Ok(live) => self.update(live).await,
+            Err(CallError::Refused(status)) if is_object_missing(&status, &id.name) => {
+                self.create().await
+            }
+            Err(error) => self.refused(error, true).await,
+        }
+    }
+
+    async fn create(&self) -> Result<Attempt, Stop> {
+        self.claimed.confirm().await?;
+        match self.write(None, false).await {
+            Ok(live) => Ok(self.written(live)),
+            Err(CallError::Refused(status)) if status.is_conflict() => Ok(Attempt::Raced),
+            Err(error) => self.refused(error, true).await,
+        }
+    }
+
+    async fn update(&self, live: Value) -> Result<Attempt, Stop> {
+        let id = &self.step.id;
+        if is_deleting(&live) {
+            let failure = failure(id, MANIFEST_APPLY_FAILED, reason_going_away(id, &live));
+            return Ok(Attempt::Done(Outcome::Failed { failure, is_absent: true }));
+        }
+        let owners = Owners::of(&live);
+        let (existing, dangling) = self.sort_out(&owners).await?;
+        let ours = &self.claimed.work;
+        let is_ours = match standing(&owners, ours, &existing, self.strategy.allow_co_ownership) {
+            Standing::Ours => true,
+            Standing::TakeOver => false,
+            Standing::Refused(why) => {
+                return Ok(Attempt::Done(failed(id, FAILED_TO_TAKE_OVER, why)));
+            }
+        };
+        let pruned = owner_references_without(&live, &dangling);
+        if is_ours && pruned.is_none() && self.is_unchanged(&live) {
+            let resource = self.resource.clone();
+            return Ok(Attempt::Done(Outcome::Applied { resource, live, is_written: false }));
+        }
+        self.claimed.confirm().await?;
+        let live = match pruned {
+            None => live,
+            Some(references) => match self.replace_owners(&live, &references).await {
+                Ok(live) => live,
+                Err(error) => return self.refused(error, false).await,
+            },
+        };
+        self.overwrite(&live, self.strategy.force || !is_ours).await
+    }
+
+    /// Writes an object that exists, if it is still what was read.
+    async fn overwrite(&self, live: &Value, force: bool) -> Result<Attempt, Stop> {
+        let version = live["metadata"]["resourceVersion"].as_str();
+        let status = match self.write(version, force).await {
+            Ok(live) => return Ok(self.written(live)),
+            Err(CallError::Refused(status)) if status.is_conflict() => status,
+            Err(error) => return self.refused(error, false).await,
+        };
+        let conflicts = field_conflicts(&status);
+        if conflicts.is_empty() {
+            return Ok(Attempt::Raced);
+        }
+        if !all_yield(&conflicts) {
+            let message = describe_conflicts(&conflicts);
+            return Ok(Attempt::Done(failed(&self.step.id, MANIFEST_APPLY_FAILED, message)));
+        }
+        match self.write(version, true).await {
+            Ok(live) => Ok(self.written(live)),
+            Err(error) => self.refused(error, false).await,
+        }
+    }
+
+    async fn write(&self, version: Option<&str>, force: bool) -> Result<Value, CallError> {
+        let id = &self.step.id;
+        let body = self.step.applied(&self.claimed.work, version);
+        self.member.requests.apply(&self.resource, &id.namespace, &id.name, &body, force).await
+    }
+
+    async fn replace_owners(&self, live: &Value, references: &Value) -> Result<Value, CallError> {
+        let id = &self.step.id;
+        let patch = json!({ "metadata": {
+            "resourceVersion": live["metadata"]["resourceVersion"],
+            "ownerReferences": references,
+        } });
+        self.member.requests.merge(&self.resource, &id.namespace, &id.name, None, &patch).await
+    }
+
+    /// Which of the other works that own the object exist, and which do not.
+    async fn sort_out(
+        &self,
+        owners: &Owners,
+    ) -> Result<(BTreeSet<WorkRef>, BTreeSet<WorkRef>), Stop> {
+        let mut existing = BTreeSet::new();
+        let mut dangling = BTreeSet::new();
+        for work in owners.other_works(&self.claimed.work) {
+            let resource = Resource::applied_work();
+            let is_there = match self.member.requests.get(&resource, "", &work.name).await {
+                Ok(live) => live["metadata"]["uid"] == work.uid.as_str(),
+                Err(CallError::Refused(status)) if status.is_not_found() => false,
+                Err(error) => return Err(error.into()),
+            };
+            if is_there { &mut existing } else { &mut dangling }.insert(work.clone());
+        }
+        Ok((existing, dangling))
+    }
+
+    fn is_unchanged(&self, live: &Value) -> bool {
+        live["metadata"]["annotations"][SPEC_HASH_ANNOTATION] == self.step.hash.as_str()
+    }
+
+    fn written(&self, live: Value) -> Attempt {
+        let resource = self.resource.clone();
+        Attempt::Done(Outcome::Applied { resource, live, is_written: true })
+    }
+
+    /// Tells trouble with the object from trouble with the member, and both from a lost race.
+    async fn refused(&self, error: CallError, is_absent: bool) -> Result<Attempt, Stop> {
+        let id = &self.step.id;
+        let status = match error {
+            CallError::Refused(status) => status,
+            error @ (CallError::Unusable { .. } | CallError::Busy(_)) => return Err(error.into()),
+        };
+        if status.is_conflict() && field_conflicts(&status).is_empty()
+            || !is_absent && is_object_missing(&status, &id.name)
+        {
+            return Ok(Attempt::Raced);
+        }
+        if is_path_missing(&status) {
+            self.member.discovery.forget(id).await;
+        }
+        let failure = failure(id, MANIFEST_APPLY_FAILED, describe(&status, id));
+        Ok(Attempt::Done(Outcome::Failed { failure, is_absent }))
+    }
+}
+
+fn failed(id: &ObjectId, reason: &str, message: impl Into<String>) -> Outcome {
+    Outcome::Failed { failure: failure(id, reason, message), is_absent: false }
+}
+
+/// Whether a 404 is about the kind and not about an object.
+pub(super) fn is_path_missing(status: &Status) -> bool {
+    let names_an_object = status.details.as_ref().is_some_and(|details| !details.name.is_empty());
+    status.is_not_found() && !names_an_object
+}
+
+fn reason_wrong_scope(resource: &Resource) -> &'static str {
+    if resource.is_namespaced {
+        "its kind is namespaced on the member, and it has no namespace"
+    } else {
+        "its kind is cluster-scoped on the member, and it has a namespace"
+    }
+}
+
+fn reason_going_away(id: &ObjectId, live: &Value) -> String {
+    if id.group.is_empty() && id.kind == "Namespace" {
+        return format!("namespace {} is being deleted on the member", id.name);
+    }
+    format!("it is being deleted on the member{}", waits_for_finalizers(live))
+}
+
+/// What an object that is being deleted waits for, as the end of a sentence.
+pub(super) fn waits_for_finalizers(live: &Value) -> String {
+    let finalizers = live["metadata"]["finalizers"].as_array().into_iter().flatten();
+    let names: Vec<&str> = finalizers.filter_map(Value::as_str).collect();
+    if names.is_empty() {
+        String::new()
+    } else {
+        format!(" and waits for its finalizers: {}", names.join(", "))
+    }
+}

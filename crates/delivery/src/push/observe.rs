@@ -1,0 +1,210 @@
+//! Notices changes of availability on the member, without asking again and again.
+//!
+//! There is one watch for each kind whose availability changes, from the first delivery that holds
+//! one on. It selects by label, so the member sends only what was delivered. Of the objects nothing
+//! is kept but whether they are available; of changes only the latest, for each delivery once. So
+//! neither a large member nor a slow listener makes this grow.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use events::ObjectId;
+use futures::StreamExt as _;
+use kube::core::DynamicObject;
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, Event};
+use kube::{Api, Client};
+use serde_json::Value;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
+use tracing::debug;
+
+use super::PushMember;
+use super::applied_work::Stop;
+use super::discovery::Resource;
+use super::requests::CallError;
+use super::seen::{Delivery, Kind, Seen, kind_of};
+use super::wait::value_of;
+use crate::availability::{availability, changes_availability};
+use crate::fence::{Claim, claim};
+use crate::plan::{FIELD_MANAGER, MANAGED_BY_LABEL, Plan};
+use crate::{Availability, DeliverOrder, DeliveryAvailability, Observation};
+
+/// How long an assessment waits until the watches of the kinds in question have listed what there
+/// is.
+pub const OBSERVED_WAIT: Duration = Duration::from_secs(10);
+
+/// The watches on one member.
+pub(super) struct Observer {
+    client: Client,
+    shared: Arc<Shared>,
+    watched: Mutex<BTreeSet<Kind>>,
+    /// Ends with the observer.
+    tasks: Mutex<JoinSet<()>>,
+}
+
+/// What the watches, the reporter and the orders share.
+struct Shared {
+    seen: Mutex<Seen>,
+    /// Something may have to be told.
+    changed: Notify,
+    /// Counts completed lists.
+    lists: watch::Sender<u64>,
+}
+
+impl Shared {
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Observer {
+    pub(super) fn start(
+        cluster: &str,
+        client: Client,
+        observations: mpsc::Sender<Observation>,
+    ) -> Self {
+        let shared = Arc::new(Shared {
+            seen: Mutex::default(),
+            changed: Notify::new(),
+            lists: watch::Sender::new(0),
+        });
+        let mut tasks = JoinSet::new();
+        tasks.spawn(report(cluster.to_owned(), shared.clone(), observations));
+        Self { client, shared, watched: Mutex::default(), tasks: Mutex::new(tasks) }
+    }
+
+    /// Follows what an order has applied, and says how it is.
+    pub(super) fn follow(
+        &self,
+        order: &DeliverOrder,
+        applied: &[(&ObjectId, &Resource, &Value)],
+    ) -> DeliveryAvailability {
+        let mut delivery = delivery_of(order);
+        for (id, resource, live) in applied {
+            if changes_availability(live) {
+                self.watch(resource);
+                delivery.watched.push((*id).clone());
+                self.shared.seen().note(&kind_of(id), live);
+            } else if availability(live) == Availability::NotTrackable {
+                delivery.untracked += 1;
+            }
+        }
+        self.shared.seen().follow(delivery)
+    }
+
+    /// Stops following a work.
+    pub(super) fn forget(&self, work: &str) {
+        self.shared.seen().forget(work);
+    }
+
+    /// Makes sure that a kind is watched.
+    fn watch(&self, resource: &Resource) {
+        let kind = (resource.group.clone(), resource.kind.clone());
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        if watched.insert(kind.clone()) {
+            let api = Api::all_with(self.client.clone(), &resource.api_resource());
+            let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+            tasks.spawn(watch_kind(kind, api, self.shared.clone()));
+        }
+    }
+
+    /// Waits until all objects of these kinds have been listed; false if that takes too long.
+    async fn until_listed(&self, kinds: &BTreeSet<Kind>) -> bool {
+        let mut lists = self.shared.lists.subscribe();
+        let is_listed = |_: &u64| {
+            let seen = self.shared.seen();
+            kinds.iter().all(|kind| seen.is_listed(kind))
+        };
+        tokio::time::timeout(OBSERVED_WAIT, lists.wait_for(is_listed)).await.is_ok()
+    }
+}
+
+impl PushMember {
+    /// See [`Link::assess`](crate::Link::assess).
+    pub(super) async fn assess(&self, order: &DeliverOrder) -> Result<DeliveryAvailability, Stop> {
+        match self.requests.get(&Resource::applied_work(), "", &order.work).await {
+            Ok(live) => {
+                if let Claim::Superseded(holder) = claim(&live, order.fence) {
+                    return Err(Stop::Superseded(holder));
+                }
+            }
+            Err(CallError::Refused(status)) if status.is_not_found() => {}
+            Err(error) => return Err(error.into()),
+        }
+        let mut delivery = delivery_of(order);
+        let mut kinds = BTreeSet::new();
+        for step in Plan::of(order).waves.values().flatten() {
+            if changes_availability(step.body()) {
+                let kind = self.discovery.resource_of(&self.requests, &step.id).await?;
+                if let Some(resource) = kind {
+                    self.observer.watch(&resource);
+                    kinds.insert(kind_of(&step.id));
+                }
+                delivery.watched.push(step.id.clone());
+            } else if availability(step.body()) == Availability::NotTrackable {
+                delivery.untracked += 1;
+            }
+        }
+        if !self.observer.until_listed(&kinds).await {
+            return Err(Stop::Busy("it has not listed what it holds yet".to_owned()));
+        }
+        Ok(self.observer.shared.seen().follow(delivery))
+    }
+}
+
+fn delivery_of(order: &DeliverOrder) -> Delivery {
+    Delivery {
+        placement: order.placement.clone(),
+        work: order.work.clone(),
+        generation: order.fence.generation,
+        watched: Vec::new(),
+        untracked: 0,
+    }
+}
+
+/// Watches one kind for ever. The watcher resumes, backs off and lists again by itself.
+async fn watch_kind(kind: Kind, api: Api<DynamicObject>, shared: Arc<Shared>) {
+    let config = watcher::Config::default().labels(&format!("{MANAGED_BY_LABEL}={FIELD_MANAGER}"));
+    let mut events = std::pin::pin!(watcher::watcher(api, config).default_backoff());
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(event) => take(&kind, event, &shared),
+            // The watcher tries again. Whether the member is well is for the probe to say.
+            Err(error) => debug!(kind = kind.1, %error, "a watch on a member was interrupted"),
+        }
+    }
+}
+
+fn take(kind: &Kind, event: Event<DynamicObject>, shared: &Shared) {
+    let mut seen = shared.seen();
+    match event {
+        Event::Init => seen.list_begins(kind),
+        Event::InitApply(object) => seen.listed(kind, &value_of(&object)),
+        Event::Apply(object) => seen.note(kind, &value_of(&object)),
+        Event::Delete(object) => seen.note_gone(kind, &value_of(&object)),
+        Event::InitDone => {
+            seen.list_ends(kind);
+            drop(seen);
+            shared.lists.send_modify(|lists| *lists += 1);
+        }
+    }
+    shared.changed.notify_one();
+}
+
+/// Tells what changed, whenever the listener can take it.
+async fn report(cluster: String, shared: Arc<Shared>, observations: mpsc::Sender<Observation>) {
+    loop {
+        shared.changed.notified().await;
+        loop {
+            // First the room, then the observation: it is the latest when it is sent.
+            let Ok(room) = observations.reserve().await else { return };
+            let next = shared.seen().next_observation(&cluster);
+            match next {
+                Some(observation) => room.send(observation),
+                None => break,
+            }
+        }
+    }
+}

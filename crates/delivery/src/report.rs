@@ -1,0 +1,111 @@
+//! What a link says about what it did and what it sees.
+
+use std::collections::BTreeMap;
+
+use events::PlacementKey;
+use events::cluster::ObjectFailure;
+
+/// What an order to deliver came to. Failures of single objects are in here; a link that cannot be
+/// used is a [`LinkError`](crate::LinkError).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DeliveryReport {
+    /// Objects that could not be applied.
+    pub failures: Vec<ObjectFailure>,
+    /// Leftovers that are still there, such as those that wait for a finalizer. The order has to be
+    /// repeated until there are none.
+    pub remaining: Vec<ObjectFailure>,
+    /// How available the applied objects were when the order was done.
+    pub availability: DeliveryAvailability,
+    /// How many objects were written.
+    pub written: usize,
+    /// How many objects were as they should be and were not touched.
+    pub unchanged: usize,
+    /// How many leftovers are gone.
+    pub removed: usize,
+    /// How many leftovers belong to somebody else by now and were left alone.
+    pub released: usize,
+}
+
+impl DeliveryReport {
+    /// Whether the member holds all of the order, and nothing of the revisions before it.
+    #[must_use]
+    pub fn is_applied(&self) -> bool {
+        self.failures.is_empty() && self.remaining.is_empty()
+    }
+}
+
+/// How available the objects of one delivery are.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DeliveryAvailability {
+    /// Applied objects that are not available, and why.
+    pub waiting: Vec<ObjectFailure>,
+    /// How many applied objects are of kinds whose availability cannot be tracked.
+    pub untracked: u32,
+    /// Rises with every statement that one link makes: of two about the same delivery, the one with
+    /// the higher number is the newer.
+    pub ordinal: u64,
+}
+
+impl DeliveryAvailability {
+    /// Whether everything that can be tracked is available.
+    #[must_use]
+    pub fn is_available(&self) -> bool {
+        self.waiting.is_empty()
+    }
+}
+
+/// A change of availability that was noticed after the delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observation {
+    /// On which member.
+    pub cluster: String,
+    /// Of which placement.
+    pub placement: PlacementKey,
+    /// The name of the AppliedWork.
+    pub work: String,
+    /// Which assignment was carried out by the order that this is about.
+    pub generation: u64,
+    /// How available its objects are now.
+    pub availability: DeliveryAvailability,
+}
+
+/// What an order to withdraw came to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WithdrawReport {
+    /// Objects that are still there. The order has to be repeated until there are none.
+    pub remaining: Vec<events::cluster::ObjectFailure>,
+    /// How many objects are gone.
+    pub removed: usize,
+    /// How many objects belong to somebody else by now and were left alone.
+    pub released: usize,
+}
+
+/// What a member says about itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Probe {
+    /// The API server says that it is ready.
+    pub ready: bool,
+    /// What it says when it is not ready; empty when it is.
+    pub message: String,
+    /// The API server's version, such as `v1.36.4`.
+    pub kubernetes_version: String,
+    /// The uid of the kube-system namespace: which cluster this is, whatever its address.
+    pub identity: String,
+    /// Properties by their public names. Those that could not be collected are absent.
+    pub properties: BTreeMap<String, String>,
+    /// Sums over all nodes, absent when they could not be read.
+    pub usage: Option<ResourceUsage>,
+    /// What could not be collected, and why.
+    pub incomplete: Vec<String>,
+}
+
+/// CPU and memory of a whole cluster, by resource name, as Kubernetes quantities.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ResourceUsage {
+    /// What the nodes have.
+    pub capacity: BTreeMap<String, String>,
+    /// What the nodes offer to pods.
+    pub allocatable: BTreeMap<String, String>,
+    /// What no pod has asked for yet. Empty when the pods could not all be counted.
+    pub available: BTreeMap<String, String>,
+}
