@@ -119,3 +119,32 @@ impl State {
         self.ready && self.owner.is_alive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use rustix::process::Signal;
+
+    use super::ProcessId;
+
+    #[test]
+    fn a_later_process_with_the_same_number_is_another_one() {
+        let this = ProcessId::of(std::process::id()).expect("this process runs");
+        assert!(this.is_alive());
+        let earlier = ProcessId { started: this.started - 1, ..this };
+        assert!(!earlier.is_alive());
+        earlier.signal(Signal::KILL).expect("a process that is gone counts as signalled");
+    }
+
+    #[test]
+    fn a_zombie_is_not_alive() {
+        let mut child = Command::new("sleep").arg("60").spawn().expect("sleep runs");
+        let id = ProcessId::of(child.id()).expect("it runs");
+        id.signal(Signal::KILL).expect("it can be killed");
+        while id.is_alive() {
+            std::thread::yield_now();
+        }
+        child.wait().expect("only now it is reaped");
+    }
+}
