@@ -46,8 +46,7 @@ fn resource(crd: &Value, version: &Value, storage: &str) -> Resource {
     let spec = &crd["spec"];
     let names = &spec["names"];
     let document = version["schema"]["openAPIV3Schema"].clone();
-    let verbs =
-        ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+    let verbs = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
     Resource {
         group: text(spec, "group"),
         version: text(version, "name"),

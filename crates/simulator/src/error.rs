@@ -116,10 +116,9 @@ impl ApiError {
             many => format!("[{}]", many.join(", ")),
         };
         let kind = resource.group_kind();
-        let mut error =
-            Self::plain(422, "Invalid", format!("{kind} \"{name}\" is invalid: {why}"))
-                .about(resource, name)
-                .with_causes(causes);
+        let mut error = Self::plain(422, "Invalid", format!("{kind} \"{name}\" is invalid: {why}"))
+            .about(resource, name)
+            .with_causes(causes);
         error.details.insert("kind".into(), json!(resource.kind));
         error
     }

@@ -20,7 +20,11 @@ enum Step {
     Field(String),
     Index(i64),
     All,
-    Filter { path: String, equal: bool, literal: Value },
+    Filter {
+        path: String,
+        equal: bool,
+        literal: Value,
+    },
     /// Not understood: selects nothing.
     Nothing,
 }

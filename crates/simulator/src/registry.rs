@@ -138,11 +138,6 @@ impl Registry {
         self.all().find(|it| it.is(group, plural) && it.version == version)
     }
 
-    /// The resource of a kind, as owner references name it.
-    pub(crate) fn find_kind(&self, api_version: &str, kind: &str) -> Option<&Arc<Resource>> {
-        self.all().find(|it| it.kind == kind && it.api_version() == api_version)
-    }
-
     /// The resource whose objects are kept in the collection, in any version.
     pub(crate) fn of_collection(&self, name: &CollectionName) -> Option<&Arc<Resource>> {
         self.all().find(|it| it.collection() == *name)

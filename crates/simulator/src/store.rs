@@ -27,7 +27,6 @@ pub(crate) struct ObjectKey {
 /// One version of one object. What selection and ownership need is kept beside the text.
 #[derive(Debug)]
 pub(crate) struct Stored {
-    pub(crate) revision: u64,
     pub(crate) uid: Uuid,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) body: Bytes,
@@ -206,7 +205,6 @@ impl Store {
 
     fn stored(&self, object: &Value) -> Stored {
         Stored {
-            revision: self.revision,
             uid: object.uid().unwrap_or_default(),
             labels: object.labels(),
             body: Bytes::from(object.to_string()),

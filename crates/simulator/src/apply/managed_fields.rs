@@ -104,9 +104,9 @@ impl ManagedFields {
             self.entries.into_iter().filter(|(_, set)| !set.is_empty()).collect();
         for (manager, set) in &mut entries {
             let old = before.entries.iter().find(|(it, _)| it.is_same(manager));
-            if let Some((old, _)) = old.filter(|(it, old_set)| {
-                old_set == set && it.api_version == manager.api_version
-            }) {
+            if let Some((old, _)) =
+                old.filter(|(it, old_set)| old_set == set && it.api_version == manager.api_version)
+            {
                 manager.time.clone_from(&old.time);
             }
         }

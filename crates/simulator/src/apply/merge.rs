@@ -56,31 +56,34 @@ fn merge_lists(ours: &[Value], theirs: &[Value], schema: &Schema) -> Vec<Value> 
 }
 
 /// The value without the members of the set.
-pub(super) fn remove_items(value: Value, set: &FieldSet, schema: &Schema) -> Value {
-    match value {
-        Value::Object(mut object) if !schema.atomic_map => {
-            let names: Vec<String> = object.keys().cloned().collect();
-            for name in names {
-                let Some(below) = set.child(&field_element(&name)) else { continue };
-                let Some(child) = object.remove(&name) else { continue };
-                if !below.member {
-                    let child = remove_items(child, below, schema.member(&name));
-                    object.insert(name, child);
-                }
-            }
-            Value::Object(object)
-        }
-        Value::Array(list) if schema.list != ListKind::Atomic => {
-            let keep = |item: Value| {
-                let below = item_element(&item, schema).and_then(|it| set.child(&it).cloned());
-                match below {
-                    None => Some(item),
-                    Some(below) if below.member => None,
-                    Some(below) => Some(remove_items(item, &below, schema.item())),
-                }
-            };
-            Value::Array(list.into_iter().filter_map(keep).collect())
-        }
-        whole => whole,
+pub(super) fn remove_items(mut value: Value, set: &FieldSet, schema: &Schema) -> Value {
+    if let Some(object) = value.as_object_mut().filter(|_| !schema.atomic_map) {
+        let members = std::mem::take(object).into_iter();
+        *object = members
+            .filter_map(|(name, child)| {
+                let below = set.child(&field_element(&name));
+                let child = remaining(child, below, schema.member(&name))?;
+                Some((name, child))
+            })
+            .collect();
+    } else if let Some(list) = value.as_array_mut().filter(|_| schema.list != ListKind::Atomic) {
+        let items = std::mem::take(list).into_iter();
+        *list = items
+            .filter_map(|item| {
+                let element = item_element(&item, schema);
+                let below = element.and_then(|element| set.child(&element));
+                remaining(item, below, schema.item())
+            })
+            .collect();
+    }
+    value
+}
+
+/// What is left of a part, given the set below it; `None` when the part itself is in the set.
+fn remaining(part: Value, below: Option<&FieldSet>, schema: &Schema) -> Option<Value> {
+    match below {
+        None => Some(part),
+        Some(below) if below.member => None,
+        Some(below) => Some(remove_items(part, below, schema)),
     }
 }

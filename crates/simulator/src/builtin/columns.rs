@@ -61,10 +61,9 @@ fn middle_columns(group: &str, plural: &str) -> Vec<Column> {
         ("", "configmaps") => {
             vec![Column::new("Data", "integer", Cell::Count(&["data", "binaryData"]))]
         }
-        ("", "secrets") => vec![
-            text("Type", ".type"),
-            Column::new("Data", "integer", Cell::Count(&["data"])),
-        ],
+        ("", "secrets") => {
+            vec![text("Type", ".type"), Column::new("Data", "integer", Cell::Count(&["data"]))]
+        }
         ("", "services") => vec![
             text("Type", ".spec.type"),
             text("Cluster-IP", ".spec.clusterIP"),

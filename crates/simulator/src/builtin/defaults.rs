@@ -8,7 +8,11 @@ use crate::object::{Meta, Object, as_object_mut, at, child_object, default_field
 use crate::registry::Resource;
 
 /// What only the creation of an object decides.
-pub(crate) fn prepare_create(resource: &Resource, object: &mut Value, mut random: impl FnMut() -> u64) {
+pub(crate) fn prepare_create(
+    resource: &Resource,
+    object: &mut Value,
+    mut random: impl FnMut() -> u64,
+) {
     match (resource.group.as_str(), resource.plural.as_str()) {
         ("", "namespaces") => {
             child_object(object, "spec").insert("finalizers".into(), json!(["kubernetes"]));
@@ -42,7 +46,9 @@ pub(crate) fn prepare_write(resource: &Resource, object: &mut Value) {
             default_field(spec, "volumeMode", "Filesystem");
             default_field(spec, "persistentVolumeReclaimPolicy", "Retain");
         }
-        ("", "replicationcontrollers") => default_field(child_object(object, "spec"), "replicas", 1),
+        ("", "replicationcontrollers") => {
+            default_field(child_object(object, "spec"), "replicas", 1)
+        }
         ("apps", "deployments") => default_deployment(object),
         ("apps", "statefulsets") => default_stateful_set(object),
         ("apps", "daemonsets") => default_daemon_set(object),
@@ -150,7 +156,11 @@ fn default_daemon_set(object: &mut Value) {
     let spec = child_object(object, "spec");
     default_field(spec, "revisionHistoryLimit", 10);
     let rolling = json!({"maxUnavailable": 1, "maxSurge": 0});
-    default_field(spec, "updateStrategy", json!({"type": "RollingUpdate", "rollingUpdate": rolling}));
+    default_field(
+        spec,
+        "updateStrategy",
+        json!({"type": "RollingUpdate", "rollingUpdate": rolling}),
+    );
     default_template(object, "spec.template");
 }
 
@@ -252,9 +262,12 @@ fn default_container(container: &mut Object) {
 }
 
 fn default_probe(probe: &mut Object) {
-    for (field, value) in
-        [("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)]
-    {
+    for (field, value) in [
+        ("timeoutSeconds", 1),
+        ("periodSeconds", 10),
+        ("successThreshold", 1),
+        ("failureThreshold", 3),
+    ] {
         default_field(probe, field, value);
     }
     if let Some(get) = probe.get_mut("httpGet") {

@@ -72,7 +72,8 @@ fn resources_of(list: &Value) -> Vec<Resource> {
     let resource = |entry: &Value| {
         let plural = text(entry, "name");
         let kind = text(entry, "kind");
-        let type_name = TYPES.by_kind.get(&kind_key(group, version, &kind)).cloned().unwrap_or_default();
+        let type_name =
+            TYPES.by_kind.get(&kind_key(group, version, &kind)).cloned().unwrap_or_default();
         Resource {
             group: group.to_owned(),
             version: version.to_owned(),

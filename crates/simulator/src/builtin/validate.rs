@@ -56,25 +56,13 @@ pub(crate) fn validate_update(resource: &Resource, old: &Value, new: &Value) -> 
 
 fn immutable_fields(resource: &Resource) -> &'static [&'static str] {
     match (resource.group.as_str(), resource.plural.as_str()) {
-        ("apps", "deployments" | "daemonsets" | "replicasets") => {
-            &["spec.selector"]
-        }
-        ("batch", "jobs") => &[
-            "spec.completionMode",
-            "spec.selector",
-            "spec.template",
-        ],
+        ("apps", "deployments" | "daemonsets" | "replicasets") => &["spec.selector"],
+        ("batch", "jobs") => &["spec.completionMode", "spec.selector", "spec.template"],
         ("", "secrets") => &["type"],
-        ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings") => {
-            &["roleRef"]
-        }
-        ("storage.k8s.io", "storageclasses") => {
-            &["provisioner", "parameters"]
-        }
+        ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings") => &["roleRef"],
+        ("storage.k8s.io", "storageclasses") => &["provisioner", "parameters"],
         ("scheduling.k8s.io", _) => &["value"],
-        ("apiextensions.k8s.io", _) => {
-            &["spec.group", "spec.names.plural"]
-        }
+        ("apiextensions.k8s.io", _) => &["spec.group", "spec.names.plural"],
         _ => &[],
     }
 }
@@ -95,11 +83,10 @@ fn check_selector(object: &Value, causes: &mut Vec<Cause>) {
 }
 
 fn check_replicas(object: &Value, causes: &mut Vec<Cause>) {
-    if let Some(replicas) = at(object, "spec.replicas").filter(|it| it.as_i64() < Some(0)) {
-        if replicas.is_i64() {
-            let why = "must be greater than or equal to 0";
-            causes.push(Cause::invalid("spec.replicas", replicas, why));
-        }
+    let replicas = at(object, "spec.replicas");
+    if let Some(replicas) = replicas.filter(|it| it.as_i64().is_some_and(|count| count < 0)) {
+        let why = "must be greater than or equal to 0";
+        causes.push(Cause::invalid("spec.replicas", replicas, why));
     }
 }
 
@@ -122,9 +109,8 @@ fn check_job_restart_policy(object: &Value, causes: &mut Vec<Cause>) {
     let path = "spec.template.spec.restartPolicy";
     let policy = at(object, path).and_then(Value::as_str).unwrap_or_default();
     if policy == "Always" || policy.is_empty() {
-        let message = format!(
-            "Required value: valid values: \"OnFailure\", \"Never\"; found {policy:?}"
-        );
+        let message =
+            format!("Required value: valid values: \"OnFailure\", \"Never\"; found {policy:?}");
         causes.push(Cause::new("FieldValueRequired", path, message));
     }
 }
@@ -137,9 +123,15 @@ fn check_service(object: &Value, causes: &mut Vec<Cause>) {
         causes.push(Cause::required("spec.ports", ""));
     }
     let ports = spec["ports"].as_array().into_iter().flatten().enumerate();
-    for (index, port) in ports.filter(|(_, it)| !(1..=65535).contains(&it["port"].as_i64().unwrap_or(0))) {
+    for (index, port) in
+        ports.filter(|(_, it)| !(1..=65535).contains(&it["port"].as_i64().unwrap_or(0)))
+    {
         let field = format!("spec.ports[{index}].port");
-        causes.push(Cause::invalid(&field, &port["port"], "must be between 1 and 65535, inclusive"));
+        causes.push(Cause::invalid(
+            &field,
+            &port["port"],
+            "must be between 1 and 65535, inclusive",
+        ));
     }
 }
 

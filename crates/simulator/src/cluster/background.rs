@@ -42,8 +42,7 @@ pub(super) enum Timer {
 const ROUNDS_PER_TICK_MAX: usize = 64;
 
 /// The namespaces that every cluster is born with.
-const BUILT_IN_NAMESPACES: &[&str] =
-    &["default", "kube-node-lease", "kube-public", "kube-system"];
+const BUILT_IN_NAMESPACES: &[&str] = &["default", "kube-node-lease", "kube-public", "kube-system"];
 
 impl Cluster {
     /// Runs what is due. Returns whether anything was.
@@ -126,7 +125,8 @@ impl Cluster {
             self.timers.insert((now, Timer::CollectDependents(owner)));
         }
         let namespace = &key.name.namespace;
-        if !namespace.is_empty() && self.namespace(namespace).is_some_and(|it| it.is_terminating()) {
+        if !namespace.is_empty() && self.namespace(namespace).is_some_and(|it| it.is_terminating())
+        {
             self.timers.insert((now, Timer::EmptyNamespace(namespace.clone())));
         }
         self.wake_owning_crd(now, &key.collection);
@@ -233,7 +233,10 @@ impl Cluster {
         self.registry.withdraw(&key.name.name);
         let spec = &object["spec"];
         let (plural, group) = (&spec["names"]["plural"], &spec["group"]);
-        self.end_watches_of(plural.as_str().unwrap_or_default(), group.as_str().unwrap_or_default());
+        self.end_watches_of(
+            plural.as_str().unwrap_or_default(),
+            group.as_str().unwrap_or_default(),
+        );
         self.drop_finalizer(now, key, object.clone(), crd::CLEANUP_FINALIZER);
     }
 

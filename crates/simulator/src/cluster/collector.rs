@@ -105,9 +105,10 @@ impl Cluster {
         let owner_text = owner.to_string();
         let blocks = |key: &ObjectKey| {
             let Some(object) = self.store.get(key).map(|it| it.value()) else { return false };
-            object.owner_references().iter().any(|it| {
-                it["uid"] == owner_text.as_str() && it["blockOwnerDeletion"] == true
-            })
+            object
+                .owner_references()
+                .iter()
+                .any(|it| it["uid"] == owner_text.as_str() && it["blockOwnerDeletion"] == true)
         };
         self.store.dependents(&owner).iter().any(blocks)
     }

@@ -47,7 +47,8 @@ impl Cluster {
             return Ok(call.deleted_reply(object, true));
         }
         let key = call.key();
-        let propagation = options.propagation.unwrap_or_else(|| default_propagation(&call.resource));
+        let propagation =
+            options.propagation.unwrap_or_else(|| default_propagation(&call.resource));
         let (object, gone) = self.begin_deletion(call, &key, object, propagation);
         Ok(call.deleted_reply(object, gone))
     }
@@ -113,7 +114,8 @@ impl Cluster {
         }
         let options = call.delete_options()?;
         let selector = call.selector()?;
-        let propagation = options.propagation.unwrap_or_else(|| default_propagation(&call.resource));
+        let propagation =
+            options.propagation.unwrap_or_else(|| default_propagation(&call.resource));
         let collection = self.store.collection(&call.resource.collection());
         let doomed: Vec<_> = collection
             .objects
@@ -177,8 +179,8 @@ impl Call<'_> {
             "serviceaccounts",
             "services",
         ];
-        let returns_object =
-            self.resource.group.is_empty() && RETURN_OBJECT.contains(&self.resource.plural.as_str());
+        let returns_object = self.resource.group.is_empty()
+            && RETURN_OBJECT.contains(&self.resource.plural.as_str());
         if !gone || returns_object {
             return Reply::json(200, &in_version(&self.resource, object));
         }

@@ -153,7 +153,8 @@ fn subresources(resource: &Resource) -> Vec<Subresource> {
 }
 
 fn aggregated_resource(resource: &Resource) -> Value {
-    let kind = |kind: &str| json!({"group": resource.group, "version": resource.version, "kind": kind});
+    let kind =
+        |kind: &str| json!({"group": resource.group, "version": resource.version, "kind": kind});
     let mut entry = json!({
         "resource": resource.plural,
         "responseKind": kind(&resource.kind),
@@ -201,8 +202,7 @@ fn version() -> Value {
 }
 
 fn group_document((group, versions): &(String, Vec<String>), alone: bool) -> Value {
-    let version =
-        |it: &String| json!({"groupVersion": group_version(group, it), "version": it});
+    let version = |it: &String| json!({"groupVersion": group_version(group, it), "version": it});
     let versions: Vec<Value> = versions.iter().map(version).collect();
     let mut document =
         json!({"name": group, "versions": versions, "preferredVersion": versions.first()});

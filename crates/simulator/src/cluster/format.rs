@@ -150,7 +150,8 @@ fn object_list(resource: &Resource, items: &[&Stored], metadata: &Value) -> Byte
                       "metadata": metadata});
     let head = head.to_string();
     let open = head.strip_suffix('}').unwrap_or(&head);
-    let mut list = Vec::with_capacity(items.iter().map(|it| it.body.len() + 1).sum::<usize>() + 256);
+    let mut list =
+        Vec::with_capacity(items.iter().map(|it| it.body.len() + 1).sum::<usize>() + 256);
     list.extend_from_slice(open.as_bytes());
     list.extend_from_slice(b",\"items\":[");
     for (index, item) in items.iter().enumerate() {
@@ -171,7 +172,8 @@ fn table(
     now: Timestamp,
     with_headers: bool,
 ) -> Value {
-    let headers: Vec<Value> = resource.columns.iter().filter(|_| with_headers).map(header).collect();
+    let headers: Vec<Value> =
+        resource.columns.iter().filter(|_| with_headers).map(header).collect();
     let rows: Vec<Value> = objects
         .iter()
         .map(|object| {

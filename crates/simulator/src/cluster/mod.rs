@@ -177,10 +177,11 @@ impl Cluster {
             let message = format!("Request entity too large: limit is {REQUEST_BYTES_MAX}");
             return Err(ApiError::plain(413, "RequestEntityTooLarge", message));
         }
-        match route(&request.path) {
-            Route::Resource(target) => self.answer_resource(now, request, target),
-            other => self.answer_discovery(&other, request).map(Response::Reply),
+        let route = route(&request.path);
+        if let Route::Resource(target) = route {
+            return self.answer_resource(now, request, target);
         }
+        self.answer_discovery(&route, request).map(Response::Reply)
     }
 
     fn answer_resource(
@@ -267,8 +268,7 @@ impl Call<'_> {
     }
 
     fn key_of(&self, name: &str) -> ObjectKey {
-        let name =
-            ObjectName { namespace: self.target.namespace.clone(), name: name.to_owned() };
+        let name = ObjectName { namespace: self.target.namespace.clone(), name: name.to_owned() };
         ObjectKey { collection: self.resource.collection(), name }
     }
 

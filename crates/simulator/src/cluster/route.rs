@@ -94,10 +94,8 @@ mod tests {
     use super::*;
 
     fn parts(path: &str) -> (String, String, String, String) {
-        match route(path) {
-            Route::Resource(it) => (it.namespace, it.plural, it.name, it.subresource),
-            other => panic!("{path} is {other:?}"),
-        }
+        let Route::Resource(it) = route(path) else { panic!("{path} is no resource") };
+        (it.namespace, it.plural, it.name, it.subresource)
     }
 
     #[test]

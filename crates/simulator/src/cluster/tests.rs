@@ -175,7 +175,8 @@ fn a_namespace_takes_its_contents_along() {
     world.send(Request::post("/api/v1/namespaces/n/configmaps", &held));
     world.send(Request::delete("/api/v1/namespaces/n"));
     assert_eq!(world.get("/api/v1/namespaces/n")["status"]["phase"], "Terminating");
-    let refused = world.send(Request::post("/api/v1/namespaces/n/configmaps", &config_map("b", "")));
+    let refused =
+        world.send(Request::post("/api/v1/namespaces/n/configmaps", &config_map("b", "")));
     assert_eq!(refused.status, 403);
     let release = json!({"metadata": {"finalizers": null}});
     let path = "/api/v1/namespaces/n/configmaps/held";
@@ -197,7 +198,8 @@ fn dependents_follow_their_owner() {
         let child = world.get(&format!("{CONFIG_MAPS}/child"));
         let child_goes = child["metadata"]["deletionTimestamp"].is_string();
         assert_eq!(child_goes, policy != "Orphan", "{policy}");
-        let owner_is_there = world.send(Request::get(&format!("{CONFIG_MAPS}/owner"))).status == 200;
+        let owner_is_there =
+            world.send(Request::get(&format!("{CONFIG_MAPS}/owner"))).status == 200;
         assert_eq!(owner_is_there, owner_waits, "{policy}");
         let release = json!({"metadata": {"finalizers": null}});
         let path = format!("{CONFIG_MAPS}/child");
@@ -260,10 +262,7 @@ fn apply_is_a_contest_of_owners() {
     let status = conflict.value();
     assert_eq!(status["details"]["causes"][0]["reason"], "FieldManagerConflict");
     assert_eq!(status["details"]["causes"][0]["field"], ".data.key");
-    assert_eq!(
-        status["message"],
-        "Apply failed with 1 conflict: conflict with \"one\": .data.key"
-    );
+    assert_eq!(status["message"], "Apply failed with 1 conflict: conflict with \"one\": .data.key");
     assert_eq!(world.send(apply("two", "2", true)).value()["data"]["key"], "2");
     let mut empty = config_map("a", "");
     empty["data"] = json!({});
@@ -301,7 +300,8 @@ fn custom_resources_have_schemas_and_status() {
     };
     let bad = world.send(Request::post(widgets, &widget(json!({"size": 0}))));
     assert_eq!((bad.status, bad.value()["reason"].clone()), (422, json!("Invalid")));
-    let made = world.send(Request::post(widgets, &widget(json!({"size": 1, "typo": true})))).value();
+    let made =
+        world.send(Request::post(widgets, &widget(json!({"size": 1, "typo": true})))).value();
     assert_eq!(made["spec"], json!({"size": 1, "mode": "fast"}));
     assert!(made.get("status").is_none());
 
@@ -310,7 +310,10 @@ fn custom_resources_have_schemas_and_status() {
                         "spec": {"size": 99}});
     let merge = "application/merge-patch+json";
     let patched = world.send(Request::patch(&format!("{path}/status"), merge, &status)).value();
-    assert_eq!((&patched["spec"]["size"], &patched["metadata"]["generation"]), (&json!(1), &json!(1)));
+    assert_eq!(
+        (&patched["spec"]["size"], &patched["metadata"]["generation"]),
+        (&json!(1), &json!(1))
+    );
     let mut table = Request::get(widgets);
     table.accept = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json".to_owned();
     assert_eq!(world.send(table).value()["rows"][0]["cells"], json!(["w", "True"]));

@@ -116,7 +116,10 @@ impl Cluster {
                 }
                 Err(forgotten) => {
                     let error = expired_watch(watch.cursor, &forgotten);
-                    lines.extend_from_slice(&event_line("ERROR", error.status().to_string().as_bytes()));
+                    lines.extend_from_slice(&event_line(
+                        "ERROR",
+                        error.status().to_string().as_bytes(),
+                    ));
                     watch.ended = true;
                 }
             }
@@ -210,7 +213,7 @@ fn last_match(change: &Change) -> Option<Stored> {
     let mut object = before.value();
     object.set_meta("resourceVersion", change.revision.to_string());
     let (uid, labels) = (before.uid, before.labels.clone());
-    Some(Stored { revision: change.revision, uid, labels, body: Bytes::from(object.to_string()) })
+    Some(Stored { uid, labels, body: Bytes::from(object.to_string()) })
 }
 
 fn event_line(kind: &str, object: &[u8]) -> Bytes {

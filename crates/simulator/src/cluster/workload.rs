@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::background::Timer;
 use super::{Cluster, NodeOptions};
 use crate::apply::{self, Manager, Operation};
-use crate::object::{Meta, at, default_field, as_object_mut};
+use crate::object::{Meta, as_object_mut, at, default_field};
 use crate::registry::CollectionName;
 use crate::store::ObjectKey;
 use crate::time::{after, seconds};
@@ -103,7 +103,8 @@ fn wants_attention(key: &ObjectKey, object: &Value) -> bool {
     let status = &object["status"];
     match &*key.collection.0 {
         "services" => {
-            object["spec"]["type"] == "LoadBalancer" && !status["loadBalancer"]["ingress"].is_array()
+            object["spec"]["type"] == "LoadBalancer"
+                && !status["loadBalancer"]["ingress"].is_array()
         }
         "pods" | "persistentvolumeclaims" => status["phase"] == "Pending",
         "jobs.batch" => status.get("startTime").is_none() && object["spec"]["suspend"] != true,
@@ -117,7 +118,9 @@ fn is_broken(object: &Value) -> bool {
     let template = at(object, "spec.template.spec").or_else(|| object.get("spec"));
     let containers = template.and_then(|it| it["containers"].as_array()).into_iter().flatten();
     let images = containers.filter_map(|it| it["image"].as_str());
-    images.filter_map(|image| image.rsplit('/').next()?.split_once(':')).any(|(_, tag)| tag.contains("broken"))
+    images
+        .filter_map(|image| image.rsplit('/').next()?.split_once(':'))
+        .any(|(_, tag)| tag.contains("broken"))
 }
 
 fn number(object: &Value, path: &str) -> i64 {
@@ -126,7 +129,8 @@ fn number(object: &Value, path: &str) -> i64 {
 
 /// Counters that are zero are left out, as Go does with `omitempty`.
 fn without_zeros(mut status: Value, kept: &[&str]) -> Value {
-    as_object_mut(&mut status).retain(|field, value| kept.contains(&field.as_str()) || *value != json!(0));
+    as_object_mut(&mut status)
+        .retain(|field, value| kept.contains(&field.as_str()) || *value != json!(0));
     status
 }
 
@@ -150,12 +154,18 @@ fn deployment(object: &Value, phase: Phase, now: &str) -> Value {
     let updated = if phase == Phase::Ready { wanted } else { 0 };
     let (status, reason, message) = match available >= wanted {
         true => ("True", "MinimumReplicasAvailable", "Deployment has minimum availability."),
-        false => {
-            ("False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability.")
-        }
+        false => (
+            "False",
+            "MinimumReplicasUnavailable",
+            "Deployment does not have minimum availability.",
+        ),
     };
-    let mut availability = condition(object, now, json!({"type": "Available", "status": status,
-        "reason": reason, "message": message}));
+    let mut availability = condition(
+        object,
+        now,
+        json!({"type": "Available", "status": status,
+        "reason": reason, "message": message}),
+    );
     availability["lastUpdateTime"] = availability["lastTransitionTime"].clone();
     let name = object.name();
     let (reason, message) = match phase {
@@ -165,8 +175,12 @@ fn deployment(object: &Value, phase: Phase, now: &str) -> Value {
             format!("ReplicaSet \"{name}\" has successfully progressed."),
         ),
     };
-    let mut progress = condition(object, now, json!({"type": "Progressing", "status": "True",
-        "reason": reason, "message": message}));
+    let mut progress = condition(
+        object,
+        now,
+        json!({"type": "Progressing", "status": "True",
+        "reason": reason, "message": message}),
+    );
     progress["lastUpdateTime"] = json!(now);
     without_zeros(
         json!({
@@ -288,8 +302,12 @@ fn claim(object: &Value, phase: Phase) -> Value {
 }
 
 fn disruption_budget(object: &Value, now: &str) -> Value {
-    let allowed = condition(object, now, json!({"type": "DisruptionAllowed", "status": "True",
-        "reason": "SufficientPods", "message": "", "observedGeneration": object.generation()}));
+    let allowed = condition(
+        object,
+        now,
+        json!({"type": "DisruptionAllowed", "status": "True",
+        "reason": "SufficientPods", "message": "", "observedGeneration": object.generation()}),
+    );
     json!({"observedGeneration": object.generation(), "currentHealthy": 1, "desiredHealthy": 0,
            "expectedPods": 1, "disruptionsAllowed": 1, "conditions": [allowed]})
 }

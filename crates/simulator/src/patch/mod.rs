@@ -45,7 +45,8 @@ pub(crate) fn json_patch(target: &Value, patch: &Value) -> Result<Value, ApiErro
         .map_err(|error| ApiError::bad_request(format!("invalid JSON patch: {error}")))?;
     let mut patched = target.clone();
     json_patch::patch(&mut patched, &patch).map_err(|error| {
-        let message = format!("the server rejected our request due to an error in our request: {error}");
+        let message =
+            format!("the server rejected our request due to an error in our request: {error}");
         ApiError::plain(422, "Invalid", message)
     })?;
     Ok(patched)

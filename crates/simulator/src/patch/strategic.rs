@@ -79,9 +79,7 @@ fn merge_member(
             }
             Value::Object(merge_objects(ours, theirs, member)?)
         }
-        (None, Value::Object(theirs)) => {
-            Value::Object(merge_objects(&Map::new(), theirs, member)?)
-        }
+        (None, Value::Object(theirs)) => Value::Object(merge_objects(&Map::new(), theirs, member)?),
         (Some(Value::Array(ours)), Value::Array(theirs)) if member.patch.merge => {
             Value::Array(merge_lists(ours, theirs, member)?)
         }
@@ -200,7 +198,8 @@ mod tests {
     fn directives() {
         let target = json!({"nodeSelector": {"a": "1", "b": "2"}, "volumes": [
             {"name": "v", "emptyDir": {}}, {"name": "w", "emptyDir": {}}]});
-        let replaced = merged(target.clone(), json!({"nodeSelector": {"$patch": "replace", "c": "3"}}));
+        let replaced =
+            merged(target.clone(), json!({"nodeSelector": {"$patch": "replace", "c": "3"}}));
         assert_eq!(replaced["nodeSelector"], json!({"c": "3"}));
         let order = json!({"$setElementOrder/volumes": [{"name": "w"}, {"name": "v"}]});
         assert_eq!(merged(target.clone(), order)["volumes"][0]["name"], "w");

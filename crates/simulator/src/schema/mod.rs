@@ -102,7 +102,6 @@ pub(crate) struct Pattern(pub(crate) regex_lite::Regex);
 #[derive(Debug, Clone, Default)]
 pub(crate) struct PatchRules {
     pub(crate) merge: bool,
-    pub(crate) retain_keys: bool,
     pub(crate) merge_key: Option<String>,
 }
 

@@ -113,7 +113,6 @@ fn patch_rules(schema: &Value) -> PatchRules {
     let strategy = text(schema, "x-kubernetes-patch-strategy").unwrap_or_default();
     PatchRules {
         merge: strategy.split(',').any(|it| it == "merge"),
-        retain_keys: strategy.split(',').any(|it| it == "retainKeys"),
         merge_key: text(schema, "x-kubernetes-patch-merge-key"),
     }
 }

@@ -89,7 +89,8 @@ fn shown_path(path: &str) -> String {
 fn check_rules(value: &Value, rules: &Rules, path: &str, causes: &mut Vec<Cause>) {
     if !rules.allowed.is_empty() && !rules.allowed.contains(value) {
         let choices: Vec<String> = rules.allowed.iter().map(Value::to_string).collect();
-        let message = format!("Unsupported value: {value}: supported values: {}", choices.join(", "));
+        let message =
+            format!("Unsupported value: {value}: supported values: {}", choices.join(", "));
         causes.push(Cause::new("FieldValueNotSupported", path, message));
     }
     let broken = number_rule(value, rules, path)
@@ -105,7 +106,8 @@ fn number_rule(value: &Value, rules: &Rules, path: &str) -> Option<String> {
     let below = |limit: f64| number < limit || (rules.exclusive_minimum && number == limit);
     let above = |limit: f64| number > limit || (rules.exclusive_maximum && number == limit);
     if let Some(limit) = rules.minimum.filter(|limit| below(*limit)) {
-        let than = if rules.exclusive_minimum { "greater than" } else { "greater than or equal to" };
+        let than =
+            if rules.exclusive_minimum { "greater than" } else { "greater than or equal to" };
         return Some(format!("{path} in body should be {than} {limit}"));
     }
     let limit = rules.maximum.filter(|limit| above(*limit))?;
