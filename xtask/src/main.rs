@@ -3,9 +3,12 @@
 
 mod arch;
 mod bed_command;
+mod crds;
 mod deny;
 mod test;
 mod workspace;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -24,17 +27,27 @@ enum Task {
     /// The test bed: real Apache Kafka, etcd and kube-apiservers on 127.0.0.1.
     #[command(subcommand)]
     Bed(bed_command::Command),
+    /// Write the CRDs in deploy/crds, or check that they are current.
+    Crds(crds::Crds),
     /// Check licences, sources and advisories of all dependencies against deny.toml.
     Deny,
     /// Run all tests against one shared test bed and print the sum.
     Test(test::Test),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().task {
+fn main() -> ExitCode {
+    let done = match Cli::parse().task {
         Task::Arch => arch::run(),
         Task::Bed(command) => bed_command::run(command),
         Task::Deny => deny::run(),
         Task::Test(options) => test::run(&options),
+    };
+    // Printed here, and not by returning it: a backtrace tells nothing to whoever runs a task.
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
