@@ -38,7 +38,7 @@ pub fn describe(status: &Status, object: &ObjectId) -> String {
     if has_cause(status, "NamespaceTerminating") {
         return format!("namespace {} is being deleted on the member", object.namespace);
     }
-    if status.is_not_found() {
+    if is_not_found(status) {
         return describe_not_found(status, object);
     }
     if is_too_large(status) {
@@ -52,11 +52,28 @@ pub fn describe(status: &Status, object: &ObjectId) -> String {
     }
 }
 
+// By code: kube's predicates of the same names go by the reason alone, and a path that is not served
+// is answered without one.
+
+pub(crate) fn is_not_found(status: &Status) -> bool {
+    status.code == 404
+}
+
+pub(crate) fn is_forbidden(status: &Status) -> bool {
+    status.code == 403
+}
+
+/// Somebody else wrote, or manages fields; not that something exists already, which has the same
+/// code.
+pub(crate) fn is_conflict(status: &Status) -> bool {
+    status.code == 409 && !status.is_already_exists()
+}
+
 /// Whether a 404 is about this very object. One about anything else is about what it needs.
 #[must_use]
 pub fn is_object_missing(status: &Status, name: &str) -> bool {
     let details = status.details.as_ref();
-    status.is_not_found() && details.is_some_and(|details| details.name == name)
+    is_not_found(status) && details.is_some_and(|details| details.name == name)
 }
 
 /// That a kind is not served by the member.

@@ -14,7 +14,7 @@ use super::PushMember;
 use super::discovery::Resource;
 use super::requests::CallError;
 use super::wait::{CRD_ESTABLISHED_WAIT, wait_for};
-use crate::failure::is_object_missing;
+use crate::failure::{is_conflict, is_forbidden, is_not_found, is_object_missing};
 use crate::fence::{self, Claim};
 use crate::ownership::{WorkRef, is_deleting};
 use crate::{Availability, Fence, availability};
@@ -101,7 +101,7 @@ impl PushMember {
         let resource = Resource::applied_work();
         let live = match self.requests.get(&resource, "", work).await {
             Ok(live) => live,
-            Err(CallError::Refused(status)) if status.is_not_found() => return Ok(None),
+            Err(CallError::Refused(status)) if is_not_found(&status) => return Ok(None),
             Err(error) => return Err(work_error(error).into()),
         };
         if !is_deleting(&live) {
@@ -160,7 +160,7 @@ impl PushMember {
                 match self.requests.merge(&resource, "", work, None, &patch).await {
                     Ok(live) => live,
                     Err(CallError::Refused(status))
-                        if status.is_conflict() || status.is_not_found() =>
+                        if is_conflict(&status) || is_not_found(&status) =>
                     {
                         return Ok(None);
                     }
@@ -234,7 +234,7 @@ impl Claimed<'_> {
         let name = &self.work.name;
         match self.member.requests.merge(&resource, "", name, Some("status"), &patch).await {
             Ok(_) => Ok(()),
-            Err(CallError::Refused(status)) if status.is_conflict() || status.is_not_found() => {
+            Err(CallError::Refused(status)) if is_conflict(&status) || is_not_found(&status) => {
                 Err(Stop::Busy(format!("its AppliedWork {name} was replaced meanwhile")))
             }
             Err(error) => Err(work_error(error).into()),
@@ -276,7 +276,7 @@ pub(super) fn is_entry_of(entry: &Value, id: &ObjectId) -> bool {
 /// A member that will not let us keep AppliedWorks cannot be used at all.
 fn work_error(error: CallError) -> CallError {
     match error {
-        CallError::Refused(status) if status.is_forbidden() => CallError::Unusable {
+        CallError::Refused(status) if is_forbidden(&status) => CallError::Unusable {
             problem: LinkProblem::Forbidden,
             message: format!("the credential may not manage AppliedWorks: {}", status.message),
         },
@@ -285,5 +285,5 @@ fn work_error(error: CallError) -> CallError {
 }
 
 fn is_kind_missing(status: &Status, name: &str) -> bool {
-    status.is_not_found() && !is_object_missing(status, name)
+    is_not_found(status) && !is_object_missing(status, name)
 }

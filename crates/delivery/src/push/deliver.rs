@@ -17,7 +17,7 @@ use super::remove::{Removed, Remover};
 use super::requests::CallError;
 use super::wait::{CRD_ESTABLISHED_WAIT, wait_for};
 use crate::availability::availability;
-use crate::failure::{MANIFEST_APPLY_FAILED, failure};
+use crate::failure::{MANIFEST_APPLY_FAILED, failure, is_conflict, is_not_found};
 use crate::plan::{Plan, Step, by_wave};
 use crate::wave::Wave;
 use crate::{Availability, DeliverOrder, DeliveryReport, WithdrawOrder, WithdrawReport};
@@ -91,8 +91,8 @@ impl PushMember {
             .await;
         match deleted {
             Ok(_) => Ok(()),
-            Err(CallError::Refused(status)) if status.is_not_found() => Ok(()),
-            Err(CallError::Refused(status)) if status.is_conflict() => {
+            Err(CallError::Refused(status)) if is_not_found(&status) => Ok(()),
+            Err(CallError::Refused(status)) if is_conflict(&status) => {
                 Err(Stop::Busy(format!("others write its AppliedWork {}", order.work)))
             }
             Err(error) => Err(error.into()),

@@ -46,6 +46,7 @@ pub use remove::REMOVAL_WAIT;
 pub use requests::{REQUEST_TIMEOUT, REQUESTS_IN_FLIGHT_PER_MEMBER_MAX, RETRIES_WHEN_BUSY_MAX};
 pub use wait::CRD_ESTABLISHED_WAIT;
 
+use crate::failure::is_forbidden;
 use crate::{
     Certainty, DeliverOrder, DeliveryAvailability, DeliveryReport, Fence, Link, LinkError,
     Observation, Probe, WithdrawOrder, WithdrawReport,
@@ -219,7 +220,7 @@ fn link_error(stop: Stop, certainty: Certainty) -> LinkError {
             LinkError::Unusable { problem, message, certainty }
         }
         Stop::Call(CallError::Refused(status)) => LinkError::Unusable {
-            problem: if status.is_forbidden() {
+            problem: if is_forbidden(&status) {
                 LinkProblem::Forbidden
             } else {
                 LinkProblem::Unreachable

@@ -13,8 +13,8 @@ use super::discovery::Resource;
 use super::requests::CallError;
 use crate::conflict::{all_yield, describe as describe_conflicts, field_conflicts};
 use crate::failure::{
-    DECODING_ERRED, FAILED_TO_TAKE_OVER, MANIFEST_APPLY_FAILED, describe, failure,
-    is_object_missing, kind_is_unknown,
+    DECODING_ERRED, FAILED_TO_TAKE_OVER, MANIFEST_APPLY_FAILED, describe, failure, is_conflict,
+    is_not_found, is_object_missing, kind_is_unknown,
 };
 use crate::ownership::{
     Owners, Standing, WorkRef, is_deleting, owner_references_without, standing,
@@ -102,7 +102,7 @@ impl Applier<'_> {
         self.claimed.confirm().await?;
         match self.write(None, false).await {
             Ok(live) => Ok(self.written(live)),
-            Err(CallError::Refused(status)) if status.is_conflict() => Ok(Attempt::Raced),
+            Err(CallError::Refused(status)) if is_conflict(&status) => Ok(Attempt::Raced),
             Err(error) => self.refused(error, true).await,
         }
     }
@@ -144,7 +144,7 @@ impl Applier<'_> {
         let version = live["metadata"]["resourceVersion"].as_str();
         let status = match self.write(version, force).await {
             Ok(live) => return Ok(self.written(live)),
-            Err(CallError::Refused(status)) if status.is_conflict() => status,
+            Err(CallError::Refused(status)) if is_conflict(&status) => status,
             Err(error) => return self.refused(error, false).await,
         };
         let conflicts = field_conflicts(&status);
@@ -187,7 +187,7 @@ impl Applier<'_> {
             let resource = Resource::applied_work();
             let is_there = match self.member.requests.get(&resource, "", &work.name).await {
                 Ok(live) => live["metadata"]["uid"] == work.uid.as_str(),
-                Err(CallError::Refused(status)) if status.is_not_found() => false,
+                Err(CallError::Refused(status)) if is_not_found(&status) => false,
                 Err(error) => return Err(error.into()),
             };
             if is_there { &mut existing } else { &mut dangling }.insert(work.clone());
@@ -211,7 +211,7 @@ impl Applier<'_> {
             CallError::Refused(status) => status,
             error @ (CallError::Unusable { .. } | CallError::Busy(_)) => return Err(error.into()),
         };
-        if status.is_conflict() && field_conflicts(&status).is_empty()
+        if is_conflict(&status) && field_conflicts(&status).is_empty()
             || !is_absent && is_object_missing(&status, &id.name)
         {
             return Ok(Attempt::Raced);
@@ -231,7 +231,7 @@ fn failed(id: &ObjectId, reason: &str, message: impl Into<String>) -> Outcome {
 /// Whether a 404 is about the kind and not about an object.
 pub(super) fn is_path_missing(status: &Status) -> bool {
     let names_an_object = status.details.as_ref().is_some_and(|details| !details.name.is_empty());
-    status.is_not_found() && !names_an_object
+    is_not_found(status) && !names_an_object
 }
 
 fn reason_wrong_scope(resource: &Resource) -> &'static str {

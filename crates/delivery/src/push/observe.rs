@@ -27,6 +27,7 @@ use super::requests::CallError;
 use super::seen::{Delivery, Kind, Seen, kind_of};
 use super::wait::value_of;
 use crate::availability::{availability, changes_availability};
+use crate::failure::is_not_found;
 use crate::fence::{Claim, claim};
 use crate::plan::{FIELD_MANAGER, MANAGED_BY_LABEL, Plan};
 use crate::{Availability, DeliverOrder, DeliveryAvailability, Observation};
@@ -130,7 +131,7 @@ impl PushMember {
                     return Err(Stop::Superseded(holder));
                 }
             }
-            Err(CallError::Refused(status)) if status.is_not_found() => {}
+            Err(CallError::Refused(status)) if is_not_found(&status) => {}
             Err(error) => return Err(error.into()),
         }
         let mut delivery = delivery_of(order);

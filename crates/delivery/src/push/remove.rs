@@ -17,7 +17,7 @@ use super::discovery::Resource;
 use super::object::{OBJECT_ATTEMPTS_MAX, waits_for_finalizers};
 use super::requests::CallError;
 use super::wait::wait_for;
-use crate::failure::{MANIFEST_APPLY_FAILED, describe, failure};
+use crate::failure::{MANIFEST_APPLY_FAILED, describe, failure, is_conflict, is_not_found};
 use crate::ownership::{Removal, removal};
 use crate::wave::Wave;
 
@@ -133,7 +133,7 @@ impl Remover<'_> {
                     }),
             };
             match done {
-                Err(CallError::Refused(status)) if status.is_conflict() => {}
+                Err(CallError::Refused(status)) if is_conflict(&status) => {}
                 Err(error) => return refused(error, id),
                 Ok(gone) => return Ok(gone),
             }
@@ -176,7 +176,7 @@ impl Removed {
 /// What is not found is gone. Other refusals are about this object only.
 fn refused(error: CallError, id: &ObjectId) -> Result<Gone, Stop> {
     match error {
-        CallError::Refused(status) if status.is_not_found() => Ok(Gone::Removed),
+        CallError::Refused(status) if is_not_found(&status) => Ok(Gone::Removed),
         CallError::Refused(status) => {
             let message = format!("it could not be removed: {}", describe(&status, id));
             Ok(Gone::Remains(failure(id, MANIFEST_APPLY_FAILED, message)))
