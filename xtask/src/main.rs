@@ -39,6 +39,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Arch => arch::run(),
         Task::Bed(command) => bed_command::run(command),
+        Task::Crds(options) => crds::run(&options),
         Task::Deny => deny::run(),
         Task::Test(options) => test::run(&options),
     };
