@@ -13,7 +13,14 @@ use crate::{DomainCommand, FleetView};
 pub trait Decider: 'static {
     /// What it knows about itself. Derived from its events and nothing else; stored with bincode,
     /// so without skipped fields or untagged enums.
-    type State: Clone + Default + PartialEq + fmt::Debug + Serialize + DeserializeOwned + Send;
+    type State: Clone
+        + Default
+        + PartialEq
+        + fmt::Debug
+        + Serialize
+        + DeserializeOwned
+        + Send
+        + Unpin;
     /// What may be asked.
     type Command: fmt::Debug;
     /// What can happen to it.
@@ -99,6 +106,14 @@ pub struct EffectKey {
     pub cluster: String,
     /// The placement.
     pub placement: PlacementKey,
+}
+
+impl EffectKey {
+    /// A key before all others.
+    #[must_use]
+    pub fn lowest() -> Self {
+        Self { cluster: String::new(), placement: PlacementKey::cluster(String::new()) }
+    }
 }
 
 /// See [`Effect::Deliver`].

@@ -1,0 +1,10 @@
+//! Effects: what is done on members, bounded, retried, fenced.
+
+mod queue;
+mod runner;
+
+pub use queue::{
+    Due, EFFECTS_IN_FLIGHT_MAX, EFFECTS_PER_MEMBER_MAX, EffectQueue, Finished, RETRY_FIRST_MS,
+    RETRY_MAX_MS,
+};
+pub use runner::{Again, EffectSink, Performed, Performer, Runner, RunnerConfig};

@@ -1,0 +1,191 @@
+//! Doing it: one task takes what is due and runs it, and reports what came of it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use domain::{DomainCommand, Effect, EffectKey};
+use event_log::partition_of;
+use events::{AggregateId, Epoch, Partition, Principal};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+
+use super::queue::{Due, EffectQueue, Finished};
+use crate::ask::AskError;
+use crate::node::Router;
+
+/// Whether an effect has to be tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// Nothing is left to do.
+    No,
+    /// After a while, longer with each attempt.
+    WithBackoff,
+}
+
+/// What came of an effect.
+#[derive(Debug)]
+pub struct Performed {
+    /// What to tell the cluster.
+    pub report: Option<DomainCommand>,
+    /// Whether to try again.
+    pub again: Again,
+}
+
+/// Changes the world outside.
+///
+/// # Assumptions
+/// Performing is idempotent and fenced by (epoch, delivery generation): it may happen twice, and a
+/// former owner may still be at it.
+#[async_trait]
+pub trait Performer: Send + Sync + 'static {
+    /// Performs one effect for the owner of this epoch.
+    async fn perform(&self, effect: &Effect, epoch: Epoch, attempt: u32) -> Performed;
+}
+
+/// Where effects are put. Cheap to clone.
+#[derive(Clone)]
+pub struct EffectSink {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    queue: Mutex<EffectQueue>,
+    moved: Notify,
+    started: Instant,
+}
+
+impl EffectSink {
+    fn new() -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                queue: Mutex::new(EffectQueue::default()),
+                moved: Notify::new(),
+                started: Instant::now(),
+            }),
+        }
+    }
+
+    /// Takes an effect in.
+    pub fn send(&self, aggregate: &AggregateId, effect: Effect) {
+        tracing::debug!(%aggregate, ?effect, "to be done");
+        self.with(|queue, now_ms| queue.offer(effect, now_ms));
+        self.shared.moved.notify_one();
+    }
+
+    /// How many effects are not done.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.with(|queue, _| queue.len())
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&mut EffectQueue, u64) -> T) -> T {
+        let elapsed = self.shared.started.elapsed().as_millis();
+        let now_ms = u64::try_from(elapsed).unwrap_or(u64::MAX);
+        f(&mut self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner), now_ms)
+    }
+}
+
+/// What a runner needs.
+pub struct RunnerConfig {
+    /// Who performs.
+    pub performer: Arc<dyn Performer>,
+    /// Which partitions this node owns.
+    pub owning: watch::Receiver<BTreeMap<Partition, Epoch>>,
+    /// How many partitions there are.
+    pub partitions: u16,
+}
+
+/// Performs effects until it is dropped.
+pub struct Runner {
+    sink: EffectSink,
+    config: RunnerConfig,
+}
+
+impl Runner {
+    /// A runner, and the sink that feeds it.
+    #[must_use]
+    pub fn new(config: RunnerConfig) -> (Self, EffectSink) {
+        let sink = EffectSink::new();
+        (Self { sink: sink.clone(), config }, sink)
+    }
+
+    /// Runs for ever. Reports go through `router`.
+    pub async fn run(self, router: Router) {
+        let mut running: JoinSet<(EffectKey, Finished)> = JoinSet::new();
+        let mut owning = self.config.owning.clone();
+        loop {
+            for due in self.sink.with(EffectQueue::take_due) {
+                self.start(due, &router, &mut running);
+            }
+            let next = self.sink.with(|queue, now_ms| {
+                queue.next_due_ms().map(|due| Duration::from_millis(due.saturating_sub(now_ms)))
+            });
+            let patience = next.unwrap_or(Duration::from_secs(60));
+            tokio::select! {
+                Some(ended) = running.join_next() => self.ended(ended),
+                () = self.sink.shared.moved.notified() => {}
+                () = tokio::time::sleep(patience) => {}
+                moved = owning.changed() => {
+                    if moved.is_err() {
+                        return;
+                    }
+                    self.drop_what_was_lost();
+                }
+            }
+        }
+    }
+
+    fn ended(&self, ended: Result<(EffectKey, Finished), tokio::task::JoinError>) {
+        match ended {
+            Ok((key, finished)) => self.sink.with(|queue, now_ms| {
+                queue.finished(&key, finished, fastrand::f64(), now_ms);
+            }),
+            Err(error) => tracing::error!(%error, "an effect panicked; a restart tries it again"),
+        }
+    }
+
+    fn drop_what_was_lost(&self) {
+        let owning = self.config.owning.borrow().clone();
+        let partitions = self.config.partitions;
+        self.sink.with(|queue, _| {
+            queue.retain(|key| {
+                let cluster = AggregateId::Cluster(key.cluster.clone());
+                owning.contains_key(&partition_of(&cluster, partitions))
+            });
+        });
+    }
+
+    fn start(&self, due: Due, router: &Router, running: &mut JoinSet<(EffectKey, Finished)>) {
+        let key = due.effect.key().clone();
+        let cluster = AggregateId::Cluster(key.cluster.clone());
+        let partition = partition_of(&cluster, self.config.partitions);
+        let epoch = self.config.owning.borrow().get(&partition).copied();
+        let performer = self.config.performer.clone();
+        let router = router.clone();
+        running.spawn(async move {
+            let Some(epoch) = epoch else { return (key, Finished::Done) };
+            let performed = performer.perform(&due.effect, epoch, due.attempt).await;
+            let reported = match performed.report {
+                None => Ok(()),
+                Some(report) => {
+                    let principal = Principal::Member(key.cluster.clone());
+                    router.ask(cluster, report, principal).await.map(drop)
+                }
+            };
+            let finished = match (reported, performed.again) {
+                (Ok(()) | Err(AskError::Refused(_)), Again::No) => Finished::Done,
+                (Ok(()) | Err(AskError::Refused(_)), Again::WithBackoff) => Finished::Retry,
+                (Err(AskError::NotOwner { .. }), _) => Finished::Done,
+                (
+                    Err(
+                        AskError::Busy { .. } | AskError::TooLarge { .. } | AskError::Unreadable(_),
+                    ),
+                    _,
+                ) => Finished::Retry,
+            };
+            (key, finished)
+        });
+    }
+}

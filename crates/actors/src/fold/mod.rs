@@ -1,0 +1,8 @@
+//! Reading the log: every node folds every partition.
+
+mod core;
+mod folder;
+mod writer;
+
+pub use core::{Fold, FoldCore, FoldError};
+pub use folder::{Change, FoldHandle, Folder, FolderConfig};

@@ -1,0 +1,124 @@
+//! The birth of a log: the first node on an empty log writes what it is, for ever.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use domain::fleet::{FleetCommand, FoundFleet};
+use event_log::{Acceptor, Log, LogError, Stream};
+use events::frame::RECORD_FORMAT;
+use events::{AggregateId, Genesis, Partition, Principal, Record, Timestamp};
+use projections::Model;
+use uuid::Uuid;
+
+use super::{NodeError, Router};
+use crate::shard::ClaimIdentity;
+
+/// Why this is not the log that it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum GenesisError {
+    /// It has no genesis where it should be.
+    #[error(
+        "the log holds records, but does not start with a genesis: it is not a Taffrail log, or its \
+         beginning was lost to retention"
+    )]
+    Missing,
+    /// It was written by a newer version.
+    #[error("the log has record format {found}, this version knows {known}; upgrade this hub")]
+    Format {
+        /// What it says.
+        found: u32,
+        /// What is known here.
+        known: u32,
+    },
+    /// The projections belong to another log.
+    #[error(
+        "the data directory belongs to deployment {projections}, the log to {log}; point the hub at \
+         its own log, or give it an empty data directory"
+    )]
+    OtherDeployment {
+        /// Of the projections.
+        projections: Uuid,
+        /// Of the log.
+        log: Uuid,
+    },
+}
+
+/// Reads the genesis; writes one first if the log is empty. Of two nodes that do so at once, the
+/// first in the log wins.
+pub(super) async fn found(log: &dyn Log, partitions: u16) -> Result<Genesis, NodeError> {
+    let stream = Stream::Events(Partition(0));
+    if log.end(stream).await.map_err(NodeError::Log)? == 0 {
+        let genesis = Record::Genesis(Genesis {
+            deployment: Uuid::now_v7(),
+            partitions,
+            format: RECORD_FORMAT,
+            time: Timestamp::now(),
+        });
+        let bytes = genesis.to_bytes().expect("a genesis is plain data");
+        // Whether this failed or not, and whether it came first: the log says.
+        if let Err(error) = log.append(stream, Bytes::from(bytes)).await {
+            tracing::warn!(%error, "the genesis may not have been written");
+        }
+    }
+    read(log, stream).await
+}
+
+/// How long to wait for the first record of a log that is not empty.
+const GENESIS_TIMEOUT: Duration = Duration::from_secs(30);
+
+async fn read(log: &dyn Log, stream: Stream) -> Result<Genesis, NodeError> {
+    let mut reader = log.read(stream, 0).await.map_err(NodeError::Log)?;
+    let first = tokio::time::timeout(GENESIS_TIMEOUT, reader.next()).await;
+    let record = match first {
+        Ok(Some(record)) => record.map_err(NodeError::Log)?,
+        Ok(None) | Err(_) => {
+            return Err(NodeError::Log(LogError::Unavailable {
+                stage: "reading the first record",
+                failure: event_log::Failure::Determinate,
+                source: "no record came".into(),
+            }));
+        }
+    };
+    let accepted = Acceptor::new(Partition(0)).offer(record.offset, &record.bytes);
+    match accepted.ok().map(|accepted| accepted.record) {
+        Some(Record::Genesis(genesis)) if genesis.format == RECORD_FORMAT => Ok(genesis),
+        Some(Record::Genesis(genesis)) => {
+            Err(GenesisError::Format { found: genesis.format, known: RECORD_FORMAT }.into())
+        }
+        Some(Record::Claim(_) | Record::Frame(_)) | None => Err(GenesisError::Missing.into()),
+    }
+}
+
+/// Refuses projections of another log.
+pub(super) fn check(model: &Model, genesis: &Genesis) -> Result<(), GenesisError> {
+    match &model.genesis {
+        Some(known) if known.deployment != genesis.deployment => {
+            Err(GenesisError::OtherDeployment {
+                projections: known.deployment,
+                log: genesis.deployment,
+            })
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Records that the fleet was founded, once this node owns the fleet's partition.
+pub(super) async fn record(router: Router, genesis: Genesis, identity: ClaimIdentity) {
+    let mut owning = router.owning();
+    let partition = router.partition_of(&AggregateId::Fleet);
+    loop {
+        if owning.wait_for(|owning| owning.contains_key(&partition)).await.is_err() {
+            return;
+        }
+        let command = FleetCommand::FoundFleet(FoundFleet {
+            deployment: genesis.deployment,
+            partitions: genesis.partitions,
+            version: identity.version.clone(),
+        });
+        match router.ask(AggregateId::Fleet, command.into(), Principal::System).await {
+            Ok(_) => return,
+            Err(error) => tracing::debug!(%error, "the fleet's founding is recorded later"),
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
