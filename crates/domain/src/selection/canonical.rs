@@ -109,9 +109,14 @@ fn ecmascript_number(number: f64) -> String {
     format!("{sign}{magnitude}")
 }
 
-/// The shortest digits that read back as the same double, and the exponent of the first.
+/// The shortest digits that read back as the same double, and the exponent of the first. Where
+/// two are equally short and equally close, ECMAScript takes the even one, as rounding to that many
+/// digits does; the shortest form of Rust does not.
 fn shortest_digits(number: f64) -> (String, i32) {
-    let written = format!("{number:e}");
+    let shortest = format!("{number:e}");
+    let count = shortest.chars().take_while(|c| *c != 'e').filter(char::is_ascii_digit).count();
+    let rounded = format!("{number:.*e}", count - 1);
+    let written = if rounded.parse() == Ok(number) { rounded } else { shortest };
     let (digits, exponent) = written.split_once('e').expect("`{:e}` writes an exponent");
     (digits.replace('.', ""), exponent.parse().expect("`{:e}` writes a whole exponent"))
 }

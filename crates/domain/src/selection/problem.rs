@@ -97,7 +97,7 @@ pub enum SelectionProblem {
     /// A term with scope NamespaceWithResourceSelectors does not say which namespace.
     #[error(
         "resource selector {selector}: the scope NamespaceWithResourceSelectors needs the name of \
-         the Namespace: replace the label selector by a name"
+         the Namespace: select it by name"
     )]
     NamespaceWithoutName {
         /// Which term.

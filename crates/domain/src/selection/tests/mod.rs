@@ -1,1 +1,10 @@
-//! Tests of selection.
+//! Tests of selection, a file for each of its rules.
+
+mod canonical;
+mod catalogue;
+mod kinds;
+mod objects;
+mod order;
+mod problems;
+mod resolve;
+mod sanitise;

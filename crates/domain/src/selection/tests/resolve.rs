@@ -1,0 +1,172 @@
+//! What selectors select.
+
+use events::PlacementScope::Cluster;
+use serde_json::json;
+
+use super::catalogue::{Hub, all, inside, labelled, named, only, picking};
+use crate::selection::{KindRules, NamespaceRules, SelectionRules, resolve};
+
+fn shop() -> Hub {
+    Hub::with(&[
+        "Deployment shop/web app=web",
+        "Service shop/web app=web",
+        "Endpoints shop/web app=web",
+        "Endpoints shop/database",
+        "ConfigMap shop/settings app=web",
+        "ConfigMap shop/kube-root-ca.crt",
+        "ServiceAccount shop/default",
+        "Pod shop/web-1",
+        "Event shop/web-1.17",
+        "Secret shop/password",
+        "Namespace shop team=a",
+        "Namespace blog team=a",
+        "ConfigMap blog/settings",
+        "Namespace kube-system team=a",
+        "ConfigMap kube-system/coredns",
+        "ClusterRole reader aggregate=yes",
+        "ClusterRole writer",
+        "PriorityClass high",
+    ])
+}
+
+#[test]
+fn a_namespace_brings_all_that_is_in_it_except_what_the_hub_made() {
+    let selected = shop().select(&Cluster, &[named("Namespace", "shop")]).unwrap();
+    let expected = [
+        "Namespace shop",
+        "Secret shop/password",
+        "ConfigMap shop/settings",
+        "Service shop/web",
+        "Deployment shop/web",
+        "Endpoints shop/database",
+    ];
+    assert_eq!(selected, expected);
+}
+
+#[test]
+fn a_namespace_alone_brings_nothing() {
+    let selected = shop().select(&Cluster, &[only(named("Namespace", "shop"))]).unwrap();
+    assert_eq!(selected, ["Namespace shop"]);
+}
+
+#[test]
+fn a_namespace_with_resource_selectors_brings_what_they_pick_in_it() {
+    let selectors = [
+        named("Deployment", "web"),
+        picking(named("Namespace", "shop")),
+        labelled("ConfigMap", "app", "web"),
+        all("Secret"),
+        named("ClusterRole", "reader"),
+    ];
+    let selected = shop().select(&Cluster, &selectors).unwrap();
+    let expected = [
+        "Namespace shop",
+        "Secret shop/password",
+        "ConfigMap shop/settings",
+        "ClusterRole reader",
+        "Deployment shop/web",
+    ];
+    assert_eq!(selected, expected);
+    let alone = shop().select(&Cluster, &[picking(named("Namespace", "shop"))]).unwrap();
+    assert_eq!(alone, ["Namespace shop"]);
+}
+
+#[test]
+fn terms_are_ored() {
+    let selectors = [
+        named("ClusterRole", "writer"),
+        labelled("ClusterRole", "aggregate", "yes"),
+        all("PriorityClass"),
+    ];
+    let selected = shop().select(&Cluster, &selectors).unwrap();
+    assert_eq!(selected, ["PriorityClass high", "ClusterRole reader", "ClusterRole writer"]);
+}
+
+#[test]
+fn a_term_without_name_and_labels_selects_every_object_of_its_kind() {
+    let selected = shop().select(&Cluster, &[all("ClusterRole")]).unwrap();
+    assert_eq!(selected, ["ClusterRole reader", "ClusterRole writer"]);
+}
+
+#[test]
+fn namespaces_chosen_by_labels_leave_out_those_of_the_system() {
+    let selected = shop().select(&Cluster, &[only(labelled("Namespace", "team", "a"))]).unwrap();
+    assert_eq!(selected, ["Namespace blog", "Namespace shop"]);
+    let with_content = shop().select(&Cluster, &[labelled("Namespace", "team", "a")]).unwrap();
+    assert!(with_content.contains(&"ConfigMap blog/settings".to_owned()));
+    assert!(!with_content.iter().any(|object| object.contains("kube-system")));
+}
+
+#[test]
+fn a_resource_placement_selects_in_its_own_namespace() {
+    let selectors = [all("ConfigMap"), named("Deployment", "web"), named("Secret", "settings")];
+    let selected = shop().select(&inside("shop"), &selectors).unwrap();
+    assert_eq!(selected, ["ConfigMap shop/settings", "Deployment shop/web"]);
+    let selected = shop().select(&inside("blog"), &selectors).unwrap();
+    assert_eq!(selected, ["ConfigMap blog/settings"]);
+}
+
+#[test]
+fn what_is_not_there_yet_is_selected_once_it_is() {
+    let mut hub = shop();
+    let selectors = [named("Namespace", "later"), named("ClusterRole", "later")];
+    assert_eq!(hub.select(&Cluster, &selectors).unwrap(), [""; 0]);
+    hub.add("ClusterRole later", json!({}));
+    hub.add("ConfigMap later/a", json!({}));
+    hub.add("Namespace later", json!({}));
+    let expected = ["Namespace later", "ConfigMap later/a", "ClusterRole later"];
+    assert_eq!(hub.select(&Cluster, &selectors).unwrap(), expected);
+}
+
+#[test]
+fn nothing_is_taken_from_a_namespace_that_is_being_deleted() {
+    let mut hub = Hub::with(&["ConfigMap old/a", "ConfigMap new/a", "Namespace new team=a"]);
+    hub.add(
+        "Namespace old",
+        json!({"deletionTimestamp": "2026-03-01T00:00:00Z", "labels": {"team": "a"}}),
+    );
+    let by_name = hub.select(&Cluster, &[named("Namespace", "old")]).unwrap();
+    assert_eq!(by_name, [""; 0]);
+    let by_labels = hub.select(&Cluster, &[labelled("Namespace", "team", "a")]).unwrap();
+    assert_eq!(by_labels, ["Namespace new", "ConfigMap new/a"]);
+    let picked = [picking(named("Namespace", "old")), all("ConfigMap")];
+    assert_eq!(hub.select(&Cluster, &picked).unwrap(), [""; 0]);
+}
+
+#[test]
+fn what_is_being_deleted_is_not_taken_even_by_name() {
+    let mut hub = Hub::with(&[]);
+    hub.add("ClusterRole old", json!({"deletionTimestamp": "2026-03-01T00:00:00Z"}));
+    assert_eq!(hub.select(&Cluster, &[named("ClusterRole", "old")]).unwrap(), [""; 0]);
+    assert_eq!(hub.select(&Cluster, &[all("ClusterRole")]).unwrap(), [""; 0]);
+}
+
+#[test]
+fn the_configuration_narrows_what_a_namespace_brings() {
+    let rules = SelectionRules {
+        kinds: KindRules::parse("", "v1/Secret;apps").unwrap(),
+        namespaces: NamespaceRules::parse("blog"),
+        ..SelectionRules::default()
+    };
+    let selected = shop().select_with(&Cluster, &[labelled("Namespace", "team", "a")], &rules);
+    let expected = [
+        "Namespace shop",
+        "ConfigMap shop/settings",
+        "Service shop/web",
+        "Endpoints shop/database",
+    ];
+    assert_eq!(selected.unwrap(), expected);
+}
+
+#[test]
+fn the_order_of_selectors_and_of_the_hub_does_not_matter() {
+    let mut selectors =
+        [all("ClusterRole"), named("Namespace", "shop"), only(named("Namespace", "blog"))];
+    let hub = shop();
+    let rules = SelectionRules::default();
+    let forwards = resolve(&Cluster, &selectors, &hub, &rules).unwrap();
+    selectors.reverse();
+    let backwards = resolve(&Cluster, &selectors, &hub, &rules).unwrap();
+    assert_eq!(forwards, backwards);
+    assert_eq!(forwards.len(), 9);
+}
