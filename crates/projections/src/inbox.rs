@@ -100,7 +100,9 @@ impl Inbox {
                 }
             }
         }
-        if let Some(before) = frame.commands_before {
+        if let Some(before) = frame.commands_before
+            && before > self.commands_before(partition)
+        {
             self.submitted(partition).move_before(partition, before, &mut changes);
         }
         changes
@@ -124,6 +126,35 @@ impl Inbox {
             }
         }
         changes
+    }
+
+    /// Puts a pending follow-up back that was kept elsewhere. So do the others.
+    pub(crate) fn restore_pending(
+        &mut self,
+        to: Partition,
+        reference: FollowUpRef,
+        command: CommandEnvelope,
+    ) {
+        self.pending.insert((to, reference), command);
+    }
+
+    pub(crate) fn restore_early(&mut self, reference: FollowUpRef) {
+        self.early.insert(reference);
+    }
+
+    pub(crate) fn restore_commands_before(&mut self, partition: Partition, before: u64) {
+        self.submitted(partition).before = before;
+    }
+
+    pub(crate) fn restore_decided(&mut self, partition: Partition, offset: u64) {
+        self.submitted(partition).decided.insert(offset);
+    }
+
+    /// Ids come in the order of their numbers.
+    pub(crate) fn restore_id(&mut self, partition: Partition, number: u64, id: CommandId) {
+        let recent = &mut self.submitted(partition).recent;
+        recent.next = number;
+        recent.remember(id);
     }
 
     fn ask(
@@ -213,10 +244,8 @@ impl Submitted {
         }
     }
 
+    /// To a later offset.
     fn move_before(&mut self, partition: Partition, before: u64, changes: &mut Vec<InboxChange>) {
-        if before <= self.before {
-            return;
-        }
         self.before = before;
         let still = self.decided.split_off(&before);
         let passed = std::mem::replace(&mut self.decided, still);

@@ -20,6 +20,8 @@ mod store;
 
 pub use inbox::{DECIDED_IDS_PER_PARTITION_MAX, Inbox, InboxChange};
 pub use model::{ChangedAggregate, ChangedView, Changes, Model, PartitionOf, Versioned};
-pub use query::{At, Decision, EventFilter, Page, Queries, Recorded};
+pub use query::{
+    At, Decision, EVENTS_EXAMINED_MAX, EVENTS_PER_PAGE_MAX, EventFilter, Page, Queries, Recorded,
+};
 pub use step::{Checkpoint, FoldStep, Owner};
-pub use store::{Opened, Quarantine, Store, StoreError};
+pub use store::{Opened, QUARANTINED_MAX, Quarantine, Store, StoreError};

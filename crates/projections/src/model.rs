@@ -132,10 +132,23 @@ impl Model {
         }
     }
 
+    /// Where follow-ups to an aggregate are kept.
+    pub(crate) fn route(&self, aggregate: &AggregateId) -> Partition {
+        self.router()(aggregate)
+    }
+
+    fn router(&self) -> impl Fn(&AggregateId) -> Partition + use<> {
+        let partition_of = self.partition_of;
+        let partitions = self.genesis.as_ref().map(|genesis| genesis.partitions);
+        move |aggregate| {
+            partitions.map_or(UNROUTED, |partitions| partition_of(aggregate, partitions))
+        }
+    }
+
     fn apply_genesis(&mut self, genesis: &Genesis) -> Changes {
-        let (partition_of, partitions) = (self.partition_of, genesis.partitions);
         self.genesis = Some(genesis.clone());
-        let inbox = self.inbox.route(UNROUTED, |aggregate| partition_of(aggregate, partitions));
+        let route = self.router();
+        let inbox = self.inbox.route(UNROUTED, route);
         Changes { inbox, ..Changes::default() }
     }
 
@@ -149,11 +162,8 @@ impl Model {
             touched.entry(&envelope.aggregate).or_default().push(index);
         }
 
-        let partition_of = self.partition_of;
-        let partitions = self.genesis.as_ref().map(|genesis| genesis.partitions);
-        let inbox = self.inbox.apply(partition, frame, |aggregate| {
-            partitions.map_or(UNROUTED, |partitions| partition_of(aggregate, partitions))
-        });
+        let route = self.router();
+        let inbox = self.inbox.apply(partition, frame, route);
 
         let changed = |(aggregate, events): (&AggregateId, _)| ChangedAggregate {
             aggregate: aggregate.clone(),
