@@ -98,6 +98,24 @@ fn an_api_server_comes_back_and_members_can_join() {
 }
 
 #[test]
+fn a_directory_serves_one_bed_after_another() {
+    if !wanted() {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let dir = dir.path().join("bed");
+    let start = || Bed::builder().dir(&dir).start();
+    let bed = start().expect("a bed starts");
+    start().expect_err("the directory is in use");
+    drop(bed);
+    Bed::attach(&dir).expect_err("the bed has ended");
+    start().expect("the next bed starts");
+    std::fs::write(dir.with_file_name("photo"), "mine").expect("it can be written");
+    let elsewhere = Bed::builder().dir(dir.parent().expect("it has one")).start();
+    elsewhere.expect_err("a directory with something else in it is left alone");
+}
+
+#[test]
 fn nothing_outlives_a_killed_owner() {
     if !wanted() {
         return;

@@ -161,7 +161,9 @@ fn fresh_dir(dir: &Path) -> Result<PathBuf> {
         let Ok(earlier) = state::State::read(dir) else {
             bail!("{} holds something else than a test bed: give another --dir", dir.display());
         };
-        if earlier.owner.is_alive() && earlier.owner.pid != std::process::id() {
+        // Once this process has ended its own bed there, the record says that nothing is ready.
+        let another = earlier.owner.pid != std::process::id();
+        if earlier.owner.is_alive() && (another || earlier.ready) {
             bail!("a test bed runs in {}: `cargo xtask bed down` ends it", dir.display());
         }
         fs::remove_dir_all(dir).with_context(|| format!("remove {}", dir.display()))?;

@@ -57,9 +57,10 @@ impl Group {
         Ok(Self { id, watchdog: Mutex::new(Some(watchdog)) })
     }
 
-    /// The group's id, which is the watchdog's process id.
-    pub(crate) fn id(&self) -> Pid {
-        self.id
+    /// The process id of the watchdog, until the group has ended.
+    pub(crate) fn watchdog(&self) -> Option<u32> {
+        let watchdog = self.watchdog.lock().unwrap_or_else(PoisonError::into_inner);
+        watchdog.as_ref().map(Child::id)
     }
 
     /// Starts a program inside the group; an error when the group has ended.

@@ -216,9 +216,8 @@ impl Bed {
         });
         let owner = ProcessId::of(std::process::id()).context("read /proc: beds run on Linux")?;
         let mut processes: Vec<Started> = started.into_iter().flatten().collect();
-        if let Some(own) = &self.own {
-            let watchdog = own.group.id().as_raw_nonzero().get().cast_unsigned();
-            let process = ProcessId::of(watchdog).context("the watchdog of the bed is gone")?;
+        let watchdog = self.own.as_ref().and_then(|own| own.group.watchdog());
+        if let Some(process) = watchdog.and_then(ProcessId::of) {
             processes.insert(0, Started { name: "watchdog".to_owned(), process });
         }
         let clusters = contexts
@@ -244,15 +243,19 @@ impl Bed {
     }
 }
 
-impl Drop for Own {
-    /// Ends the servers also when somebody still holds a handle of one.
+impl Drop for Bed {
+    /// Ends the servers also when somebody still holds a handle of one, and takes the bed's
+    /// record back: the directory may stay.
     fn drop(&mut self) {
-        let clusters = self.clusters.get_mut().unwrap_or_else(PoisonError::into_inner);
-        for cluster in clusters {
-            cluster.end();
+        let Some(own) = &self.own else { return };
+        let clusters = own.clusters.lock().unwrap_or_else(PoisonError::into_inner);
+        clusters.iter().for_each(|cluster| cluster.end());
+        own.etcd.process.end();
+        own.group.end();
+        drop(clusters);
+        if let Err(error) = self.record(false) {
+            eprintln!("bed: {error:#}");
         }
-        self.etcd.process.end();
-        self.group.end();
     }
 }
 
