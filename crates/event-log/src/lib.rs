@@ -6,6 +6,7 @@
 //! | [`acceptance`] | which records count, decided by every reader alike |
 //! | [`partition`] | which partition an aggregate lives in |
 //! | [`memory`] | the log in memory, for tests and simulations |
+//! | [`embedded`] | the log of one node, in one file |
 //! | `conformance` | the suite that every backend passes (feature `conformance`) |
 //!
 //! **Invariant.** Safety rests on the acceptance rule alone. No clock, lease or broker feature is
@@ -14,11 +15,13 @@
 pub mod acceptance;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod embedded;
 pub mod memory;
 pub mod partition;
 pub mod port;
 
 pub use acceptance::{Accepted, Acceptor, Rejection};
+pub use embedded::{EmbeddedConfig, EmbeddedLog};
 pub use memory::MemoryLog;
 pub use partition::{PARTITIONS, partition_of};
 pub use port::{

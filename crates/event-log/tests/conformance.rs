@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use event_log::conformance::{self, Arm};
-use event_log::{Log, MemoryLog};
+use event_log::{EmbeddedLog, Log, MemoryLog};
+use tempfile::TempDir;
 
 /// Logs in memory; a restart finds the same log under its name.
 struct Memory {
@@ -26,6 +27,22 @@ impl Arm for Memory {
         let log = logs.entry(name.to_owned()).or_insert_with(|| MemoryLog::with_holes(self.stride));
         Arc::new(log.clone())
     }
+}
+
+/// Logs in one directory, a file each.
+struct Embedded(TempDir);
+
+#[async_trait]
+impl Arm for Embedded {
+    async fn open(&self, name: &str) -> Arc<dyn Log> {
+        let path = self.0.path().join(name).with_extension("redb");
+        Arc::new(EmbeddedLog::open(path).unwrap())
+    }
+}
+
+#[tokio::test]
+async fn embedded() {
+    conformance::run_all(Arc::new(Embedded(TempDir::new().unwrap()))).await;
 }
 
 #[tokio::test]
