@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::AtomicU32},
     thread,
     time::Instant,
 };
@@ -74,6 +74,7 @@ impl Builder {
         let etcd = Etcd::start(&group, &programs.etcd, &dir)?;
         let own = Own {
             clusters: Mutex::default(),
+            members: AtomicU32::new(self.members),
             etcd,
             group: Arc::clone(&group),
             programs,

@@ -36,7 +36,10 @@ mod stop;
 use std::{
     env, fs,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -91,6 +94,8 @@ pub struct Bed {
 #[derive(Debug)]
 struct Own {
     clusters: Mutex<Vec<Arc<Cluster>>>,
+    /// How many members were started so far: a name is never used twice.
+    members: AtomicU32,
     etcd: Etcd,
     group: Arc<Group>,
     programs: Kubernetes,
@@ -181,7 +186,7 @@ impl Bed {
     /// The bed is shared, or a server did not start.
     pub fn add_member(&self) -> Result<Context> {
         let own = self.own.as_ref().context("a shared bed gets no members: start your own")?;
-        let name = format!("member-{}", self.contexts().len());
+        let name = format!("member-{}", own.members.fetch_add(1, Ordering::Relaxed) + 1);
         let cluster = Cluster::start(&own.group, &own.programs, &own.etcd.url(), &self.dir, &name)?;
         cluster.wait_ready()?;
         if let Some(part) = &own.kwok {
