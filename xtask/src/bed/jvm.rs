@@ -10,6 +10,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
@@ -30,6 +31,10 @@ const OPTIONS: &[&str] = &[
     "-XX:-UsePerfData",
     "-Djava.awt.headless=true",
 ];
+
+/// How long the virtual machine may take to write its archive of classes when it ends: two
+/// seconds on an idle machine, far more on one that compiles Kubernetes at the same time.
+const ARCHIVE_DEADLINE: Duration = Duration::from_secs(300);
 
 /// The log's text is read for the line that says "started".
 const LOGGING_CONFIG: &str = "\
@@ -147,7 +152,7 @@ impl Jvm {
         let checkpoint = scratch.path().join("kafka-1").join("data").join(CHECKPOINT);
         fs::copy(&checkpoint, self.part.join(CHECKPOINT))
             .with_context(|| format!("keep {}", checkpoint.display()))?;
-        kafka.stop(1)?;
+        kafka.stop_all_within(ARCHIVE_DEADLINE)?;
         fs::rename(&fresh, archive).with_context(|| format!("keep {}", fresh.display()))
     }
 }

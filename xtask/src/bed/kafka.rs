@@ -159,6 +159,11 @@ impl Kafka {
         self.node(node)?.process.stop()
     }
 
+    /// Stops every node, and waits for as long as it takes to write an archive of classes.
+    pub(super) fn stop_all_within(&self, deadline: Duration) -> Result<()> {
+        self.processes().try_for_each(|process| process.stop_within(deadline))
+    }
+
     /// Starts a node again, on its old port and data; returns when it serves. Without a majority
     /// of the nodes none of them serves: start several with [`Kafka::start_nodes`].
     ///

@@ -96,12 +96,17 @@ impl Process {
 
     /// Kills it at once, as a crash would.
     pub(crate) fn kill(&self) -> Result<()> {
-        self.signal_and_wait(Signal::KILL)
+        self.signal_and_wait(Signal::KILL, STOP_DEADLINE)
     }
 
     /// Asks it to stop; kills it when it has not within [`STOP_DEADLINE`].
     pub(crate) fn stop(&self) -> Result<()> {
-        self.signal_and_wait(Signal::TERM)
+        self.stop_within(STOP_DEADLINE)
+    }
+
+    /// Like [`Process::stop`], with a deadline of its own.
+    pub(crate) fn stop_within(&self, deadline: Duration) -> Result<()> {
+        self.signal_and_wait(Signal::TERM, deadline)
     }
 
     /// Waits until `ready` says so, the server ends, or the deadline passes.
@@ -135,7 +140,7 @@ impl Process {
         }
     }
 
-    fn signal_and_wait(&self, signal: Signal) -> Result<()> {
+    fn signal_and_wait(&self, signal: Signal, deadline: Duration) -> Result<()> {
         let mut slot = self.child();
         let Some(mut child) = slot.take() else { bail!("{} is not running", self.name) };
         // Not reaped yet, so the id is still this child's, also when it has ended by itself.
@@ -143,7 +148,7 @@ impl Process {
             .with_context(|| format!("signal {}", self.name))?;
         let begin = Instant::now();
         while child.try_wait()?.is_none() {
-            if begin.elapsed() > STOP_DEADLINE {
+            if begin.elapsed() > deadline {
                 child.kill().with_context(|| format!("kill {}", self.name))?;
             }
             thread::sleep(POLL);
