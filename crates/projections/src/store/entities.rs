@@ -5,11 +5,16 @@
 //! are many ([`TAIL_EVENTS_MIN`]) and together larger than the state itself
 //! ([`TAIL_BYTES_PER_STATE_BYTE`]). Then state rows never take more than half the space of the
 //! events, and to restore a state takes no longer than to read a few times its own size.
+//!
+//! Whoever restores a state and finds that rows are missing on the way writes them: after a
+//! rebuild, say, in which states were written less often than they were due. A state row is a
+//! function of the events before it, so nobody can write it wrong or twice differently.
 
 use domain::Decider;
 use events::{AggregateId, Position, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::batch::insert_parts;
 use super::error::StoreError;
 use super::keys::{Key, KeyReader, Kind};
 use super::rows::{EventReader, Rows};
@@ -55,18 +60,22 @@ struct StateRow<S> {
     state: S,
 }
 
-/// The key and value of a state row.
-pub(crate) fn state_row<S: Serialize>(
+/// Writes a state row. Its events are written already. Answers with the tail that is left.
+pub(crate) fn write<S: Serialize>(
+    rows: &Rows,
     aggregate: &AggregateId,
     versioned: &Versioned<S>,
-) -> (Key, Vec<u8>) {
+) -> Result<Tail, StoreError> {
     let Versioned { sequence, position, changed_at, state } = versioned;
     let row = StateRowRef { position: *position, changed_at: *changed_at, state };
-    let key = Key::aggregate(Kind::State, aggregate).u64(*sequence);
-    (key, values::to_bincode(&row))
+    let value = values::to_bincode(&row);
+    let mut batch = sled::Batch::default();
+    insert_parts(&mut batch, &Key::aggregate(Kind::State, aggregate).u64(*sequence), &value);
+    rows.apply(batch)?;
+    Ok(Tail { state_bytes: value.len() as u64, ..Tail::default() })
 }
 
-/// The state of an aggregate after its event `last`, and how it came to it.
+/// The state of an aggregate after its event `last`, and the events since the last state row.
 pub(crate) fn restore<D: Decider>(
     rows: &Rows,
     aggregate: &AggregateId,
@@ -91,6 +100,9 @@ pub(crate) fn restore<D: Decider>(
         versioned.apply::<D>(position, &envelope);
         tail.events += 1;
         tail.bytes += bytes;
+        if tail.is_long() {
+            tail = write(rows, aggregate, &versioned)?;
+        }
     }
     if versioned.sequence != last {
         let key = Key::aggregate(Kind::Aggregate, aggregate).u64(last);

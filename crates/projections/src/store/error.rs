@@ -31,11 +31,17 @@ pub enum StoreError {
         /// What happened.
         reason: String,
     },
-    /// sled cannot write. What it holds may be incomplete: drop the store and open it again.
+    /// sled cannot write.
     #[error("rows cannot be written")]
     Write {
         /// What sled said.
         source: sled::Error,
+    },
+    /// A batch could not be written before. Start over, or open the directory again.
+    #[error("the projections in {} are incomplete since a write failed; they have to be rebuilt", dir.display())]
+    Broken {
+        /// The directory.
+        dir: PathBuf,
     },
     /// sled cannot read.
     #[error("rows cannot be read")]

@@ -14,6 +14,7 @@ use super::entities::{self, Tail};
 use super::error::StoreError;
 use super::keys::{self, Key, KeyReader, Kind};
 use super::load_inbox::load_inbox;
+use super::records::{RecordRow, read_record};
 use super::rows::Rows;
 use super::values;
 use crate::model::{Model, PartitionOf, Versioned};
@@ -46,6 +47,7 @@ pub(crate) fn load(rows: &Rows, partition_of: PartitionOf) -> Result<Loaded, Sto
             model.view.watermark.advance(Position { partition, sequence });
             times.insert(partition, time);
         }
+        check_last_record(rows, partition, checkpoint.last)?;
         model.checkpoints.insert(partition, checkpoint);
     }
     load_view(rows, &mut model)?;
@@ -60,17 +62,28 @@ fn last_event(
     partition: Partition,
     last: Sequence,
 ) -> Result<Option<(Sequence, i64)>, StoreError> {
+    let chunk = rows.chunk_at(Kind::Events, Position { partition, sequence: last })?;
+    Ok(chunk.map(|chunk| (chunk.last().sequence, chunk.last().time)))
+}
+
+/// Rows and checkpoints are written together, so the last record ends where the checkpoint is.
+fn check_last_record(rows: &Rows, partition: Partition, last: Sequence) -> Result<(), StoreError> {
     let end = Position { partition, sequence: Sequence(u64::MAX) };
-    let Some(chunk) = rows.chunk_at(Kind::Events, end)? else { return Ok(None) };
-    let ChunkEntry { sequence, time, .. } = chunk.last();
-    if sequence > last {
-        let key = Key::checkpoint(partition);
-        return Err(StoreError::inconsistent(
-            &key,
-            format!("there is an event {sequence} after it"),
-        ));
+    let found = match rows.chunk_at(Kind::Frames, end)? {
+        Some(chunk) => {
+            let ChunkEntry { sequence, json, .. } = chunk.last();
+            match read_record(Position { partition, sequence }, json)? {
+                RecordRow::Claim(_) => sequence,
+                RecordRow::Frame(frame) => frame.last(),
+            }
+        }
+        None => Sequence::default(),
+    };
+    if found == last {
+        return Ok(());
     }
-    Ok(Some((sequence, time)))
+    let key = Key::checkpoint(partition);
+    Err(StoreError::inconsistent(&key, format!("it says {last}, the last record ends at {found}")))
 }
 
 fn load_view(rows: &Rows, model: &mut Model) -> Result<(), StoreError> {

@@ -22,12 +22,16 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use domain::Decider;
+use domain::cluster::Cluster;
+use domain::fleet::Fleet;
+use domain::placement::Placement;
 use events::{AggregateId, Partition, Position, Sequence};
 
-use self::batch::{Batch, insert_parts};
+use self::batch::Batch;
 use self::directory::Lock;
 use self::entities::Tail;
-use crate::model::{Changes, Model, PartitionOf};
+use crate::model::{Changes, Model, PartitionOf, Versioned};
 use crate::query::Queries;
 use crate::step::FoldStep;
 
@@ -52,6 +56,8 @@ pub struct Store {
     times: BTreeMap<Partition, i64>,
     /// How far each partition is written.
     written: BTreeMap<Partition, Sequence>,
+    /// Set when a batch failed.
+    is_broken: bool,
 }
 
 /// What was found in a directory.
@@ -94,9 +100,12 @@ impl Store {
     /// # Errors
     /// [`StoreError::Directory`] when the directory cannot be moved or made again.
     pub fn start_over(self, reason: &str) -> Result<Opened, StoreError> {
-        let Self { dir, rows, partition_of, .. } = self;
+        let Self { dir, rows, partition_of, is_broken, .. } = self;
         let lock = Arc::clone(&rows.lock);
         drop(rows);
+        if is_broken {
+            return open::open(&dir, &lock, partition_of);
+        }
         open::open_anew(&dir, &lock, partition_of, reason.to_owned())
     }
 
@@ -106,7 +115,8 @@ impl Store {
     /// Queries wait while a batch is written: 5,000 steps take about 50 ms.
     ///
     /// # Errors
-    /// [`StoreError::Write`]. Drop the store then and open it again.
+    /// [`StoreError::Write`], and [`StoreError::Broken`] from then on: the rows were set aside, and
+    /// the next store that is opened here starts empty.
     pub fn write<'a>(
         &mut self,
         steps: impl IntoIterator<Item = (&'a FoldStep<'a>, &'a Changes)>,
@@ -139,32 +149,49 @@ impl Store {
 
     /// Writes the states of those of the given aggregates that have many events since their last
     /// state row. Costs next to nothing when none has, so it may be called after each write with
-    /// whatever changed.
-    ///
-    /// An aggregate of which the model knows more than was written is left for the next time.
+    /// whatever changed. The model may be ahead of what is written.
     ///
     /// # Errors
-    /// [`StoreError::Write`]. Drop the store then and open it again.
+    /// When rows cannot be read or written. Nothing but time is lost by that.
     pub fn snapshot<'a>(
         &mut self,
         model: &Model,
         dirty: impl IntoIterator<Item = &'a AggregateId>,
     ) -> Result<(), StoreError> {
         for aggregate in dirty {
-            if !self.tails.get(aggregate).is_some_and(Tail::is_long) {
-                continue;
+            if self.tails.get(aggregate).is_some_and(Tail::is_long) {
+                let tail = match aggregate {
+                    AggregateId::Cluster(name) => {
+                        self.state_row::<Cluster>(aggregate, model.clusters.get(name))
+                    }
+                    AggregateId::Placement(key) => {
+                        self.state_row::<Placement>(aggregate, model.placements.get(key))
+                    }
+                    AggregateId::Fleet => self.state_row::<Fleet>(aggregate, Some(&model.fleet)),
+                }?;
+                self.tails.insert(aggregate.clone(), tail);
             }
-            let Some((position, (key, value))) = state_row(model, aggregate) else { continue };
-            if self.written.get(&position.partition).is_none_or(|last| position.sequence > *last) {
-                continue;
-            }
-            let mut batch = sled::Batch::default();
-            insert_parts(&mut batch, &key, &value);
-            self.apply(batch)?;
-            let tail = Tail { state_bytes: value.len() as u64, ..Tail::default() };
-            self.tails.insert(aggregate.clone(), tail);
         }
         Ok(())
+    }
+
+    /// Writes the state of an aggregate as of its last event that is written: from the model, or
+    /// from the rows when the model is ahead of them.
+    fn state_row<D: Decider>(
+        &self,
+        aggregate: &AggregateId,
+        known: Option<&Versioned<D::State>>,
+    ) -> Result<Tail, StoreError> {
+        let is_written = |position: Position| {
+            self.written.get(&position.partition).is_some_and(|last| position.sequence <= *last)
+        };
+        match known.filter(|known| is_written(known.position)) {
+            Some(known) => entities::write(&self.rows, aggregate, known),
+            None => {
+                let count = self.rows.count(aggregate)?;
+                Ok(entities::restore::<D>(&self.rows, aggregate, count)?.1)
+            }
+        }
     }
 
     /// Hands everything written so far to the operating system. To be called before an orderly
@@ -176,32 +203,26 @@ impl Store {
         self.rows.db.flush().map(drop).map_err(|source| StoreError::Write { source })
     }
 
+    /// Applies a batch. What a failed one leaves behind may be a part of it, so nothing may be
+    /// built on it: the directory is set aside at once, where no later start finds it.
+    fn apply(&mut self, batch: sled::Batch) -> Result<(), StoreError> {
+        if self.is_broken {
+            return Err(StoreError::Broken { dir: self.dir.clone() });
+        }
+        let applied = self.rows.apply(batch);
+        if applied.is_err() {
+            self.is_broken = true;
+            if let Err(error) = directory::quarantine(&self.dir) {
+                tracing::error!(%error, "projections that are incomplete cannot be set aside");
+            }
+        }
+        applied
+    }
+
     /// A handle to ask questions; any number of them, on any thread. They read from disk: not for
     /// threads that must not wait.
     #[must_use]
     pub fn queries(&self) -> Queries {
         Queries::new(self.rows.clone())
-    }
-
-    fn apply(&self, batch: sled::Batch) -> Result<(), StoreError> {
-        self.rows.db.apply_batch(batch).map_err(|source| StoreError::Write { source })
-    }
-}
-
-/// The row of the state that an aggregate has in the model, and the position of that state.
-fn state_row(model: &Model, aggregate: &AggregateId) -> Option<(Position, (Key, Vec<u8>))> {
-    match aggregate {
-        AggregateId::Cluster(name) => {
-            let cluster = model.clusters.get(name)?;
-            Some((cluster.position, entities::state_row(aggregate, cluster)))
-        }
-        AggregateId::Placement(key) => {
-            let placement = model.placements.get(key)?;
-            Some((placement.position, entities::state_row(aggregate, placement)))
-        }
-        AggregateId::Fleet => {
-            let fleet = &model.fleet;
-            Some((fleet.position, entities::state_row(aggregate, fleet)))
-        }
     }
 }

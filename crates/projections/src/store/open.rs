@@ -71,7 +71,7 @@ fn attempt(dir: &Path, lock: &Arc<Lock>, partition_of: PartitionOf) -> Result<At
             let Loaded { model, tails, times } = loaded;
             let written = model.checkpoints.iter().map(|(p, at)| (*p, at.last)).collect();
             let dir = dir.to_owned();
-            let store = Store { dir, rows, partition_of, tails, times, written };
+            let store = Store { dir, rows, partition_of, tails, times, written, is_broken: false };
             Ok(Attempt::Usable(store, Box::new(model)))
         }
         Ok(Err(Unopened::Unusable(reason))) => Ok(Attempt::Unusable(reason)),
@@ -103,6 +103,7 @@ fn open_and_load(
     check_version(&rows)?;
     match load::load(&rows, partition_of) {
         Ok(loaded) => Ok((rows, loaded)),
+        Err(error @ StoreError::Write { .. }) => Err(Unopened::Failed(error)),
         Err(error) => Err(Unopened::Unusable(chain(&error))),
     }
 }

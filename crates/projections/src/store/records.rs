@@ -32,6 +32,11 @@ pub(crate) struct FrameRow {
 }
 
 impl FrameRow {
+    /// The last sequence that it takes.
+    pub(crate) fn last(&self) -> Sequence {
+        Sequence(self.first.0 + self.events.max(1) - 1)
+    }
+
     /// The follow-up that a reference to this frame names.
     pub(crate) fn follow_up(&self, reference: FollowUpRef) -> Option<&CommandEnvelope> {
         self.follow_ups.get(usize::try_from(reference.ordinal).ok()?)
@@ -79,9 +84,7 @@ pub(crate) fn frame_around(rows: &Rows, at: Position) -> Result<Option<FrameRow>
     let Some(chunk) = rows.chunk_at(Kind::Frames, at)? else { return Ok(None) };
     let Some(entry) = chunk.at(at.sequence) else { return Ok(None) };
     match read_record(at, entry.json)? {
-        RecordRow::Frame(frame) if at.sequence.0 < frame.first.0 + frame.events.max(1) => {
-            Ok(Some(frame))
-        }
+        RecordRow::Frame(frame) if at.sequence <= frame.last() => Ok(Some(frame)),
         RecordRow::Frame(_) | RecordRow::Claim(_) => Ok(None),
     }
 }

@@ -53,6 +53,11 @@ impl Rows {
         self.db.get(key).map_err(unread)
     }
 
+    /// Writes all of a batch or nothing.
+    pub(crate) fn apply(&self, batch: sled::Batch) -> Result<(), StoreError> {
+        self.db.apply_batch(batch).map_err(|source| StoreError::Write { source })
+    }
+
     /// All rows with keys that start with `prefix`, in order.
     pub(crate) fn scan(
         &self,

@@ -1,0 +1,105 @@
+//! Whatever happens to the process: what is loaded is the fold of a prefix of what was written.
+
+mod support;
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use projections::{Model, Opened, Store};
+use support::{Step, dirty, fold, long_history, partition_of, write};
+
+const PARTITIONS: u16 = 4;
+const ACTS: usize = 4_000;
+const ROUNDS: usize = 20;
+const DIR: &str = "PROJECTIONS_CRASH_DIR";
+
+/// How many steps are in a model: the records of each partition come in order.
+fn folded(model: &Model, steps: &[Step]) -> usize {
+    let is_folded = |step: &&Step| {
+        let at = model.checkpoint(step.partition);
+        step.checkpoint.last_record <= at.last_record
+    };
+    steps.iter().filter(is_folded).count()
+}
+
+fn check(opened: &Opened, steps: &[Step]) -> usize {
+    let count = folded(&opened.model, steps);
+    // Batches were written in order, so what is there is a prefix of all steps.
+    assert_eq!(opened.model, fold(&steps[..count]), "after {count} of {} steps", steps.len());
+    count
+}
+
+/// Not a test of its own: what runs in the process that is killed.
+#[test]
+#[ignore = "runs as a child of the other tests"]
+fn child_writes_until_it_is_killed() {
+    let Ok(dir) = std::env::var(DIR) else { return };
+    let steps = long_history(PARTITIONS, ACTS).steps;
+    let Opened { mut store, mut model, .. } = Store::open(Path::new(&dir), partition_of).unwrap();
+    let from = folded(&model, &steps);
+    for some in steps[from..].chunks(3) {
+        for step in some {
+            model.apply(&step.fold());
+        }
+        write(&mut store, some);
+        store.snapshot(&model, &dirty(some)).unwrap();
+    }
+    // All is written: keep the process as it is.
+    std::thread::sleep(Duration::from_secs(60));
+}
+
+fn start_child(dir: &Path) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child_writes_until_it_is_killed", "--ignored", "--nocapture"])
+        .env(DIR, dir)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+#[test]
+fn a_process_that_is_killed_leaves_a_prefix() {
+    let steps = long_history(PARTITIONS, ACTS).steps;
+    let tmp = tempfile::tempdir().unwrap();
+    let dir = tmp.path().join("rows");
+    let (mut reached, mut progress, mut rebuilt) = (0, 0, 0);
+    for round in 0..ROUNDS as u64 {
+        let mut child = start_child(&dir);
+        std::thread::sleep(Duration::from_millis(400 + round * 173 % 500));
+        child.kill().unwrap();
+        child.wait().unwrap();
+
+        let opened = Store::open(&dir, partition_of).unwrap();
+        let count = check(&opened, &steps);
+        if opened.rebuilt.is_some() {
+            rebuilt += 1;
+        } else {
+            assert!(count >= reached, "{count} steps after {reached}");
+        }
+        progress += usize::from(count > reached);
+        reached = if count == steps.len() { 0 } else { count };
+        drop(opened);
+        if reached == 0 {
+            std::fs::remove_dir_all(&dir).unwrap();
+        }
+    }
+    eprintln!("{ROUNDS} kills, {progress} of them while writing, {rebuilt} rebuilds");
+    assert!(progress >= ROUNDS / 4, "only {progress} kills came while something was written");
+}
+
+#[test]
+fn a_store_that_is_dropped_unflushed_leaves_a_prefix() {
+    let steps = long_history(PARTITIONS, 400).steps;
+    let dir = tempfile::tempdir().unwrap();
+    let mut written = 0;
+    while written < steps.len() {
+        let mut opened = Store::open(dir.path(), partition_of).unwrap();
+        assert_eq!(opened.rebuilt, None);
+        let from = check(&opened, &steps);
+        assert_eq!(from, written, "an orderly drop loses nothing");
+        let some = &steps[from..steps.len().min(from + 40)];
+        write(&mut opened.store, some);
+        written = from + some.len();
+    }
+}
