@@ -25,8 +25,7 @@ pub const SKIPPED: &str = "skipped: no test bed";
 const MEMBERS: usize = 3;
 
 /// The bed that the tests of this run share: a hub, three members on which pods run, and Kafka
-/// with one node. `None`, and a line
-/// that says so, when the run was told to do without.
+/// with one node. `None`, and a line that says so, when there cannot be one.
 ///
 /// A test that breaks a server starts one of its own instead, if [`wanted`].
 ///
