@@ -15,6 +15,10 @@ pub mod fleet;
 pub mod placement;
 pub mod scheduler;
 pub mod selection;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod view;
 
 pub use command::{CommandError, DomainCommand};

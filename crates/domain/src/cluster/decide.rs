@@ -150,13 +150,21 @@ fn report_link(
     if is_joined && member.link_failure.is_none() {
         return Ok(vec![]);
     }
-    Ok(vec![
-        ClusterJoined {
-            identity: command.identity.clone(),
-            kubernetes_version: command.kubernetes_version.clone(),
-        }
-        .into(),
-    ])
+    let joined = ClusterJoined {
+        identity: command.identity.clone(),
+        kubernetes_version: command.kubernetes_version.clone(),
+    };
+    if is_joined || member.identity.is_none() {
+        return Ok(vec![joined.into()]);
+    }
+    // Behind the same object there is another cluster now, which holds nothing: another membership.
+    let registered = ClusterRegistered {
+        uid: member.uid.clone(),
+        labels: member.labels.clone(),
+        taints: member.taints.clone(),
+        heartbeat_period_seconds: member.heartbeat_period_seconds,
+    };
+    Ok(vec![left(state), registered.into(), joined.into()])
 }
 
 fn report_link_problem(

@@ -45,13 +45,16 @@ pub(super) fn react(id: &AggregateId, state: &ClusterState, event: &ClusterEvent
             let told = tell(&removed.placement, removed.generation, TargetPhase::Removed, &[]);
             vec![told, Reaction::Effect(Effect::Cancel(key))]
         }
-        // Placements see in the fleet view that it left, and let go of it.
+        // Placements cannot rely on the fleet view for this: a cluster that comes back under its
+        // name before they look would seem to hold what it held.
         ClusterEvent::ClusterLeft(left) => {
-            let cancel = |orphan: &Orphaned| {
-                let placement = orphan.placement.clone();
-                Reaction::Effect(Effect::Cancel(EffectKey { cluster: cluster.clone(), placement }))
+            let let_go = |orphan: &Orphaned| {
+                let Orphaned { placement, generation } = orphan;
+                let told = tell(placement, *generation, TargetPhase::Removed, &[]);
+                let key = EffectKey { cluster: cluster.clone(), placement: placement.clone() };
+                [told, Reaction::Effect(Effect::Cancel(key))]
             };
-            left.orphaned.iter().map(cancel).collect()
+            left.orphaned.iter().flat_map(let_go).collect()
         }
         // The step to *applied* is always followed by what is known of availability.
         ClusterEvent::DeliveryApplied(_)

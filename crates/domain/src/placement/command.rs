@@ -106,6 +106,12 @@ pub enum PlacementRefusal {
         /// The target.
         cluster: String,
     },
+    /// A report was overtaken by a newer one.
+    #[error("a newer report on {cluster} is on record")]
+    ReasonOldEvidence {
+        /// The target.
+        cluster: String,
+    },
     /// A report came without the event that proves it.
     #[error("a report on {cluster} came without evidence")]
     ReasonNoEvidence {

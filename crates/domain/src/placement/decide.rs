@@ -1,5 +1,7 @@
 //! A placement's decisions.
 
+use std::collections::BTreeMap;
+
 use events::placement::{
     PlacementDeleted, PlacementDeletionRequested, PlacementEvent, PlacementRefused,
     PlacementScheduled, PlacementSpecified, RevisionRecorded, TargetMove, TargetPhase,
@@ -12,7 +14,7 @@ use super::command::{
     SubmitPlacement,
 };
 use super::react;
-use super::state::{PlacementState, Problem, Scheduled};
+use super::state::{PlacementState, Problem, Scheduled, Target};
 use crate::scheduler::{self, Request};
 use crate::{Decider, DomainCommand, Effect, Inputs, Reaction};
 
@@ -143,9 +145,11 @@ fn check_is_current(
     if state.deleting.as_deref() == Some(uid) {
         return Err(PlacementRefusal::ReasonBeingDeleted);
     }
-    match &state.specified {
-        Some(specified) if specified.uid == uid && specified.generation > generation => {
-            let recorded = specified.generation;
+    let specified = state.specified.iter().map(|s| (&s.uid, s.generation));
+    let refused = state.problem.iter().map(|p| (&p.uid, p.generation));
+    let of_object = specified.chain(refused).filter(|(of, _)| *of == uid);
+    match of_object.map(|(_, recorded)| recorded).max() {
+        Some(recorded) if recorded > generation => {
             Err(PlacementRefusal::ReasonStale { asked: generation, recorded })
         }
         Some(_) | None => Ok(()),
@@ -175,12 +179,12 @@ fn delete(draft: &mut Draft<'_>, command: &DeletePlacement) -> Result<(), Placem
     if draft.state.deleting.is_some() {
         return Ok(());
     }
-    let recorded = match (&draft.state.specified, &draft.state.problem) {
-        (Some(specified), _) => &specified.uid,
-        (None, Some(problem)) => &problem.uid,
-        (None, None) => return Ok(()),
-    };
-    if *recorded != command.uid {
+    let specified = draft.state.specified.as_ref().map(|specified| &specified.uid);
+    let refused = draft.state.problem.as_ref().map(|problem| &problem.uid);
+    if specified.is_none() && refused.is_none() {
+        return Ok(());
+    }
+    if specified != Some(&command.uid) && refused != Some(&command.uid) {
         return Err(PlacementRefusal::ReasonOtherObject);
     }
     draft.record(PlacementDeletionRequested { uid: command.uid.clone() });
@@ -223,8 +227,12 @@ fn schedule(draft: &mut Draft<'_>) {
     let Some(specified) = &draft.state.specified else { return };
     let (generation, policy_index) = (specified.generation, specified.policy_index);
     let same_policy = |scheduled: &&Scheduled| scheduled.policy_index == policy_index;
+    // What was chosen and let go by itself, because its membership ended, is not placed any more.
+    let holds = |cluster: &&str| {
+        draft.state.targets.get(*cluster).is_some_and(|target| target.revision.is_some())
+    };
     let placed = match draft.state.scheduled.as_ref().filter(same_policy) {
-        Some(scheduled) => scheduled.chosen().map(str::to_owned).collect(),
+        Some(scheduled) => scheduled.chosen().filter(holds).map(str::to_owned).collect(),
         None => Default::default(),
     };
     let outcome = scheduler::schedule(&Request {
@@ -257,20 +265,29 @@ fn schedule(draft: &mut Draft<'_>) {
 /// Every chosen cluster gets the latest revision, every other target gets nothing.
 fn move_targets(draft: &mut Draft<'_>) {
     let state = &draft.state;
-    let (Some(scheduled), Some(revision)) = (&state.scheduled, &state.revision) else { return };
+    let (Some(specified), Some(scheduled), Some(revision)) =
+        (&state.specified, &state.scheduled, &state.revision)
+    else {
+        return;
+    };
     let latest = revision.reference.index;
-    let mut wanted: Vec<(String, Option<u32>)> =
-        scheduled.chosen().map(|cluster| (cluster.to_owned(), Some(latest))).collect();
-    let dropped = state.targets.keys().filter(|cluster| !scheduled.has_chosen(cluster));
-    wanted.extend(dropped.map(|cluster| (cluster.clone(), None)));
-    wanted.sort();
+    let mut wanted: BTreeMap<&str, Option<u32>> =
+        state.targets.keys().map(|cluster| (cluster.as_str(), None)).collect();
+    wanted.extend(scheduled.chosen().map(|cluster| (cluster, Some(latest))));
 
+    let is_there = |target: &Target, revision: Option<u32>| {
+        target.revision == revision && (revision.is_none() || target.apply == specified.spec.apply)
+    };
     let moved = wanted.into_iter().filter(|(cluster, revision)| {
-        state.targets.get(cluster).map(|target| target.revision) != Some(*revision)
+        !state.targets.get(*cluster).is_some_and(|target| is_there(target, *revision))
     });
     let moves = moved
         .zip(state.moves + 1..)
-        .map(|((cluster, revision), generation)| TargetMove { cluster, generation, revision })
+        .map(|((cluster, revision), generation)| TargetMove {
+            cluster: cluster.to_owned(),
+            generation,
+            revision,
+        })
         .collect();
     record_moves(draft, moves);
 }
@@ -291,6 +308,9 @@ fn report_target(draft: &mut Draft<'_>, command: &ReportTarget) -> Result<(), Pl
     let Some(evidence) = draft.inputs.origin else {
         return Err(PlacementRefusal::ReasonNoEvidence { cluster });
     };
+    if target.evidence > Some(evidence) {
+        return Err(PlacementRefusal::ReasonOldEvidence { cluster });
+    }
     if (target.phase, &target.failures) == (command.phase, &command.failures) {
         return Ok(());
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use events::cluster::{ObjectFailure, RevisionRef};
+use events::cluster::{ApplyStrategy, ObjectFailure, RevisionRef};
 use events::placement::{
     PlacementEvent, PlacementSpec, RefusalReason, TargetMove, TargetPhase, Verdict, VerdictReason,
 };
@@ -114,6 +114,8 @@ pub struct Target {
     pub generation: u64,
     /// The revision that it should hold; `None` when it is being removed.
     pub revision: Option<u32>,
+    /// How it should be written.
+    pub apply: ApplyStrategy,
     /// How far it is.
     pub phase: TargetPhase,
     /// What says so; `None` before the first report.
@@ -152,10 +154,8 @@ impl PlacementState {
                 let revision = Revision { reference, objects: recorded.objects };
                 self.revisions.insert(recorded.index, revision.clone());
                 self.revision = Some(revision);
-                self.problem = None;
             }
             PlacementEvent::PlacementScheduled(scheduled) => {
-                self.problem = None;
                 self.scheduled = Some(Scheduled {
                     generation: scheduled.generation,
                     policy_index: scheduled.policy_index,
@@ -186,18 +186,23 @@ impl PlacementState {
                 self.deleting = Some(requested.uid.clone());
             }
             PlacementEvent::PlacementDeleted(_) => {
+                // Whoever takes the name next counts on, and may select the same.
                 let moves = self.moves;
                 let revision = self.revision.take();
-                *self = Self { moves, revision, ..Self::default() };
+                let latest = revision.iter().map(|latest| (latest.reference.index, latest.clone()));
+                let revisions = latest.collect();
+                *self = Self { moves, revision, revisions, ..Self::default() };
             }
         }
     }
 
     fn move_target(&mut self, step: &TargetMove, time: Timestamp) {
         self.moves = self.moves.max(step.generation);
+        let specified = self.specified.as_ref();
         let target = Target {
             generation: step.generation,
             revision: step.revision,
+            apply: specified.map(|specified| specified.spec.apply.clone()).unwrap_or_default(),
             phase: TargetPhase::Moving,
             evidence: None,
             failures: vec![],

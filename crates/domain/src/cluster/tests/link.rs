@@ -1,0 +1,168 @@
+//! The link of a cluster: where it leads, and how it is.
+
+use events::cluster::{ClusterJoined, ClusterRegistered, LinkProblem};
+use events::event::ClusterEvent;
+
+use super::{
+    assign, available, health, joined, link, link_problem, registered, unwell, well, withdraw,
+};
+use crate::ClusterView;
+use crate::testing::Scene;
+use crate::testing::make::moment;
+
+const NOTHING: [&str; 0] = [];
+
+/// Another member with this identity.
+fn other_member(cluster: &mut Scene<crate::cluster::Cluster>, name: &str, identity: &str) {
+    let view = ClusterView { identity: Some(identity.to_owned()), ..ClusterView::default() };
+    cluster.fleet.clusters.insert(name.to_owned(), view);
+}
+
+#[test]
+fn a_cluster_joins_with_its_first_working_link() {
+    let mut cluster = registered();
+    cluster.now = moment(5);
+    assert_eq!(cluster.when(link("id-eu-1")), ["ClusterJoined id-eu-1 v1.36.4"]);
+    assert_eq!(cluster.when(link("id-eu-1")), NOTHING);
+    let member = cluster.state.member().unwrap();
+    assert_eq!(member.joined_at, Some(moment(5)));
+}
+
+#[test]
+fn a_link_to_the_hub_itself_does_not_join() {
+    let mut cluster = registered();
+    assert_eq!(cluster.when(link("id-hub")), ["ClusterLinkFailed IsHub"]);
+    assert_eq!(cluster.when(link("id-hub")), NOTHING);
+    assert!(!cluster.state.is_joined());
+}
+
+#[test]
+fn a_link_to_a_member_of_another_name_does_not_join() {
+    let mut cluster = registered();
+    other_member(&mut cluster, "eu-2", "id-eu-1");
+    assert_eq!(cluster.when(link("id-eu-1")), ["ClusterLinkFailed DuplicateOf eu-2"]);
+    assert_eq!(cluster.when(link("id-eu-1")), NOTHING);
+    let failure = cluster.state.member().unwrap().link_failure.clone().unwrap();
+    assert!(failure.message.contains("eu-2"), "{}", failure.message);
+
+    cluster.fleet.clusters.clear();
+    assert_eq!(cluster.when(link("id-eu-1")), ["ClusterJoined id-eu-1 v1.36.4"]);
+}
+
+#[test]
+fn a_member_keeps_its_place_when_a_later_one_has_its_identity() {
+    let mut cluster = joined();
+    other_member(&mut cluster, "eu-2", "id-eu-1");
+    assert_eq!(cluster.when(link("id-eu-1")), NOTHING);
+}
+
+#[test]
+fn its_own_entry_in_the_view_is_no_duplicate() {
+    let mut cluster = registered();
+    other_member(&mut cluster, "eu-1", "id-eu-1");
+    assert_eq!(cluster.when(link("id-eu-1")), ["ClusterJoined id-eu-1 v1.36.4"]);
+}
+
+#[test]
+fn a_problem_with_the_link_is_recorded_once() {
+    let mut cluster = registered();
+    let unauthorized = || link_problem(LinkProblem::Unauthorized);
+    assert_eq!(cluster.when(unauthorized()), ["ClusterLinkFailed Unauthorized"]);
+    assert_eq!(cluster.when(unauthorized()), NOTHING);
+    assert_eq!(
+        cluster.when(link_problem(LinkProblem::Unreachable)),
+        ["ClusterLinkFailed Unreachable"]
+    );
+    assert_eq!(cluster.when(link("id-eu-1")), ["ClusterJoined id-eu-1 v1.36.4"]);
+    assert_eq!(cluster.state.member().unwrap().link_failure, None);
+}
+
+#[test]
+fn a_member_whose_link_breaks_is_unwell_until_it_works_again() {
+    let mut cluster = joined();
+    assert_eq!(
+        cluster.when(link_problem(LinkProblem::Unreachable)),
+        ["ClusterLinkFailed Unreachable", "ClusterHealthLost: the link is broken"]
+    );
+    assert_eq!(cluster.when(link_problem(LinkProblem::Unreachable)), NOTHING);
+    assert_eq!(cluster.when(link("id-eu-1")), ["ClusterJoined id-eu-1 v1.36.4"]);
+    let member = cluster.state.member().unwrap();
+    assert_eq!((&member.unhealthy, &member.link_failure), (&None, &None));
+}
+
+#[test]
+fn only_the_edges_of_health_are_recorded() {
+    let mut cluster = joined();
+    assert_eq!(cluster.when(well()), NOTHING);
+    cluster.now = moment(10);
+    assert_eq!(cluster.when(unwell("readyz says no")), ["ClusterHealthLost: readyz says no"]);
+    cluster.now = moment(20);
+    assert_eq!(cluster.when(unwell("no answer")), NOTHING);
+    let unhealthy = cluster.state.member().unwrap().unhealthy.clone();
+    assert_eq!(unhealthy, Some((moment(10), "readyz says no".to_owned())));
+    assert_eq!(cluster.when(well()), ["ClusterHealthRestored"]);
+    assert_eq!(cluster.when(well()), NOTHING);
+}
+
+#[test]
+fn properties_are_recorded_when_they_move() {
+    let mut cluster = joined();
+    let nodes = |count: &str| health(true, "", Some(&format!("nodes={count}")));
+    assert_eq!(cluster.when(nodes("3")), ["ClusterPropertiesChanged [nodes=3]"]);
+    assert_eq!(cluster.when(nodes("3")), NOTHING);
+    assert_eq!(
+        cluster.when(health(false, "dying", Some("nodes=2"))),
+        ["ClusterHealthLost: dying", "ClusterPropertiesChanged [nodes=2]"]
+    );
+    assert_eq!(cluster.when(unwell("silent")), NOTHING, "no answer says nothing about properties");
+}
+
+#[test]
+fn what_is_outstanding_is_tried_again_when_a_member_is_back() {
+    let mut cluster = joined().after(assign(1, 0)).after(unwell("away"));
+    assert_eq!(
+        cluster.when(well()),
+        ["ClusterHealthRestored", "=> deliver cluster/web on eu-1 g1 r0"]
+    );
+    let mut cluster = cluster.after(available(1)).after(unwell("away"));
+    assert_eq!(cluster.when(well()), ["ClusterHealthRestored"]);
+
+    let mut cluster = cluster.after(link_problem(LinkProblem::Unauthorized)).after(withdraw(2));
+    assert_eq!(
+        cluster.when(link("id-eu-1")),
+        ["ClusterJoined id-eu-1 v1.36.4", "=> withdraw cluster/web on eu-1 g2 after [r0]"]
+    );
+}
+
+/// The credential was replaced, and the address now leads to a rebuilt cluster that holds nothing.
+#[test]
+fn regression_a_link_that_leads_to_another_cluster_is_another_membership() {
+    let mut cluster = joined().after(assign(4, 0)).after(available(4));
+    assert_eq!(
+        cluster.when(link("id-rebuilt")),
+        [
+            "ClusterLeft, orphaned [cluster/web g4]",
+            "-> placement/cluster/web: ReportTarget eu-1 g4 Removed",
+            "=> forget cluster/web on eu-1",
+            "ClusterRegistered u1 labels [env=prod] taints []",
+            "ClusterJoined id-rebuilt v1.36.4",
+        ]
+    );
+    assert_eq!(cluster.when(link("id-rebuilt")), NOTHING);
+}
+
+#[test]
+fn evolve_takes_events_in_any_order() {
+    let joined = ClusterEvent::ClusterJoined(ClusterJoined {
+        identity: "id".to_owned(),
+        kubernetes_version: "v1".to_owned(),
+    });
+    let registered = ClusterEvent::ClusterRegistered(ClusterRegistered {
+        uid: "u1".to_owned(),
+        labels: [].into(),
+        taints: vec![],
+        heartbeat_period_seconds: 60,
+    });
+    assert!(!super::eu_1().given([joined.clone()]).state.is_joined());
+    assert!(super::eu_1().given([registered, joined]).state.is_joined());
+}

@@ -1,0 +1,246 @@
+//! Events, follow-ups and effects in words, one line each.
+
+use events::cluster::{
+    ApplyStrategy, ClusterEvent, Labels, LinkProblem, ObjectFailure, RevisionRef, Taint,
+};
+use events::placement::{PlacementEvent, TargetMove, Verdict, VerdictReason};
+use events::{Event, PlacementKey, fleet::FleetFounded};
+
+use crate::cluster::ClusterCommand;
+use crate::placement::PlacementCommand;
+use crate::{DomainCommand, Effect, EffectKey, FollowUp, Reaction};
+use events::event::FleetEvent;
+
+pub(crate) fn event(event: &Event) -> String {
+    match event {
+        Event::Cluster(event) => cluster_event(event),
+        Event::Placement(event) => placement_event(event),
+        Event::Fleet(FleetEvent::FleetFounded(FleetFounded { deployment, .. })) => {
+            format!("FleetFounded {deployment}")
+        }
+    }
+}
+
+pub(crate) fn cluster_event(event: &ClusterEvent) -> String {
+    match event {
+        ClusterEvent::ClusterRegistered(e) => format!(
+            "ClusterRegistered {} labels [{}] taints [{}]",
+            e.uid,
+            labels(&e.labels),
+            taints(&e.taints)
+        ),
+        ClusterEvent::ClusterLabelsChanged(e) => {
+            format!("ClusterLabelsChanged [{}]", labels(&e.labels))
+        }
+        ClusterEvent::ClusterTaintsChanged(e) => {
+            format!("ClusterTaintsChanged [{}]", taints(&e.taints))
+        }
+        ClusterEvent::ClusterJoined(e) => {
+            format!("ClusterJoined {} {}", e.identity, e.kubernetes_version)
+        }
+        ClusterEvent::ClusterLinkFailed(e) => {
+            format!("ClusterLinkFailed {}", link_problem(&e.problem))
+        }
+        ClusterEvent::ClusterHealthLost(e) => format!("ClusterHealthLost: {}", e.message),
+        ClusterEvent::ClusterHealthRestored(_) => "ClusterHealthRestored".to_owned(),
+        ClusterEvent::ClusterPropertiesChanged(e) => {
+            format!("ClusterPropertiesChanged [{}]", labels(&e.properties))
+        }
+        ClusterEvent::ClusterLeft(e) => {
+            let orphaned = e.orphaned.iter().map(|o| delivery(&o.placement, o.generation));
+            format!("ClusterLeft, orphaned [{}]", join(orphaned))
+        }
+        ClusterEvent::DeliveryAssigned(e) => format!(
+            "DeliveryAssigned {} r{}{}",
+            delivery(&e.placement, e.generation),
+            e.revision.index,
+            apply(&e.apply)
+        ),
+        ClusterEvent::DeliveryApplied(e) => {
+            format!("DeliveryApplied {}", delivery(&e.placement, e.generation))
+        }
+        ClusterEvent::DeliveryFailed(e) => format!(
+            "DeliveryFailed {}{}",
+            delivery(&e.placement, e.generation),
+            failures(&e.failures)
+        ),
+        ClusterEvent::DeliveryAvailable(e) => format!(
+            "DeliveryAvailable {}, {} untracked",
+            delivery(&e.placement, e.generation),
+            e.untracked
+        ),
+        ClusterEvent::DeliveryUnavailable(e) => format!(
+            "DeliveryUnavailable {}{}",
+            delivery(&e.placement, e.generation),
+            failures(&e.waiting)
+        ),
+        ClusterEvent::DeliveryWithdrawn(e) => {
+            format!("DeliveryWithdrawn {}", delivery(&e.placement, e.generation))
+        }
+        ClusterEvent::DeliveryRemoved(e) => {
+            format!("DeliveryRemoved {}", delivery(&e.placement, e.generation))
+        }
+    }
+}
+
+pub(crate) fn placement_event(event: &PlacementEvent) -> String {
+    match event {
+        PlacementEvent::PlacementSpecified(e) => {
+            format!("PlacementSpecified {}/{} policy {}", e.uid, e.generation, e.policy_index)
+        }
+        PlacementEvent::PlacementRefused(e) => {
+            format!("PlacementRefused {}/{} {:?}: {}", e.uid, e.generation, e.reason, e.message)
+        }
+        PlacementEvent::RevisionRecorded(e) => {
+            format!("RevisionRecorded r{} of {} objects", e.index, e.objects)
+        }
+        PlacementEvent::PlacementScheduled(e) => format!(
+            "PlacementScheduled {} policy {}: {}: [{}]",
+            e.generation,
+            e.policy_index,
+            e.message,
+            join(e.verdicts.iter().map(verdict))
+        ),
+        PlacementEvent::TargetsMoved(e) => {
+            format!("TargetsMoved [{}]", join(e.moves.iter().map(target_move)))
+        }
+        PlacementEvent::TargetProgressed(e) => format!(
+            "TargetProgressed {} g{} {:?}{} ({})",
+            e.cluster,
+            e.generation,
+            e.phase,
+            failures(&e.failures),
+            e.evidence
+        ),
+        PlacementEvent::PlacementDeletionRequested(e) => {
+            format!("PlacementDeletionRequested {}", e.uid)
+        }
+        PlacementEvent::PlacementDeleted(e) => format!("PlacementDeleted {}", e.uid),
+    }
+}
+
+pub(crate) fn reaction(reaction: &Reaction) -> String {
+    match reaction {
+        Reaction::FollowUp(told) => follow_up(told),
+        Reaction::Effect(done) => effect(done),
+    }
+}
+
+pub(crate) fn follow_up(follow_up: &FollowUp) -> String {
+    format!("-> {}: {}", follow_up.to, command(&follow_up.command))
+}
+
+pub(crate) fn effect(effect: &Effect) -> String {
+    let at = |key: &EffectKey| format!("{} on {}", key.placement, key.cluster);
+    match effect {
+        Effect::Deliver(e) => format!(
+            "=> deliver {} g{} r{}{}{}",
+            at(&e.key),
+            e.generation,
+            e.revision.index,
+            held(&e.held),
+            apply(&e.apply)
+        ),
+        Effect::Withdraw(e) => {
+            format!("=> withdraw {} g{}{}", at(&e.key), e.generation, held(&e.held))
+        }
+        Effect::Cancel(key) => format!("=> forget {}", at(key)),
+    }
+}
+
+/// The commands that follow from events; what comes from outside is named only.
+fn command(command: &DomainCommand) -> String {
+    match command {
+        DomainCommand::Cluster(ClusterCommand::AssignDelivery(c)) => {
+            let delivery = delivery(&c.placement, c.generation);
+            format!("AssignDelivery {delivery} r{}{}", c.revision.index, apply(&c.apply))
+        }
+        DomainCommand::Cluster(ClusterCommand::WithdrawDelivery(c)) => {
+            format!("WithdrawDelivery {}", delivery(&c.placement, c.generation))
+        }
+        DomainCommand::Placement(PlacementCommand::ReportTarget(c)) => format!(
+            "ReportTarget {} g{} {:?}{}",
+            c.cluster,
+            c.generation,
+            c.phase,
+            failures(&c.failures)
+        ),
+        DomainCommand::Placement(PlacementCommand::Reschedule(_)) => "Reschedule".to_owned(),
+        DomainCommand::Cluster(_) | DomainCommand::Placement(_) | DomainCommand::Fleet(_) => {
+            command.to_parts().expect("commands can be written").0
+        }
+    }
+}
+
+fn verdict(verdict: &Verdict) -> String {
+    let mark = if verdict.chosen { '+' } else { '-' };
+    let reason = match &verdict.reason {
+        VerdictReason::TaintNotTolerated { key, value } => format!("Taint {key}={value}"),
+        VerdictReason::Matches
+        | VerdictReason::Named
+        | VerdictReason::StaysPlaced
+        | VerdictReason::NotFound
+        | VerdictReason::NotJoined
+        | VerdictReason::Unhealthy
+        | VerdictReason::LabelsDoNotMatch => format!("{:?}", verdict.reason),
+    };
+    format!("{mark}{} {reason}", verdict.cluster)
+}
+
+fn target_move(step: &TargetMove) -> String {
+    let to = step.revision.map_or("nothing".to_owned(), |index| format!("r{index}"));
+    format!("{} g{} {to}", step.cluster, step.generation)
+}
+
+fn delivery(placement: &PlacementKey, generation: u64) -> String {
+    format!("{placement} g{generation}")
+}
+
+fn apply(apply: &ApplyStrategy) -> &'static str {
+    match (apply.force, apply.allow_co_ownership) {
+        (false, false) => "",
+        (true, false) => " by force",
+        (false, true) => " shared",
+        (true, true) => " by force, shared",
+    }
+}
+
+fn held(held: &[RevisionRef]) -> String {
+    match held {
+        [] => String::new(),
+        _ => {
+            format!(" after [{}]", join(held.iter().map(|revision| format!("r{}", revision.index))))
+        }
+    }
+}
+
+fn failures(failures: &[ObjectFailure]) -> String {
+    match failures {
+        [] => String::new(),
+        _ => format!(" [{}]", join(failures.iter().map(|f| f.object.name.clone()))),
+    }
+}
+
+fn link_problem(problem: &LinkProblem) -> String {
+    match problem {
+        LinkProblem::DuplicateOf(other) => format!("DuplicateOf {other}"),
+        LinkProblem::InvalidKubeconfig
+        | LinkProblem::Unreachable
+        | LinkProblem::Unauthorized
+        | LinkProblem::Forbidden
+        | LinkProblem::IsHub
+        | LinkProblem::Missing => format!("{problem:?}"),
+    }
+}
+
+fn labels(labels: &Labels) -> String {
+    join(labels.iter().map(|(key, value)| format!("{key}={value}")))
+}
+
+fn taints(taints: &[Taint]) -> String {
+    join(taints.iter().map(|taint| format!("{}={}", taint.key, taint.value)))
+}
+
+fn join(parts: impl Iterator<Item = String>) -> String {
+    parts.collect::<Vec<_>>().join(", ")
+}
