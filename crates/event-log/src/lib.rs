@@ -5,6 +5,7 @@
 //! | [`port`] | the four verbs that a backend offers, and how it fails |
 //! | [`acceptance`] | which records count, decided by every reader alike |
 //! | [`partition`] | which partition an aggregate lives in |
+//! | [`lease`] | which node should own which partition |
 //! | [`memory`] | the log in memory, for tests and simulations |
 //! | [`embedded`] | the log of one node, in one file |
 //! | `conformance` | the suite that every backend passes (feature `conformance`) |
@@ -16,12 +17,14 @@ pub mod acceptance;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod embedded;
+pub mod lease;
 pub mod memory;
 pub mod partition;
 pub mod port;
 
 pub use acceptance::{Accepted, Acceptor, Rejection};
 pub use embedded::{EmbeddedConfig, EmbeddedLog};
+pub use lease::{LeaseActions, LeaseConfig, LeaseCore, LeaseRecord};
 pub use memory::MemoryLog;
 pub use partition::{PARTITIONS, partition_of};
 pub use port::{

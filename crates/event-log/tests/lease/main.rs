@@ -1,0 +1,225 @@
+//! The leases, simulated: nodes that are killed, paused and restarted, a log that does not answer,
+//! loses and delays what is appended. One seed is one history.
+
+mod simulation;
+
+use std::collections::BTreeMap;
+
+use event_log::PARTITIONS;
+use simulation::{Fault, NodeId, Simulation, Weather};
+
+/// How many histories each property is tried on. `LEASE_SEEDS` raises it.
+fn seeds() -> std::ops::Range<u64> {
+    0..std::env::var("LEASE_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(60)
+}
+
+/// Who owns what, when each partition has one owner that may act.
+fn settled(simulation: &Simulation) -> Option<BTreeMap<u16, NodeId>> {
+    let owners = simulation.owners();
+    let single = owners.iter().filter(|(_, owners)| owners.len() == 1);
+    let single: BTreeMap<u16, NodeId> =
+        single.map(|(partition, owners)| (*partition, owners[0])).collect();
+    (single.len() == usize::from(PARTITIONS)).then_some(single)
+}
+
+/// Runs until everything has one owner, and says how long that took.
+fn settle(simulation: &mut Simulation, within_ms: u64, what: &str) -> u64 {
+    let since = simulation.now_ms();
+    while settled(simulation).is_none() {
+        let took = simulation.now_ms() - since;
+        assert!(took <= within_ms, "{what}: not settled after {took} ms\n{simulation}");
+        simulation.run_for(5);
+    }
+    simulation.now_ms() - since
+}
+
+/// The first nodes find each other.
+fn start(simulation: &mut Simulation) {
+    simulation.run_for(200);
+    settle(simulation, 0, "start");
+}
+
+#[test]
+fn a_node_that_is_alone_gets_everything_at_once() {
+    for seed in seeds() {
+        let mut simulation = Simulation::new(seed, 1, Weather::Fair);
+        let took = settle(&mut simulation, 200, "alone");
+        assert!(took <= 200);
+        // And when it is restarted, it waits for nobody either.
+        simulation.inject(Fault::Kill(0));
+        simulation.run_for(50);
+        simulation.inject(Fault::Start(0));
+        settle(&mut simulation, 200, "alone, restarted");
+    }
+}
+
+#[test]
+fn nodes_that_start_together_share_everything_out() {
+    for seed in seeds() {
+        let mut simulation = Simulation::new(seed, 4, Weather::Fair);
+        simulation.run_for(200);
+        settle(&mut simulation, 0, "started together");
+        let changes = simulation.changes();
+        simulation.run_for(10_000);
+        let owners = settled(&simulation).expect("settled");
+        for node in 0..4 {
+            assert!(owners.values().any(|owner| *owner == node), "node {node} gets something");
+        }
+        assert_eq!(simulation.changes(), changes, "nothing has changed hands since");
+    }
+}
+
+#[test]
+fn a_killed_node_is_replaced_within_five_seconds() {
+    let mut longest = 0;
+    for seed in seeds() {
+        let mut simulation = Simulation::new(seed, 3, Weather::Fair);
+        start(&mut simulation);
+        simulation.run_for(3_000 + seed % 1_000);
+        let before = settled(&simulation).expect("settled");
+        simulation.inject(Fault::Kill(1));
+        let took = settle(&mut simulation, 5_000, "after a kill");
+        longest = longest.max(took);
+        for (partition, owner) in settled(&simulation).expect("settled") {
+            assert!(before[&partition] == 1 || before[&partition] == owner, "others keep theirs");
+        }
+    }
+    assert!(longest >= 2_000, "a lease lasts for a while: {longest} ms");
+}
+
+#[test]
+fn a_node_that_says_goodbye_is_replaced_at_once() {
+    for seed in seeds() {
+        let mut simulation = Simulation::new(seed, 3, Weather::Fair);
+        start(&mut simulation);
+        simulation.run_for(seed % 1_000);
+        simulation.inject(Fault::Leave(2));
+        settle(&mut simulation, 100, "after a goodbye");
+        simulation.run_for(20_000);
+        assert!(settled(&simulation).expect("settled").values().all(|owner| *owner != 2));
+    }
+}
+
+#[test]
+fn a_node_that_joins_gets_its_share_and_the_rest_stays() {
+    for seed in seeds() {
+        let mut simulation = Simulation::new(seed, 2, Weather::Fair);
+        start(&mut simulation);
+        let before = settled(&simulation).expect("settled");
+        simulation.inject(Fault::Start(2));
+        simulation.run_for(500);
+        settle(&mut simulation, 0, "after a node has joined");
+        let after = settled(&simulation).expect("settled");
+        assert!(after.values().any(|owner| *owner == 2));
+        assert!(after.iter().all(|(p, owner)| *owner == 2 || *owner == before[p]));
+    }
+}
+
+#[test]
+fn a_quick_restart_moves_nothing() {
+    for seed in seeds() {
+        let mut simulation = Simulation::new(seed, 3, Weather::Fair);
+        start(&mut simulation);
+        simulation.run_for(5_000);
+        let before = settled(&simulation).expect("settled");
+        simulation.inject(Fault::Kill(0));
+        simulation.run_for(1_000);
+        simulation.inject(Fault::Start(0));
+        settle(&mut simulation, 500, "after a restart");
+        assert_eq!(settled(&simulation).expect("settled"), before);
+    }
+}
+
+/// A broker fails over: nobody can renew for a while. That moves no partition, however long it
+/// takes, and meanwhile nobody who cannot be sure acts.
+#[test]
+fn an_outage_of_the_log_moves_nothing() {
+    for seed in seeds() {
+        let mut simulation = Simulation::new(seed, 4, Weather::Fair);
+        start(&mut simulation);
+        simulation.run_for(5_000 + seed % 1_000);
+        let before = settled(&simulation).expect("settled");
+        let changes = simulation.changes();
+        let length_ms = 500 + seed * 37 % 20_000;
+        simulation.inject(Fault::Outage { ms: length_ms });
+
+        simulation.run_for(length_ms - 1);
+        if length_ms > 3_000 {
+            assert!(simulation.owners().is_empty(), "nobody acts in a long outage\n{simulation}");
+        }
+        settle(&mut simulation, 1_500, "after an outage");
+        simulation.run_for(10_000);
+        assert_eq!(settled(&simulation).expect("settled"), before, "{length_ms} ms\n{simulation}");
+        assert_eq!(simulation.changes(), changes, "nothing moved on the way\n{simulation}");
+    }
+}
+
+#[test]
+fn a_node_that_dies_in_an_outage_is_replaced_after_it() {
+    for seed in seeds() {
+        let mut simulation = Simulation::new(seed, 4, Weather::Fair);
+        start(&mut simulation);
+        simulation.run_for(5_000);
+        let before = settled(&simulation).expect("settled");
+        simulation.inject(Fault::Outage { ms: 8_000 });
+        simulation.run_for(seed * 13 % 7_000);
+        simulation.inject(Fault::Kill(3));
+        simulation.run_for(8_000 - seed * 13 % 7_000);
+        settle(&mut simulation, 5_000, "after an outage with a death");
+        let after = settled(&simulation).expect("settled");
+        assert!(after.iter().all(|(p, owner)| before[p] == 3 || before[p] == *owner));
+    }
+}
+
+#[test]
+fn of_two_processes_with_one_name_the_later_one_stays() {
+    for seed in seeds() {
+        let mut simulation = Simulation::new(seed, 2, Weather::Fair);
+        start(&mut simulation);
+        simulation.run_for(2_000);
+        simulation.inject(Fault::Double(0));
+        simulation.run_for(10_000);
+        settle(&mut simulation, 0, "after a double has come");
+        let double = simulation.newest();
+        let owners = settled(&simulation).expect("settled");
+        assert!(owners.values().all(|owner| *owner == 1 || *owner == double));
+        assert!(owners.values().any(|owner| *owner == double));
+    }
+}
+
+/// Kills, restarts, pauses, outages, goodbyes, and a log that loses, delays and doubles renewals.
+/// When it all has calmed down, each partition has exactly one owner. On the way nobody takes what
+/// another still holds, beyond the time that it takes to read the news: the simulation sees to it.
+#[test]
+fn after_any_weather_everything_has_one_owner() {
+    let mut moved = 0;
+    for seed in seeds() {
+        let mut simulation = Simulation::new(seed, 4, Weather::Foul);
+        for _ in 0..30 {
+            simulation.inject_any();
+            simulation.run_for(2_000);
+        }
+        simulation.calm_down();
+        simulation.run_for(15_000);
+        settle(&mut simulation, 0, "in the end");
+        let changes = simulation.changes();
+        simulation.run_for(20_000);
+        settle(&mut simulation, 0, "and it stays so");
+        assert_eq!(simulation.changes(), changes, "nothing moves in a calm\n{simulation}");
+        moved += changes;
+    }
+    assert!(moved > 1_000, "the weather was foul: {moved}");
+}
+
+#[test]
+fn one_seed_is_one_history() {
+    let history = || {
+        let mut simulation = Simulation::new(11, 4, Weather::Foul);
+        for _ in 0..20 {
+            simulation.inject_any();
+            simulation.run_for(2_000);
+        }
+        simulation.to_string()
+    };
+    assert_eq!(history(), history());
+}
