@@ -1,1 +1,29 @@
-//! The Kubernetes face: watchers, selection index, status writers, HTTP API.
+//! The Kubernetes face of a hub.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`index`] | the objects of the hub that placements may select, kept current by watches |
+//! | [`placements`] | placement objects → commands; their state → status |
+//! | [`members`] | MemberClusters and links → commands; health checks; their state → status |
+//! | [`contents`], [`seal`] | manifests in the log's content store; Secrets only sealed |
+//! | [`performer`] | effects → orders to members, and what came of them → commands |
+//! | [`links`] | one link for each member, from its Secret |
+//! | [`http`] | `/healthz`, `/readyz`, `/metrics`, and the reads of the command line |
+//!
+//! **Invariants.** Kubernetes objects are inputs and outputs, never the truth. Inputs are
+//! level-triggered: seeing one twice is harmless, missing one is mended by the next list. Nothing
+//! here deletes anything on a member because something is *absent*; only a deletion that was seen
+//! does.
+
+pub mod contents;
+pub mod http;
+pub mod index;
+pub mod links;
+pub mod members;
+pub mod performer;
+pub mod placements;
+pub mod seal;
+mod start;
+mod work_queue;
+
+pub use start::{Hub, HubConfig, HubError};

@@ -1,0 +1,134 @@
+//! Manifests in the log's content store.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use domain::placement::RevisionInput;
+use domain::selection::{HubObject, canonical_json};
+use event_log::{Log, LogError};
+use events::{ContentHash, ManifestRef};
+use futures::{StreamExt, TryStreamExt};
+use moka::sync::Cache;
+use serde_json::Value;
+
+use crate::seal::{SealError, SealKey};
+
+/// How many bytes of content are kept in memory. The manifests of some thousand placements; twice
+/// as many would only help after a restart of everything at once.
+const CACHE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// How many manifests of one placement are stored at once.
+const PUTS_AT_ONCE_MAX: usize = 32;
+
+/// Why content could not be stored or read.
+#[derive(Debug, thiserror::Error)]
+pub enum ContentError {
+    /// The log did not do it.
+    #[error("the content store does not answer")]
+    Log(#[from] LogError),
+    /// It should be there and is not.
+    #[error("content {hash} is missing in the log")]
+    Missing {
+        /// Which.
+        hash: ContentHash,
+    },
+    /// It cannot be opened.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// It is not what it should be.
+    #[error("content {hash} is damaged")]
+    Damaged {
+        /// Which.
+        hash: ContentHash,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+}
+
+/// The content store, with Secrets sealed on the way in and opened on the way out. Cheap to clone.
+#[derive(Clone)]
+pub struct Contents {
+    log: Arc<dyn Log>,
+    key: SealKey,
+    cache: Cache<ContentHash, Bytes>,
+}
+
+impl Contents {
+    /// The contents of a log.
+    #[must_use]
+    pub fn new(log: Arc<dyn Log>, key: SealKey) -> Self {
+        let weigh = |_: &ContentHash, bytes: &Bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let cache = Cache::builder().max_capacity(CACHE_BYTES_MAX).weigher(weigh).build();
+        Self { log, key, cache }
+    }
+
+    /// Stores what a placement selects: every manifest, then their list. Durable when it answers.
+    ///
+    /// # Errors
+    /// When the log does not take it.
+    pub async fn put_revision(
+        &self,
+        objects: &[Arc<HubObject>],
+    ) -> Result<RevisionInput, ContentError> {
+        let puts = objects.iter().map(|object| self.put_manifest(object.clone()));
+        let manifests: Vec<ManifestRef> =
+            futures::stream::iter(puts).buffered(PUTS_AT_ONCE_MAX).try_collect().await?;
+        let list = serde_json::to_value(&manifests).expect("references are plain data");
+        let manifests = self.put(Bytes::from(canonical_json(&list))).await?;
+        let objects = u32::try_from(objects.len()).expect("selection is bounded");
+        Ok(RevisionInput { manifests, objects })
+    }
+
+    async fn put_manifest(&self, object: Arc<HubObject>) -> Result<ManifestRef, ContentError> {
+        let sealed = object.id.group.is_empty() && object.id.kind == "Secret";
+        let bytes = match sealed {
+            true => self.key.seal(&object.manifest),
+            false => object.manifest.clone(),
+        };
+        let content = self.put(Bytes::from(bytes)).await?;
+        Ok(ManifestRef { object: object.id.clone(), content, sealed })
+    }
+
+    /// What was stored or read before is in the log for ever: it needs no second write.
+    async fn put(&self, bytes: Bytes) -> Result<ContentHash, ContentError> {
+        let hash = ContentHash::of(&bytes);
+        if !self.cache.contains_key(&hash) {
+            self.log.put(bytes.clone()).await?;
+            self.cache.insert(hash, bytes);
+        }
+        Ok(hash)
+    }
+
+    /// The list of manifests of a revision.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn revision(&self, list: ContentHash) -> Result<Vec<ManifestRef>, ContentError> {
+        let bytes = self.get(list).await?;
+        serde_json::from_slice(&bytes)
+            .map_err(|source| ContentError::Damaged { hash: list, source })
+    }
+
+    /// One manifest, opened if it is sealed.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn manifest(&self, reference: &ManifestRef) -> Result<Value, ContentError> {
+        let hash = reference.content;
+        let stored = self.get(hash).await?;
+        let read = match reference.sealed {
+            true => serde_json::from_slice(&self.key.open(&stored)?),
+            false => serde_json::from_slice(&stored),
+        };
+        read.map_err(|source| ContentError::Damaged { hash, source })
+    }
+
+    async fn get(&self, hash: ContentHash) -> Result<Bytes, ContentError> {
+        if let Some(bytes) = self.cache.get(&hash) {
+            return Ok(bytes);
+        }
+        let bytes = self.log.get(hash).await?.ok_or(ContentError::Missing { hash })?;
+        self.cache.insert(hash, bytes.clone());
+        Ok(bytes)
+    }
+}

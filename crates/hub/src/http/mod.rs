@@ -1,0 +1,1 @@
+//! What a hub serves over HTTP.

@@ -1,0 +1,170 @@
+//! From the public API to the domain's own types.
+
+use api::placement::PlacementSpec as ApiSpec;
+use api::policy::{
+    PlacementPolicy, PlacementType, Toleration as ApiToleration, TolerationOperator,
+};
+use api::selector::{
+    ClusterSelectorTerm, ResourceSelector as ApiSelector, SelectionScope as ApiScope,
+};
+use api::strategy::{
+    ApplyType, DeletePropagation, RolloutStrategy, RolloutType, WhenToApply, WhenToTakeOver,
+};
+use events::cluster::ApplyStrategy;
+use events::placement::{
+    LabelOperator, LabelRequirement, LabelSelector, PlacementSpec, Policy, RefusalReason,
+    ResourceSelector, SelectionScope, Toleration,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector as ApiLabelSelector;
+
+/// Something that a placement asks for and that cannot be followed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Unsupported {
+    /// The condition reason to show.
+    pub reason: RefusalReason,
+    /// What it is, and what to change.
+    pub message: String,
+}
+
+/// What a placement asks for.
+///
+/// # Errors
+/// When it asks for something that this version does not do: it is shown, never ignored.
+pub fn placement_spec(spec: &ApiSpec) -> Result<PlacementSpec, Unsupported> {
+    Ok(PlacementSpec {
+        selectors: spec
+            .resource_selectors
+            .iter()
+            .map(resource_selector)
+            .collect::<Result<_, _>>()?,
+        policy: policy(&spec.policy())?,
+        apply: apply_strategy(&spec.strategy())?,
+    })
+}
+
+fn resource_selector(selector: &ApiSelector) -> Result<ResourceSelector, Unsupported> {
+    let labels = selector.label_selector.as_ref().map(|labels| {
+        label_selector(labels).map_err(|message| Unsupported {
+            reason: RefusalReason::InvalidResourceSelectors,
+            message,
+        })
+    });
+    Ok(ResourceSelector {
+        group: selector.group.clone(),
+        version: selector.version.clone(),
+        kind: selector.kind.clone(),
+        name: selector.name.clone().unwrap_or_default(),
+        labels: labels.transpose()?,
+        scope: match selector.selection_scope {
+            ApiScope::NamespaceOnly => SelectionScope::NamespaceOnly,
+            ApiScope::NamespaceWithResources => SelectionScope::NamespaceWithResources,
+            ApiScope::NamespaceWithResourceSelectors => {
+                SelectionScope::NamespaceWithResourceSelectors
+            }
+        },
+    })
+}
+
+fn policy(policy: &PlacementPolicy) -> Result<Policy, Unsupported> {
+    match policy.placement_type {
+        PlacementType::PickFixed => {
+            Ok(Policy::PickFixed { clusters: policy.cluster_names.clone() })
+        }
+        PlacementType::PickN => Err(not_followed(
+            "placementType PickN is not supported by this version; use PickAll or PickFixed",
+        )),
+        PlacementType::PickAll => {
+            let affinity = policy.affinity.as_ref().and_then(|a| a.cluster_affinity.as_ref());
+            let required = affinity
+                .and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref());
+            let terms = required.map(|r| r.cluster_selector_terms.as_slice()).unwrap_or_default();
+            Ok(Policy::PickAll {
+                terms: terms.iter().map(cluster_term).collect::<Result<_, _>>()?,
+                tolerations: policy.tolerations.iter().map(toleration).collect(),
+            })
+        }
+    }
+}
+
+fn not_followed(message: &str) -> Unsupported {
+    Unsupported { reason: RefusalReason::SchedulingPolicyUnfulfilled, message: message.to_owned() }
+}
+
+fn cluster_term(term: &ClusterSelectorTerm) -> Result<LabelSelector, Unsupported> {
+    if term.property_selector.is_some() || term.property_sorter.is_some() {
+        return Err(not_followed(
+            "property selectors are not supported by this version; select clusters by labels",
+        ));
+    }
+    match &term.label_selector {
+        None => Ok(LabelSelector::default()),
+        Some(labels) => label_selector(labels).map_err(|message| not_followed(&message)),
+    }
+}
+
+fn toleration(toleration: &ApiToleration) -> Toleration {
+    Toleration {
+        key: toleration.key.clone(),
+        value: match toleration.operator {
+            TolerationOperator::Equal => Some(toleration.value.clone()),
+            TolerationOperator::Exists => None,
+        },
+    }
+}
+
+fn label_selector(selector: &ApiLabelSelector) -> Result<LabelSelector, String> {
+    let expressions = selector.match_expressions.iter().flatten();
+    let requirement =
+        |requirement: &k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelectorRequirement| {
+            Ok(LabelRequirement {
+                key: requirement.key.clone(),
+                operator: match requirement.operator.as_str() {
+                    "In" => LabelOperator::In,
+                    "NotIn" => LabelOperator::NotIn,
+                    "Exists" => LabelOperator::Exists,
+                    "DoesNotExist" => LabelOperator::DoesNotExist,
+                    other => {
+                        return Err(format!(
+                            "the label selector operator {other:?} is unknown; use In, NotIn, Exists \
+                         or DoesNotExist"
+                        ));
+                    }
+                },
+                values: requirement.values.clone().unwrap_or_default(),
+            })
+        };
+    Ok(LabelSelector {
+        match_labels: selector.match_labels.clone().unwrap_or_default(),
+        match_expressions: expressions.map(requirement).collect::<Result<_, String>>()?,
+    })
+}
+
+/// What the strategy asks for beyond what this version does is said, not ignored: somebody who
+/// wants differences reported must not find them overwritten.
+fn apply_strategy(strategy: &RolloutStrategy) -> Result<ApplyStrategy, Unsupported> {
+    let apply = strategy.apply_strategy();
+    let refused = match (strategy.rollout_type, apply.apply_type) {
+        (RolloutType::External, _) => Some("strategy type External"),
+        (_, ApplyType::ReportDiff) => Some("applyStrategy type ReportDiff"),
+        _ if apply.when_to_apply == WhenToApply::IfNotDrifted => Some("whenToApply IfNotDrifted"),
+        _ if apply.when_to_take_over != WhenToTakeOver::Always => {
+            Some("whenToTakeOver other than Always")
+        }
+        _ if strategy.propagation_policy() == DeletePropagation::Abandon => {
+            Some("deleteStrategy propagationPolicy Abandon")
+        }
+        (RolloutType::RollingUpdate, ApplyType::ClientSideApply | ApplyType::ServerSideApply) => {
+            None
+        }
+    };
+    if let Some(what) = refused {
+        return Err(not_followed(&format!(
+            "{what} is not supported by this version; leave it out of the strategy"
+        )));
+    }
+    Ok(ApplyStrategy {
+        force: apply.server_side_apply_config.is_some_and(|config| config.force),
+        allow_co_ownership: apply.allow_co_ownership,
+    })
+}

@@ -1,0 +1,12 @@
+//! Placement objects: what people write becomes commands, what was decided becomes status.
+
+mod controller;
+mod convert;
+mod status;
+mod writer;
+
+pub use controller::{Controller, ControllerConfig};
+pub use convert::{Unsupported, placement_spec};
+pub(crate) use status::time;
+pub use status::{StatusInputs, placement_status, verdict_text};
+pub(crate) use writer::FIELD_MANAGER;

@@ -1,0 +1,484 @@
+//! The status of a placement: a plain function of what was decided.
+//!
+//! Conditions form a ladder (reference §1.4): scheduled, rollout started, overridden, synchronised,
+//! applied, available. The first step that does not hold ends it; later ones are not shown. Each
+//! step of the placement sums up the same step of its clusters.
+
+use api::conditions::placement::{Scope, Step, binding_reason, cluster_reason, reason};
+use api::conditions::{self, Judgement, Status};
+use api::observed::{FailedPlacement, OBSERVED_PLACEMENTS_MAX, ResourceIdentifier};
+use api::placement::{PerClusterPlacementStatus, PlacementStatus};
+use domain::placement::{PlacementState, Problem, Scheduled, Target};
+use events::cluster::ObjectFailure;
+use events::placement::{RefusalReason, TargetPhase, Verdict, VerdictReason};
+use events::{ManifestRef, ObjectId, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+/// How many clusters that were not chosen are shown.
+const REJECTED_SHOWN_MAX: usize = 20;
+
+/// What a status is made of.
+#[derive(Debug)]
+pub struct StatusInputs<'a> {
+    /// Cluster-scoped or namespaced: the prefix of the condition types.
+    pub scope: Scope,
+    /// The generation of the object.
+    pub generation: i64,
+    /// What was decided.
+    pub state: &'a PlacementState,
+    /// The objects of the latest revision.
+    pub selected: &'a [ManifestRef],
+    /// What the object shows now: transition times are kept.
+    pub shown: Option<&'a PlacementStatus>,
+    /// The time of writing, for conditions that change.
+    pub now: Timestamp,
+}
+
+/// One step of the ladder as it stands.
+struct Rung {
+    step: Step,
+    status: Status,
+    reason: &'static str,
+    message: String,
+}
+
+impl Rung {
+    fn new(step: Step, status: Status, reason: &'static str, message: impl Into<String>) -> Self {
+        Self { step, status, reason, message: message.into() }
+    }
+}
+
+/// The status to show.
+#[must_use]
+pub fn placement_status(inputs: &StatusInputs<'_>) -> PlacementStatus {
+    let state = inputs.state;
+    let scheduled = state.scheduled.as_ref().filter(|s| s.generation == inputs.generation);
+    let problem = state.problem.as_ref().filter(|p| p.generation == inputs.generation);
+    let clusters: Vec<ClusterLadder<'_>> = match &state.scheduled {
+        Some(scheduled) => scheduled
+            .chosen()
+            .map(|cluster| ClusterLadder::new(cluster, state, scheduled))
+            .collect(),
+        None => vec![],
+    };
+
+    let mut ladder = vec![scheduled_rung(problem, scheduled)];
+    let is_pending = ladder[0].status == Status::Unknown || problem.is_some();
+    if !is_pending && !clusters.is_empty() {
+        ladder.extend(summary(&clusters));
+    }
+
+    let mut status = PlacementStatus {
+        selected_resources: inputs.selected.iter().map(|m| identifier(&m.object)).collect(),
+        observed_resource_index: index_text(state.revision.as_ref().map(|r| r.reference.index)),
+        placement_statuses: vec![],
+        conditions: conditions_of(
+            inputs.shown.map(|shown| shown.conditions.as_slice()),
+            ladder,
+            |step| step.condition_type(inputs.scope),
+            inputs,
+        ),
+    };
+    // While nothing is decided for this generation there is nothing to say about clusters, unless
+    // what was decided before stays.
+    if !is_pending || problem.is_some() {
+        status.placement_statuses =
+            clusters.iter().map(|cluster| cluster.to_status(inputs)).collect();
+        let rejected = scheduled.filter(|scheduled| !scheduled.fulfilled);
+        status.placement_statuses.extend(rejected.into_iter().flat_map(|s| rejected_of(s, inputs)));
+    }
+    status
+}
+
+fn scheduled_rung(problem: Option<&Problem>, scheduled: Option<&Scheduled>) -> Rung {
+    match (problem, scheduled) {
+        (Some(problem), _) => {
+            let reason = match problem.reason {
+                RefusalReason::InvalidResourceSelectors => reason::INVALID_RESOURCE_SELECTORS,
+                RefusalReason::SchedulingPolicyUnfulfilled => reason::SCHEDULING_POLICY_UNFULFILLED,
+            };
+            Rung::new(Step::Scheduled, Status::False, reason, &problem.message)
+        }
+        (None, None) => Rung::new(
+            Step::Scheduled,
+            Status::Unknown,
+            reason::SCHEDULE_PENDING,
+            "the placement has not been scheduled yet",
+        ),
+        (None, Some(scheduled)) => match scheduled.fulfilled {
+            true => Rung::new(
+                Step::Scheduled,
+                Status::True,
+                reason::SCHEDULING_POLICY_FULFILLED,
+                &scheduled.message,
+            ),
+            false => Rung::new(
+                Step::Scheduled,
+                Status::False,
+                reason::SCHEDULING_POLICY_UNFULFILLED,
+                &scheduled.message,
+            ),
+        },
+    }
+}
+
+/// How far one chosen cluster is.
+struct ClusterLadder<'a> {
+    cluster: &'a str,
+    target: Option<&'a Target>,
+    chosen_because: String,
+    rungs: Vec<Rung>,
+}
+
+impl<'a> ClusterLadder<'a> {
+    fn new(cluster: &'a str, state: &'a PlacementState, scheduled: &Scheduled) -> Self {
+        let target = state.targets.get(cluster);
+        let latest = state.revision.as_ref().map(|revision| revision.reference.index);
+        let chosen_because = scheduled
+            .verdict(cluster)
+            .map(|verdict| verdict_text(cluster, verdict))
+            .unwrap_or_default();
+        let rungs = match target {
+            Some(target) if target.revision.is_some() && target.revision == latest => climb(target),
+            Some(_) | None => vec![Rung::new(
+                Step::RolloutStarted,
+                Status::False,
+                reason::ROLLOUT_NOT_STARTED_YET,
+                "the latest resources are not rolled out to this cluster yet",
+            )],
+        };
+        Self { cluster, target, chosen_because, rungs }
+    }
+
+    fn to_status(&self, inputs: &StatusInputs<'_>) -> PerClusterPlacementStatus {
+        let scheduled = Rung::new(
+            Step::Scheduled,
+            Status::True,
+            cluster_reason::SCHEDULED,
+            &self.chosen_because,
+        );
+        let rungs = self.rungs.iter().map(Rung::copy);
+        let ladder = std::iter::once(scheduled).chain(rungs).collect();
+        let failures = self.target.map(|target| target.failures.as_slice()).unwrap_or_default();
+        PerClusterPlacementStatus {
+            cluster_name: self.cluster.to_owned(),
+            observed_resource_index: index_text(self.target.and_then(|target| target.revision)),
+            failed_placements: failures
+                .iter()
+                .take(OBSERVED_PLACEMENTS_MAX)
+                .map(|failure| self.failed(failure, inputs))
+                .collect(),
+            conditions: conditions_of(
+                shown_for(inputs, self.cluster),
+                ladder,
+                |step| step.name().to_owned(),
+                inputs,
+            ),
+            ..PerClusterPlacementStatus::default()
+        }
+    }
+
+    fn failed(&self, failure: &ObjectFailure, inputs: &StatusInputs<'_>) -> FailedPlacement {
+        let phase = self.target.map(|target| target.phase);
+        let step = match phase {
+            Some(TargetPhase::Applied) => Step::Available,
+            _ => Step::Applied,
+        };
+        let since = self.target.map_or(inputs.now, |target| target.since);
+        FailedPlacement {
+            resource: identifier(&failure.object),
+            condition: Condition {
+                type_: step.name().to_owned(),
+                status: Status::False.as_str().to_owned(),
+                reason: failure.reason.clone(),
+                message: failure.message.clone(),
+                observed_generation: Some(inputs.generation),
+                last_transition_time: time(since),
+            },
+        }
+    }
+}
+
+impl Rung {
+    fn copy(&self) -> Self {
+        Self::new(self.step, self.status, self.reason, self.message.clone())
+    }
+}
+
+/// The steps of a target that was told to hold the latest revision.
+fn climb(target: &Target) -> Vec<Rung> {
+    let started = Rung::new(
+        Step::RolloutStarted,
+        Status::True,
+        reason::ROLLOUT_STARTED,
+        "the latest resources are being rolled out to this cluster",
+    );
+    let overridden = Rung::new(
+        Step::Overridden,
+        Status::True,
+        reason::NO_OVERRIDE_SPECIFIED,
+        "no override applies to this cluster",
+    );
+    let synchronised =
+        |status, reason, message: &str| Rung::new(Step::WorkSynchronized, status, reason, message);
+    let synced =
+        || synchronised(Status::True, binding_reason::ALL_WORK_SYNCED, "the delivery is on record");
+    let applied = || {
+        let message = "all objects are applied";
+        Rung::new(Step::Applied, Status::True, binding_reason::ALL_WORK_APPLIED, message)
+    };
+    let available =
+        |status, reason, message: String| Rung::new(Step::Available, status, reason, message);
+    let mut rungs = vec![started, overridden];
+    match target.phase {
+        TargetPhase::Moving | TargetPhase::Removed => rungs.push(synchronised(
+            Status::Unknown,
+            reason::WORK_SYNCHRONIZED_UNKNOWN,
+            "the delivery is not on record yet",
+        )),
+        TargetPhase::Assigned => rungs.extend([
+            synced(),
+            Rung::new(
+                Step::Applied,
+                Status::Unknown,
+                reason::APPLY_PENDING,
+                "the objects are being applied",
+            ),
+        ]),
+        TargetPhase::ApplyFailed => rungs.extend([
+            synced(),
+            Rung::new(
+                Step::Applied,
+                Status::False,
+                binding_reason::NOT_ALL_WORK_APPLIED,
+                first_of("could not be applied", &target.failures),
+            ),
+        ]),
+        TargetPhase::Applied => rungs.extend([
+            synced(),
+            applied(),
+            available(
+                Status::False,
+                binding_reason::NOT_ALL_WORK_AVAILABLE,
+                first_of("not available yet", &target.failures),
+            ),
+        ]),
+        TargetPhase::Available => rungs.extend([
+            synced(),
+            applied(),
+            available(
+                Status::True,
+                binding_reason::ALL_WORK_AVAILABLE,
+                "all objects are available".to_owned(),
+            ),
+        ]),
+        TargetPhase::AvailableUntracked => rungs.extend([
+            synced(),
+            applied(),
+            available(
+                Status::True,
+                binding_reason::NOT_ALL_WORK_TRACKABLE,
+                "all objects whose availability can be tracked are available".to_owned(),
+            ),
+        ]),
+    }
+    rungs
+}
+
+fn first_of(what: &str, failures: &[ObjectFailure]) -> String {
+    match failures {
+        [] => what.to_owned(),
+        [only] => format!("1 object is {what}: {}: {}", only.object, only.message),
+        [first, ..] => format!(
+            "{} objects are {what}, the first: {}: {}",
+            failures.len(),
+            first.object,
+            first.message
+        ),
+    }
+}
+
+/// The steps of the placement: each sums up that step of all chosen clusters, and the first that
+/// does not hold everywhere ends the ladder.
+fn summary(clusters: &[ClusterLadder<'_>]) -> Vec<Rung> {
+    let steps = [
+        Step::RolloutStarted,
+        Step::Overridden,
+        Step::WorkSynchronized,
+        Step::Applied,
+        Step::Available,
+    ];
+    let mut ladder = vec![];
+    for step in steps {
+        let rungs: Vec<(&str, &Rung)> = clusters
+            .iter()
+            .filter_map(|cluster| {
+                let rung = cluster.rungs.iter().find(|rung| rung.step == step)?;
+                Some((cluster.cluster, rung))
+            })
+            .collect();
+        let rung = sum_up(step, clusters.len(), &rungs);
+        let holds = rung.status == Status::True;
+        ladder.push(rung);
+        if !holds {
+            break;
+        }
+    }
+    ladder
+}
+
+fn sum_up(step: Step, clusters: usize, rungs: &[(&str, &Rung)]) -> Rung {
+    let failing = rungs.iter().find(|(_, rung)| rung.status == Status::False);
+    let unknown = rungs.iter().find(|(_, rung)| rung.status == Status::Unknown);
+    let holding = rungs.iter().filter(|(_, rung)| rung.status == Status::True).count();
+    let progress = |(cluster, rung): &(&str, &Rung)| {
+        format!("{holding} of {clusters} clusters are done; {cluster}: {}", rung.message)
+    };
+    let (unknown_reason, false_reason, true_reason) = reasons(step);
+    match (unknown, failing) {
+        (None, None) if holding == clusters => {
+            let message = format!("{holding} of {clusters} clusters are done");
+            Rung::new(step, Status::True, true_reason, message)
+        }
+        (_, Some(failing)) => Rung::new(step, Status::False, false_reason, progress(failing)),
+        (Some(unknown), None) => {
+            Rung::new(step, Status::Unknown, unknown_reason, progress(unknown))
+        }
+        (None, None) => {
+            let message = format!("{holding} of {clusters} clusters are done");
+            Rung::new(step, Status::Unknown, unknown_reason, message)
+        }
+    }
+}
+
+/// The reasons of a step of the placement: unknown, false, true.
+fn reasons(step: Step) -> (&'static str, &'static str, &'static str) {
+    match step {
+        Step::Scheduled => (
+            reason::SCHEDULE_PENDING,
+            reason::SCHEDULING_POLICY_UNFULFILLED,
+            reason::SCHEDULING_POLICY_FULFILLED,
+        ),
+        Step::RolloutStarted => (
+            reason::ROLLOUT_STARTED_UNKNOWN,
+            reason::ROLLOUT_NOT_STARTED_YET,
+            reason::ROLLOUT_STARTED,
+        ),
+        Step::Overridden => {
+            (reason::OVERRIDDEN_PENDING, reason::OVERRIDDEN_FAILED, reason::NO_OVERRIDE_SPECIFIED)
+        }
+        Step::WorkSynchronized => (
+            reason::WORK_SYNCHRONIZED_UNKNOWN,
+            reason::WORK_NOT_SYNCHRONIZED_YET,
+            reason::WORK_SYNCHRONIZED,
+        ),
+        Step::Applied => (reason::APPLY_PENDING, reason::APPLY_FAILED, reason::APPLY_SUCCEEDED),
+        Step::Available => (
+            reason::RESOURCE_AVAILABLE_UNKNOWN,
+            reason::RESOURCE_NOT_AVAILABLE_YET,
+            reason::RESOURCE_AVAILABLE,
+        ),
+        Step::DiffReported => (
+            reason::DIFF_REPORTING_PENDING,
+            reason::DIFF_REPORTING_INCOMPLETE_OR_FAILED,
+            reason::DIFF_REPORTING_COMPLETED,
+        ),
+    }
+}
+
+fn rejected_of(scheduled: &Scheduled, inputs: &StatusInputs<'_>) -> Vec<PerClusterPlacementStatus> {
+    let rejected = scheduled.verdicts.iter().filter(|verdict| !verdict.chosen);
+    let entry = |verdict: &Verdict| {
+        let message = verdict_text(&verdict.cluster, &verdict.reason);
+        let rung =
+            Rung::new(Step::Scheduled, Status::False, cluster_reason::SCHEDULE_FAILED, message);
+        PerClusterPlacementStatus {
+            cluster_name: verdict.cluster.clone(),
+            conditions: conditions_of(
+                shown_for(inputs, &verdict.cluster),
+                vec![rung],
+                |step| step.name().to_owned(),
+                inputs,
+            ),
+            ..PerClusterPlacementStatus::default()
+        }
+    };
+    rejected.take(REJECTED_SHOWN_MAX).map(entry).collect()
+}
+
+/// What a verdict means, in words.
+#[must_use]
+pub fn verdict_text(cluster: &str, reason: &VerdictReason) -> String {
+    match reason {
+        VerdictReason::Matches => format!("{cluster} matches the policy"),
+        VerdictReason::Named => format!("{cluster} is named by the policy"),
+        VerdictReason::StaysPlaced => format!(
+            "{cluster} was chosen before, and changes of the cluster do not move what is placed"
+        ),
+        VerdictReason::NotFound => format!("there is no member cluster {cluster}"),
+        VerdictReason::NotJoined => format!("{cluster} has not joined the fleet yet"),
+        VerdictReason::Unhealthy => {
+            format!("{cluster} has been unhealthy for longer than the grace period")
+        }
+        VerdictReason::LabelsDoNotMatch => {
+            format!("the labels of {cluster} match no term of the cluster affinity")
+        }
+        VerdictReason::TaintNotTolerated { key, value } if value.is_empty() => {
+            format!("{cluster} has the taint {key}:NoSchedule, which is not tolerated")
+        }
+        VerdictReason::TaintNotTolerated { key, value } => {
+            format!("{cluster} has the taint {key}={value}:NoSchedule, which is not tolerated")
+        }
+    }
+}
+
+fn shown_for<'a>(inputs: &StatusInputs<'a>, cluster: &str) -> Option<&'a [Condition]> {
+    let shown = inputs.shown?;
+    let entry = shown.placement_statuses.iter().find(|entry| entry.cluster_name == cluster)?;
+    Some(&entry.conditions)
+}
+
+/// The conditions of a ladder; transition times move only where the status does.
+fn conditions_of(
+    shown: Option<&[Condition]>,
+    ladder: Vec<Rung>,
+    condition_type: impl Fn(Step) -> String,
+    inputs: &StatusInputs<'_>,
+) -> Vec<Condition> {
+    let mut kept: Vec<Condition> = vec![];
+    for rung in ladder {
+        let condition_type = condition_type(rung.step);
+        let before = shown.and_then(|shown| conditions::find(shown, &condition_type));
+        kept.extend(before.cloned());
+        let judgement = Judgement {
+            condition_type,
+            status: rung.status,
+            reason: rung.reason.to_owned(),
+            message: rung.message,
+            observed_generation: Some(inputs.generation),
+        };
+        conditions::upsert(&mut kept, judgement, time(inputs.now).0);
+    }
+    kept
+}
+
+fn identifier(object: &ObjectId) -> ResourceIdentifier {
+    ResourceIdentifier {
+        group: object.group.clone(),
+        version: object.version.clone(),
+        kind: object.kind.clone(),
+        name: object.name.clone(),
+        namespace: object.namespace.clone(),
+        envelope: None,
+    }
+}
+
+fn index_text(index: Option<u32>) -> String {
+    index.map(|index| index.to_string()).unwrap_or_default()
+}
+
+/// The same moment in the Kubernetes client's own type, to the second as the API shows it.
+pub(crate) fn time(at: Timestamp) -> Time {
+    let second = k8s_openapi::jiff::Timestamp::from_second(at.as_second());
+    Time(second.expect("both count the same seconds"))
+}

@@ -1,0 +1,188 @@
+//! Starting a hub: everything that looks at Kubernetes, wired to a node that decides.
+
+use std::sync::Arc;
+
+use actors::node::{Node, NodeConfig, NodeError, Ownership, Router};
+use actors::shard::ClaimIdentity;
+use api::{ClusterResourcePlacement, ResourcePlacement};
+use delivery::Observation;
+use domain::cluster::{ClusterCommand, ReportDelivery};
+use domain::selection::SelectionRules;
+use event_log::Log;
+use events::{AggregateId, Principal};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Api, Client, ResourceExt};
+use projections::{Model, Store};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::contents::Contents;
+use crate::index::{Index, IndexConfig};
+use crate::links::Links;
+use crate::members::{self, Heartbeats, MembersConfig};
+use crate::performer::{LinkPerformer, outcome_of};
+use crate::placements::{Controller, ControllerConfig};
+use crate::seal::{SealError, SealKey};
+
+/// How many observations of members may wait. They are merged per delivery when there are more.
+const OBSERVATIONS_MAX: usize = 1_024;
+
+/// What a hub needs.
+pub struct HubConfig {
+    /// The hub's API server.
+    pub client: Client,
+    /// The log.
+    pub log: Arc<dyn Log>,
+    /// How many partitions a new log gets.
+    pub partitions: u16,
+    /// The present as far as it was stored.
+    pub model: Model,
+    /// Where projections are stored.
+    pub store: Option<Store>,
+    /// Who this node is.
+    pub identity: ClaimIdentity,
+    /// Whether other hubs share the log.
+    pub ownership: Ownership,
+    /// What may be selected.
+    pub rules: SelectionRules,
+    /// The namespace of link Secrets.
+    pub system_namespace: String,
+    /// On how many threads the actors run.
+    pub threads: usize,
+}
+
+/// Why a hub could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum HubError {
+    /// The hub's API server does not answer.
+    #[error(
+        "the hub's API server cannot be read; check the kubeconfig with: kubectl get namespaces"
+    )]
+    Kubernetes(#[source] kube::Error),
+    /// The key for Secrets cannot be had.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// The node did not start.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+}
+
+/// A hub at work.
+pub struct Hub {
+    node: Node,
+    index: Index,
+    heartbeats: Heartbeats,
+    contents: Contents,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Hub {
+    /// Starts a hub. Must be called where an actix system runs.
+    ///
+    /// # Errors
+    /// When the API server or the log do not answer, or do not belong together.
+    pub async fn start(config: HubConfig) -> Result<Self, HubError> {
+        let namespaces: Api<Namespace> = Api::all(config.client.clone());
+        let system = namespaces.get("kube-system").await.map_err(HubError::Kubernetes)?;
+        let hub_identity = system.uid().unwrap_or_default();
+        let key = SealKey::load_or_create(&config.client, &config.system_namespace).await?;
+
+        let contents = Contents::new(config.log.clone(), key);
+        let (observations, observed) = mpsc::channel(OBSERVATIONS_MAX);
+        let links = Links::new(observations);
+        let performer = LinkPerformer::new(links.clone(), contents.clone());
+        let node = Node::start(NodeConfig {
+            identity: config.identity,
+            log: config.log,
+            partitions: config.partitions,
+            model: config.model,
+            store: config.store,
+            performer: Arc::new(performer),
+            ownership: config.ownership,
+            threads: config.threads,
+        })
+        .await?;
+        let router = node.router().clone();
+
+        let index_config =
+            IndexConfig { client: config.client.clone(), rules: config.rules.kinds.clone() };
+        let (index, index_task) = Index::start(index_config);
+        let heartbeats = Heartbeats::new(router.clone(), links.clone(), hub_identity);
+        let controller = ControllerConfig {
+            client: config.client.clone(),
+            router: router.clone(),
+            index: index.clone(),
+            rules: config.rules,
+            contents: contents.clone(),
+        };
+        let mut tasks =
+            vec![index_task, tokio::spawn(report_observations(observed, router.clone()))];
+        tasks.extend(Controller::<ClusterResourcePlacement>::start(controller.clone()));
+        tasks.extend(Controller::<ResourcePlacement>::start(controller));
+        tasks.extend(members::start(MembersConfig {
+            client: config.client,
+            router,
+            links,
+            heartbeats: heartbeats.clone(),
+            system_namespace: config.system_namespace,
+        }));
+        Ok(Self { node, index, heartbeats, contents, tasks })
+    }
+
+    /// How to ask, and where to look.
+    #[must_use]
+    pub fn router(&self) -> &Router {
+        self.node.router()
+    }
+
+    /// The node that decides.
+    #[must_use]
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// The objects that may be selected.
+    #[must_use]
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// The health checks.
+    #[must_use]
+    pub fn heartbeats(&self) -> &Heartbeats {
+        &self.heartbeats
+    }
+
+    /// The manifests.
+    #[must_use]
+    pub fn contents(&self) -> &Contents {
+        &self.contents
+    }
+
+    /// Ends in order: no new input, then the node.
+    pub async fn shutdown(self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+        self.node.shutdown().await;
+    }
+}
+
+/// What links observe of deliveries becomes reports.
+async fn report_observations(mut observed: mpsc::Receiver<Observation>, router: Router) {
+    while let Some(observation) = observed.recv().await {
+        let id = AggregateId::Cluster(observation.cluster.clone());
+        if !router.owns(&id) {
+            continue;
+        }
+        let command = ClusterCommand::ReportDelivery(ReportDelivery {
+            placement: observation.placement,
+            generation: observation.generation,
+            outcome: outcome_of(observation.availability),
+        });
+        let principal = Principal::Member(observation.cluster);
+        if let Err(error) = router.ask(id, command.into(), principal).await {
+            tracing::debug!(%error, "an observation was not taken");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! A queue of keys to look at: each key once, one worker per key, with delays.
+//!
+//! Level-triggered: whoever takes a key looks at the present, so marks that come together are one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// Whether a key has to be looked at again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// When it is marked again.
+    Wait,
+    /// After a while in any case.
+    After(Duration),
+}
+
+struct State<K> {
+    due: BTreeMap<K, Instant>,
+    running: BTreeSet<K>,
+}
+
+/// The queue. Cheap to clone.
+pub struct WorkQueue<K> {
+    state: Arc<Mutex<State<K>>>,
+    moved: Arc<Notify>,
+}
+
+impl<K> Clone for WorkQueue<K> {
+    fn clone(&self) -> Self {
+        Self { state: self.state.clone(), moved: self.moved.clone() }
+    }
+}
+
+impl<K: Ord + Clone + Send + 'static> WorkQueue<K> {
+    /// An empty queue.
+    #[must_use]
+    pub fn new() -> Self {
+        let state = State { due: BTreeMap::new(), running: BTreeSet::new() };
+        Self { state: Arc::new(Mutex::new(state)), moved: Arc::new(Notify::new()) }
+    }
+
+    /// Marks a key to be looked at after `delay`. An earlier mark stands.
+    pub fn mark(&self, key: K, delay: Duration) {
+        let at = Instant::now() + delay;
+        self.with(|state| {
+            let due = state.due.entry(key).or_insert(at);
+            *due = at.min(*due);
+        });
+        self.moved.notify_one();
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&mut State<K>) -> T) -> T {
+        f(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes what is due and not being worked at, and says when to look again.
+    fn take(&self, room: usize) -> (Vec<K>, Option<Instant>) {
+        let now = Instant::now();
+        self.with(|state| {
+            let free = |key: &K| !state.running.contains(key);
+            let ready: Vec<K> = state
+                .due
+                .iter()
+                .filter(|(key, due)| **due <= now && free(key))
+                .take(room)
+                .map(|(key, _)| key.clone())
+                .collect();
+            for key in &ready {
+                state.due.remove(key);
+                state.running.insert(key.clone());
+            }
+            let running = &state.running;
+            let next = state.due.iter().filter(|(key, _)| !running.contains(key));
+            (ready, next.map(|(_, due)| *due).min())
+        })
+    }
+
+    /// Works for ever, at `workers` keys at once.
+    pub async fn run<F, W>(self, workers: usize, work: W)
+    where
+        F: Future<Output = Next> + Send + 'static,
+        W: Fn(K) -> F,
+    {
+        let mut running: JoinSet<(K, Next)> = JoinSet::new();
+        loop {
+            let (ready, next) = self.take(workers - running.len());
+            for key in ready {
+                let working = work(key.clone());
+                running.spawn(async move { (key, working.await) });
+            }
+            let next = next.filter(|_| running.len() < workers);
+            let patience = next.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
+            tokio::select! {
+                Some(ended) = running.join_next() => match ended {
+                    Ok((key, next)) => self.done(key, next),
+                    Err(error) => tracing::error!(%error, "a worker panicked"),
+                },
+                () = self.moved.notified() => {}
+                () = tokio::time::sleep_until(patience) => {}
+            }
+        }
+    }
+
+    fn done(&self, key: K, next: Next) {
+        self.with(|state| {
+            state.running.remove(&key);
+        });
+        if let Next::After(delay) = next {
+            self.mark(key, delay);
+        }
+    }
+}
