@@ -205,6 +205,7 @@ impl Hub {
         let Some(object) = self.placements.get_mut(&key) else { return };
         object.uid = uid;
         object.generation = 1;
+        object.refused = false;
         object.deleting = false;
         self.submit(&key);
     }
@@ -224,6 +225,12 @@ impl Hub {
     /// The names of all clusters with an object.
     pub(crate) fn cluster_names(&self) -> Vec<String> {
         self.clusters.keys().cloned().collect()
+    }
+
+    /// Which placements cannot be followed as they stand.
+    pub(crate) fn misspelled(&self) -> Vec<PlacementKey> {
+        let refused = self.placements.iter().filter(|(_, object)| object.refused);
+        refused.filter(|(_, object)| !object.deleting).map(|(key, _)| key.clone()).collect()
     }
 
     /// Which placements should be there, and what they select.

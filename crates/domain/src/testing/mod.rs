@@ -14,7 +14,7 @@ use events::{Position, Principal, Sequence, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Decider, DomainCommand, FleetView, Inputs, Reaction};
+use crate::{Decider, DomainCommand, FleetView, Inputs};
 
 /// One aggregate on stage.
 pub(crate) struct Scene<D: Decider> {
@@ -83,15 +83,6 @@ where
 
 pub(crate) fn evidence(sequence: u64) -> Position {
     Position { partition: Partition(1), sequence: Sequence(sequence) }
-}
-
-/// Every reaction of one kind.
-pub(crate) fn follow_ups(reactions: Vec<Reaction>) -> Vec<crate::FollowUp> {
-    let follow_up = |reaction| match reaction {
-        Reaction::FollowUp(follow_up) => Some(follow_up),
-        Reaction::Effect(_) => None,
-    };
-    reactions.into_iter().filter_map(follow_up).collect()
 }
 
 /// The command as it arrives: written into an envelope and read back.
