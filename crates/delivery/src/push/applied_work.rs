@@ -24,9 +24,10 @@ use crate::{Availability, Fence, availability};
 /// then.
 pub const CLAIM_ATTEMPTS_MAX: u32 = 5;
 
-/// How long a claim is trusted before it is confirmed again. Bounds what an owner that was paused
-/// and overtaken can still write.
-pub const CLAIM_TRUST: Duration = Duration::from_secs(1);
+/// How long a claim is trusted before it is confirmed again by one more request. Bounds what an
+/// owner that was overtaken by another process can still write. A small order is done by then; a
+/// large one asks ten times a second, whatever it writes.
+pub const CLAIM_TRUST: Duration = Duration::from_millis(100);
 
 /// How long an order waits for an AppliedWork of its name to disappear that is being deleted.
 pub const APPLIED_WORK_GONE_WAIT: Duration = Duration::from_secs(5);
@@ -54,7 +55,8 @@ pub(super) struct Claimed<'a> {
     pub(super) live: Value,
     /// What its status names as applied.
     pub(super) recorded: Vec<Value>,
-    confirmed: Mutex<Instant>,
+    /// When it was last seen that this order holds it; `None` after a sign that it may not.
+    confirmed: Mutex<Option<Instant>>,
 }
 
 /// What an order that takes things away finds.
@@ -176,7 +178,7 @@ impl PushMember {
             work: WorkRef { name: work.to_owned(), uid },
             live,
             recorded,
-            confirmed: Mutex::new(Instant::now()),
+            confirmed: Mutex::new(Some(Instant::now())),
         }))
     }
 
@@ -201,7 +203,7 @@ impl Claimed<'_> {
     pub(super) async fn confirm(&self) -> Result<(), Stop> {
         self.member.reason_overtaken(&self.work.name, self.fence)?;
         let mut confirmed = self.confirmed.lock().await;
-        if confirmed.elapsed() < CLAIM_TRUST {
+        if confirmed.is_some_and(|time| time.elapsed() < CLAIM_TRUST) {
             return Ok(());
         }
         match self.member.find(&self.work.name).await? {
@@ -209,7 +211,7 @@ impl Claimed<'_> {
                 match fence::claim(&live, self.fence) {
                     Claim::Superseded(holder) => Err(Stop::Superseded(holder)),
                     Claim::Held | Claim::Open => {
-                        *confirmed = Instant::now();
+                        *confirmed = Some(Instant::now());
                         Ok(())
                     }
                 }
@@ -218,6 +220,11 @@ impl Claimed<'_> {
                 Err(Stop::Busy(format!("its AppliedWork {} was deleted meanwhile", self.work.name)))
             }
         }
+    }
+
+    /// Somebody else writes what this order writes: that may be a newer order.
+    pub(super) async fn distrust(&self) {
+        *self.confirmed.lock().await = None;
     }
 
     /// Writes down what is applied, if that is not what is written there.

@@ -69,8 +69,9 @@ impl PushMember {
         }
         let applier = Applier { member: self, claimed, step, strategy, resource };
         for _ in 0..OBJECT_ATTEMPTS_MAX {
-            if let Attempt::Done(outcome) = applier.attempt().await? {
-                return Ok(outcome);
+            match applier.attempt().await? {
+                Attempt::Done(outcome) => return Ok(outcome),
+                Attempt::Raced => claimed.distrust().await,
             }
         }
         let message = "others keep changing it on the member at the same time";

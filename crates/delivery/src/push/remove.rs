@@ -133,7 +133,11 @@ impl Remover<'_> {
                     }),
             };
             match done {
-                Err(CallError::Refused(status)) if is_conflict(&status) => {}
+                Err(CallError::Refused(status)) if is_conflict(&status) => {
+                    if let Some(claimed) = self.claimed {
+                        claimed.distrust().await;
+                    }
+                }
                 Err(error) => return refused(error, id),
                 Ok(gone) => return Ok(gone),
             }

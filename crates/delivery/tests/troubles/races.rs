@@ -1,0 +1,118 @@
+//! Others that write at the same time.
+
+use delivery::{Fence, Link as _, LinkError};
+use events::Epoch;
+use http::Method;
+use serde_json::json;
+use simulator::{Fault, Fleet};
+use std::time::Duration;
+
+use super::{SETTINGS, Troubled, merge};
+use crate::suite::world::work_path;
+
+#[tokio::test]
+async fn a_writer_in_between_is_noticed() {
+    let troubled = Troubled::new();
+    troubled.world.deliver(&troubled.order(1, "one")).await;
+    let edit = |fleet: &Fleet| {
+        merge(fleet, SETTINGS, "somebody", &json!({ "data": { "key": "edited" } }));
+    };
+    troubled.on_first(Method::PATCH, SETTINGS, edit, None);
+    // Without the precondition on the version, this write would conflict all the same. But one that
+    // is forced would go through unseen: it has to read again first, and then still wins.
+    let failure = troubled.world.deliver_with_failure(&troubled.order(2, "two")).await;
+    assert!(failure.message.contains("somebody"), "{}", failure.message);
+    assert_eq!(troubled.value().await, Some(json!("edited")));
+}
+
+#[tokio::test]
+async fn an_object_that_changes_hands_in_between_is_not_overwritten() {
+    let troubled = Troubled::new();
+    let mut order = troubled.order(1, "one");
+    order.apply.force = true;
+    troubled.world.deliver(&order).await;
+    troubled.world.deliver(&troubled.world.order("other", 1, Vec::new())).await;
+    let other = troubled.world.applied_work("other").await.expect("it was created");
+    let uid = other["metadata"]["uid"].clone();
+    let hand_over = move |fleet: &Fleet| {
+        let owner = json!({
+            "apiVersion": "placement.kubernetes-fleet.io/v1beta1", "kind": "AppliedWork",
+            "name": "t-other-work", "uid": uid,
+        });
+        let patch = json!({
+            "metadata": { "ownerReferences": [owner] }, "data": { "key": "theirs" },
+        });
+        merge(fleet, SETTINGS, "work-api-agent", &patch);
+    };
+    troubled.on_first(Method::PATCH, SETTINGS, hand_over, None);
+    let mut order = troubled.order(2, "two");
+    order.apply.force = true;
+    let failure = troubled.world.deliver_with_failure(&order).await;
+    assert_eq!(failure.reason, "FailedToTakeOver");
+    assert_eq!(troubled.value().await, Some(json!("theirs")));
+}
+
+/// A newer order of another process: what it writes, not how.
+fn newer_order(fleet: &Fleet) {
+    let annotations = json!({
+        "taffrail.dev/delivery-generation": "9", "taffrail.dev/owner-epoch": "9",
+    });
+    let claim = json!({ "metadata": { "annotations": annotations } });
+    merge(fleet, &work_path("t-web-work"), "taffrail", &claim);
+    merge(fleet, SETTINGS, "taffrail", &json!({ "data": { "key": "newer" } }));
+}
+
+fn overtaken() -> LinkError {
+    LinkError::Superseded { holder: Fence { generation: 9, epoch: Epoch(9) } }
+}
+
+#[tokio::test]
+async fn an_order_that_is_overtaken_while_it_writes_stops() {
+    let troubled = Troubled::new();
+    troubled.world.deliver(&troubled.order(1, "one")).await;
+    troubled.on_first(Method::PATCH, SETTINGS, newer_order, None);
+    let mut order = troubled.order(2, "two");
+    order.apply.force = true;
+    assert_eq!(troubled.world.link.deliver(&order).await, Err(overtaken()));
+    assert_eq!(troubled.value().await, Some(json!("newer")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_slept_confirms_before_it_writes() {
+    let troubled = Troubled::new();
+    troubled.world.deliver(&troubled.order(1, "one")).await;
+    // The newer order comes before the object is read, so its version does not give it away.
+    let sleep = Fault::Slow(Duration::from_millis(200));
+    troubled.on_first(Method::GET, SETTINGS, newer_order, Some(sleep));
+    let mut order = troubled.order(2, "two");
+    order.apply.force = true;
+    assert_eq!(troubled.world.link.deliver(&order).await, Err(overtaken()));
+    assert_eq!(troubled.value().await, Some(json!("newer")));
+}
+
+#[tokio::test]
+async fn a_removal_that_is_overtaken_stops() {
+    let troubled = Troubled::new();
+    let order = troubled.order(1, "one");
+    troubled.world.deliver(&order).await;
+    troubled.on_first(Method::DELETE, SETTINGS, newer_order, None);
+    let withdrawal = troubled.world.withdrawal("web", 2, &order);
+    assert_eq!(troubled.world.link.withdraw(&withdrawal).await, Err(overtaken()));
+    assert_eq!(troubled.value().await, Some(json!("newer")));
+}
+
+#[tokio::test]
+async fn a_leftover_that_changes_hands_in_between_is_left_alone() {
+    let troubled = Troubled::new();
+    let order = troubled.order(1, "one");
+    troubled.world.deliver(&order).await;
+    let disown = |fleet: &Fleet| {
+        merge(fleet, SETTINGS, "somebody", &json!({ "metadata": { "ownerReferences": null } }));
+    };
+    troubled.on_first(Method::DELETE, SETTINGS, disown, None);
+    let mut withdrawal = troubled.world.withdrawal("web", 2, &order);
+    withdrawal.inventory.retain(|id| id.kind == "ConfigMap");
+    let report = troubled.world.withdraw(&withdrawal).await;
+    assert_eq!((report.removed, report.released), (0, 1));
+    assert_eq!(troubled.value().await, Some(json!("one")));
+}

@@ -1,0 +1,214 @@
+//! Requests that fail.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use delivery::push::{OBJECTS_IN_FLIGHT_PER_WAVE_MAX, REQUESTS_IN_FLIGHT_PER_MEMBER_MAX};
+use delivery::{Certainty, Link as _, LinkError, PushLink};
+use events::cluster::LinkProblem;
+use serde_json::json;
+use simulator::{Fault, FaultRule};
+use tokio::sync::mpsc;
+use tower::ServiceExt as _;
+
+use super::{SETTINGS, Troubled};
+
+/// Whatever request of a delivery gets lost, on its way or on the way back: the order says that it
+/// failed, says nothing was written only if so, and is whole when it is repeated.
+#[tokio::test]
+async fn every_lost_request_is_mended_by_repeating_the_order() {
+    for fault in [Fault::Unreachable, Fault::LostReply] {
+        for number in 0.. {
+            let troubled = Troubled::new();
+            let count = troubled.trouble_request(number, fault.clone());
+            let first = troubled.world.link.deliver(&troubled.order(1, "one")).await;
+            troubled.member.clear_fault();
+            if count.load(Ordering::SeqCst) <= number {
+                assert!(number > 6, "the order took {number} requests only");
+                assert!(first.expect("nothing was lost").is_applied());
+                break;
+            }
+            let error = first.expect_err("a request was lost");
+            let namespace = troubled.world.get("/api/v1/namespaces/t").await;
+            if error.certainty() == Certainty::Determinate {
+                assert_eq!(namespace, None, "request {number}, {fault:?}: {error}");
+            }
+            let report = troubled.world.deliver(&troubled.order(1, "one")).await;
+            assert!(report.is_applied());
+            assert_eq!(troubled.value().await, Some(json!("one")));
+            let work = troubled.world.applied_work("web").await.expect("it is there");
+            let recorded = work["status"]["appliedResources"].as_array().map(Vec::len);
+            assert_eq!(recorded, Some(2), "request {number}, {fault:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_lost_request_of_a_withdrawal_is_mended_by_repeating_it() {
+    for fault in [Fault::Unreachable, Fault::LostReply] {
+        for number in 0.. {
+            let troubled = Troubled::new();
+            let order = troubled.order(1, "one");
+            troubled.world.deliver(&order).await;
+            let withdrawal = troubled.world.withdrawal("web", 2, &order);
+            let count = troubled.trouble_request(number, fault.clone());
+            let _first = troubled.world.link.withdraw(&withdrawal).await;
+            troubled.member.clear_fault();
+            let report = troubled.world.withdraw(&withdrawal).await;
+            assert_eq!(report.remaining, []);
+            assert_eq!(troubled.world.get("/api/v1/namespaces/t").await, None);
+            troubled.world.until_work_is_gone("web").await;
+            if count.load(Ordering::SeqCst) <= number {
+                assert!(number > 6, "the order took {number} requests only");
+                break;
+            }
+        }
+    }
+}
+
+async fn error_under(fault: Fault) -> LinkError {
+    let troubled = Troubled::new();
+    troubled.member.set_fault(fault);
+    let error = troubled.world.link.deliver(&troubled.order(1, "one")).await;
+    error.expect_err("the member is troubled")
+}
+
+fn problem_of(error: &LinkError) -> Option<LinkProblem> {
+    assert_eq!(error.certainty(), Certainty::Determinate, "{error}");
+    match error {
+        LinkError::Unusable { problem, .. } => Some(problem.clone()),
+        LinkError::Busy { .. } => None,
+        LinkError::Superseded { .. } => panic!("{error}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_cannot_be_used_is_a_problem_of_the_link() {
+    for (fault, problem) in [
+        (Fault::Unauthorized, Some(LinkProblem::Unauthorized)),
+        (Fault::Forbidden, Some(LinkProblem::Forbidden)),
+        (Fault::Unreachable, Some(LinkProblem::Unreachable)),
+        (Fault::Hang, Some(LinkProblem::Unreachable)),
+        (Fault::Throttled, None),
+        (Fault::Unavailable, None),
+    ] {
+        assert_eq!(problem_of(&error_under(fault.clone()).await), problem, "{fault:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_is_busy_for_a_moment_is_asked_again() {
+    let troubled = Troubled::new();
+    let count = troubled.trouble_request(0, Fault::Throttled);
+    troubled.world.deliver(&troubled.order(1, "one")).await;
+    assert!(count.load(Ordering::SeqCst) > 1);
+}
+
+#[tokio::test]
+async fn a_kind_that_is_forbidden_does_not_stop_the_others() {
+    let troubled = Troubled::new();
+    troubled.member.set_fault(FaultRule::new(|request| {
+        (request.path == SETTINGS).then_some(Fault::Forbidden)
+    }));
+    let failure = troubled.world.deliver_with_failure(&troubled.order(1, "one")).await;
+    assert_eq!(failure.object.name, "settings");
+    assert!(failure.message.contains("does not allow it"), "{}", failure.message);
+    assert!(troubled.world.get("/api/v1/namespaces/t").await.is_some());
+}
+
+/// A client that counts how many requests are under way, and lets each of them wait for others.
+fn counting_client(troubled: &Troubled) -> (kube::Client, Arc<AtomicUsize>) {
+    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (service, seen) = (troubled.fleet.service("member"), most.clone());
+    let counting = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+        let (service, now, most) = (service.clone(), now.clone(), most.clone());
+        async move {
+            most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            let response = service.oneshot(request).await;
+            now.fetch_sub(1, Ordering::SeqCst);
+            response
+        }
+    });
+    (kube::Client::new(counting, "default"), seen)
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_to_one_member_are_bounded() {
+    let troubled = Troubled::new();
+    troubled.world.make_namespace().await;
+    let (client, most) = counting_client(&troubled);
+    let link = PushLink::from_client("member", client, mpsc::channel(1).0);
+    let order = |placement: &str| {
+        let maps = (0..100)
+            .map(|number| troubled.world.config_map(&format!("{placement}-{number}"), "a"))
+            .collect();
+        troubled.world.order(placement, 1, maps)
+    };
+    link.deliver(&order("alone")).await.expect("the link works");
+    let alone = most.swap(0, Ordering::SeqCst);
+    assert_eq!(alone, OBJECTS_IN_FLIGHT_PER_WAVE_MAX, "one delivery leaves room for others");
+    let orders = ["one", "two", "three", "four"].map(order);
+    let all = futures::future::join_all(orders.iter().map(|order| link.deliver(order))).await;
+    assert!(all.iter().all(|report| report.as_ref().is_ok_and(|report| report.written == 100)));
+    assert_eq!(most.load(Ordering::SeqCst), REQUESTS_IN_FLIGHT_PER_MEMBER_MAX);
+}
+
+#[tokio::test]
+async fn a_probe_adds_up_the_nodes() {
+    let troubled = Troubled::new();
+    let probe = troubled.world.link.probe().await.expect("the link works");
+    let property =
+        |name: &str| probe.properties[&format!("resources.kubernetes-fleet.io/{name}")].clone();
+    assert_eq!((property("total-cpu"), property("total-memory")), ("8".into(), "32Gi".into()));
+    let usage = probe.usage.as_ref().expect("nodes can be read");
+    assert_eq!(usage.capacity["cpu"], "8");
+    assert_eq!(usage.available["cpu"], property("available-cpu"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_tells_what_it_could_not_see() {
+    let troubled = Troubled::new();
+    troubled.member.set_fault(FaultRule::new(|request| match request.path.as_str() {
+        "/readyz" => Some(Fault::Unavailable),
+        "/api/v1/nodes" => Some(Fault::Forbidden),
+        _ => None,
+    }));
+    let probe = troubled.world.link.probe().await.expect("the member answers");
+    assert!(!probe.ready);
+    assert_eq!(probe.message, "/readyz: it answers with 503");
+    assert_eq!(probe.incomplete, ["nodes: it answers with 403"]);
+    assert!(!probe.identity.is_empty());
+
+    troubled.member.set_fault(FaultRule::new(|request| {
+        (request.path == "/api/v1/pods").then_some(Fault::Hang)
+    }));
+    let probe = troubled.world.link.probe().await.expect("the member answers");
+    assert_eq!(probe.incomplete, ["the rest did not come within 10 s"]);
+    assert_eq!(probe.properties["kubernetes-fleet.io/node-count"], "2");
+    assert!(probe.usage.expect("nodes were read").available.is_empty());
+
+    troubled.member.set_fault(Fault::Hang);
+    let error = troubled.world.link.probe().await.expect_err("the member does not answer");
+    assert_eq!(problem_of(&error), Some(LinkProblem::Unreachable));
+}
+
+#[tokio::test]
+async fn a_kubeconfig_with_a_path_leads_to_the_member() {
+    let troubled = Troubled::new();
+    let address = "127.0.0.1:0".parse().expect("an address");
+    let server = simulator::serve(&troubled.fleet, address).expect("it can be served");
+    let kubeconfig = server.kubeconfig(&[("m", "member")]);
+    let observations = mpsc::channel(1).0;
+    let link = PushLink::connect("member", &kubeconfig, "taffrail/test", observations)
+        .await
+        .expect("the kubeconfig is complete");
+    let probe = link.probe().await.expect("the link works");
+    assert!(probe.ready);
+    let report = link.deliver(&troubled.order(1, "one")).await.expect("the link works");
+    assert!(report.is_applied());
+    assert_eq!(troubled.value().await, Some(json!("one")));
+    drop(link);
+    server.stop();
+}
