@@ -20,5 +20,6 @@ pub mod effects;
 pub mod entity;
 pub mod fold;
 pub mod node;
+pub mod replay;
 pub mod shard;
 pub mod trace;

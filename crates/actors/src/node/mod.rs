@@ -1,6 +1,7 @@
 //! A hub's engine: the folder, the shards that it owns, the effects, and how to ask them.
 
 mod genesis;
+mod leases;
 mod ownership;
 mod rescheduler;
 mod router;

@@ -1,15 +1,17 @@
 //! Which partitions this node runs: starts and stops shards as ownership moves.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, Addr, Arbiter};
 use event_log::Log;
+use event_log::lease::LeaseConfig;
 use events::{Epoch, Partition};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Router;
+use super::leases::{Leases, Wanted};
 use crate::fold::FoldHandle;
 use crate::shard::{ClaimIdentity, ShardActor, ShardConfig, Stop};
 
@@ -18,6 +20,8 @@ use crate::shard::{ClaimIdentity, ShardActor, ShardConfig, Stop};
 pub enum Ownership {
     /// This node has the log to itself: it owns every partition.
     Alone,
+    /// Nodes share the log and divide the partitions by leases in it.
+    Leased(LeaseConfig),
 }
 
 /// How often a shard that ended is noticed and, if it is still wanted, started again.
@@ -54,6 +58,7 @@ impl Task {
 
 struct Shards {
     config: Config,
+    leases: Option<Leases>,
     arbiters: Vec<Arbiter>,
     running: BTreeMap<Partition, Addr<ShardActor>>,
 }
@@ -62,7 +67,13 @@ struct Shards {
 pub(super) fn start(config: Config) -> Task {
     let arbiters = (0..config.threads.max(1)).map(|_| Arbiter::new()).collect();
     let (stop, stopping) = mpsc::channel(1);
-    let shards = Shards { config, arbiters, running: BTreeMap::new() };
+    let leases = match config.ownership {
+        Ownership::Alone => None,
+        Ownership::Leased(leases) => {
+            Some(Leases::start(config.log.clone(), &config.identity, config.partitions, leases))
+        }
+    };
+    let shards = Shards { config, leases, arbiters, running: BTreeMap::new() };
     tokio::spawn(shards.run(stopping));
     Task { stop }
 }
@@ -79,30 +90,50 @@ impl Shards {
                     }
                     return;
                 }
-                _ = check.tick() => {
-                    let wanted = self.wanted();
-                    self.adjust(&wanted).await;
-                }
+                () = self.wanted_moved() => self.adjust().await,
+                _ = check.tick() => self.adjust().await,
             }
         }
     }
 
-    fn wanted(&self) -> BTreeSet<Partition> {
-        match self.config.ownership {
-            Ownership::Alone => (0..self.config.partitions).map(Partition).collect(),
+    /// Waits until the leases say something new; for ever when there are none.
+    async fn wanted_moved(&mut self) {
+        if let Some(leases) = &mut self.leases
+            && leases.wanted.changed().await.is_ok()
+        {
+            return;
+        }
+        std::future::pending().await
+    }
+
+    fn wanted(&self) -> Wanted {
+        match &self.leases {
+            Some(leases) => leases.wanted.borrow().clone(),
+            None => Wanted {
+                partitions: (0..self.config.partitions).map(Partition).collect(),
+                may_claim: true,
+            },
         }
     }
 
-    async fn adjust(&mut self, wanted: &BTreeSet<Partition>) {
+    /// Lets go of what another node should have, claims what this one should. What runs goes on
+    /// while the log does not answer: nothing that it does counts before it is read back.
+    async fn adjust(&mut self) {
+        let wanted = self.wanted();
         self.running.retain(|_, shard| shard.connected());
-        let unwanted: Vec<Partition> =
-            self.running.keys().filter(|partition| !wanted.contains(partition)).copied().collect();
-        for partition in unwanted {
-            self.stop_one(partition).await;
+        let unwanted: Vec<Partition> = self
+            .running
+            .keys()
+            .filter(|partition| !wanted.partitions.contains(partition))
+            .copied()
+            .collect();
+        self.stop(unwanted).await;
+        if !wanted.may_claim {
+            return;
         }
-        for partition in wanted {
-            if !self.running.contains_key(partition) {
-                self.start_one(*partition).await;
+        for partition in wanted.partitions {
+            if !self.running.contains_key(&partition) {
+                self.start_one(partition).await;
             }
         }
     }
@@ -124,29 +155,39 @@ impl Shards {
         self.running.insert(partition, shard);
     }
 
-    async fn stop_one(&mut self, partition: Partition) {
-        let Some(shard) = self.running.remove(&partition) else { return };
-        self.config.router.set_shard(partition, None);
-        if shard.send(Stop).await.is_ok() {
-            let ended = async {
-                while shard.connected() {
-                    tokio::time::sleep(Duration::from_millis(1)).await;
-                }
-            };
-            if tokio::time::timeout(STOP_TIMEOUT, ended).await.is_err() {
-                tracing::warn!(%partition, "the shard did not end in time");
+    /// Ends some shards in order, all at once.
+    async fn stop(&mut self, partitions: Vec<Partition>) {
+        let mut stopping = vec![];
+        for partition in partitions {
+            if let Some(shard) = self.running.remove(&partition) {
+                self.config.router.set_shard(partition, None);
+                stopping.push(stop_one(self.config.fold.clone(), partition, shard));
             }
         }
-        self.config.fold.unregister(partition).await;
+        futures::future::join_all(stopping).await;
     }
 
     async fn stop_all(&mut self) {
-        let all: Vec<Partition> = self.running.keys().copied().collect();
-        for partition in all {
-            self.stop_one(partition).await;
+        self.stop(self.running.keys().copied().collect()).await;
+        if let Some(leases) = &self.leases {
+            leases.leave().await;
         }
         for arbiter in &self.arbiters {
             arbiter.stop();
         }
     }
+}
+
+async fn stop_one(fold: FoldHandle, partition: Partition, shard: Addr<ShardActor>) {
+    if shard.send(Stop).await.is_ok() {
+        let ended = async {
+            while shard.connected() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        if tokio::time::timeout(STOP_TIMEOUT, ended).await.is_err() {
+            tracing::warn!(%partition, "the shard did not end in time");
+        }
+    }
+    fold.unregister(partition).await;
 }

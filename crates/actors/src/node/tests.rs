@@ -11,10 +11,12 @@ use domain::cluster::{
 };
 use domain::placement::{DeletePlacement, PlacementCommand, RevisionInput, SubmitPlacement};
 use domain::{DomainCommand, Effect};
-use event_log::{MemoryLog, partition_of};
+use event_log::{Log, MemoryLog, Stream, partition_of};
 use events::cluster::ApplyStrategy;
-use events::placement::{PlacementSpec, Policy, TargetPhase};
-use events::{AggregateId, ContentHash, Epoch, PlacementKey, Principal};
+use events::placement::{PlacementEvent, PlacementSpec, Policy, TargetPhase};
+use events::{
+    AggregateId, ChainHash, ContentHash, Epoch, Event, Partition, PlacementKey, Principal, Record,
+};
 use projections::Model;
 use uuid::Uuid;
 
@@ -161,6 +163,11 @@ async fn a_placement_travels_to_every_member_and_back() {
     .await;
     assert_eq!(router.status().effects, 0);
     node.shutdown().await;
+
+    let report = crate::replay::verify(&log, 4).await.unwrap();
+    assert_eq!(report.first_difference, None);
+    assert!(report.decisions > 20 && report.follow_ups > 10, "{report:?}");
+    assert_eq!(report.undecided, 0);
 }
 
 #[actix::test]
@@ -180,6 +187,45 @@ async fn a_restarted_node_goes_on_where_the_log_ends() {
     })
     .await;
     second.shutdown().await;
+}
+
+/// An edited record is not what was decided, even when its hash is made to fit.
+#[actix::test]
+async fn a_replay_finds_a_decision_that_was_edited() {
+    let log = MemoryLog::new();
+    let node = node(&log).await;
+    join(node.router(), "eu-1").await;
+    let placement = AggregateId::Placement(PlacementKey::cluster("web"));
+    ask(node.router(), placement.clone(), submit(1, b"one")).await;
+    node.shutdown().await;
+
+    let forged = MemoryLog::new();
+    for partition in (0..4).map(Partition) {
+        let (stream, mut chain) = (Stream::Events(partition), ChainHash::default());
+        let mut reader = log.read(stream, 0).await.unwrap();
+        while let Some(record) = reader.try_next() {
+            let mut record = Record::from_bytes(&record.unwrap().bytes).unwrap();
+            if let Record::Frame(frame) = &mut record {
+                frame.previous = chain;
+                for envelope in &mut frame.events {
+                    if let Event::Placement(PlacementEvent::PlacementScheduled(scheduled)) =
+                        &mut envelope.event
+                    {
+                        scheduled.message = "as I like it".to_owned();
+                    }
+                }
+            }
+            let bytes = record.to_bytes().unwrap();
+            chain = chain.then(&bytes);
+            forged.append(stream, bytes.into()).await.unwrap();
+        }
+    }
+    assert!(crate::replay::verify(&log, 4).await.unwrap().is_clean());
+    let report = crate::replay::verify(&forged, 4).await.unwrap();
+    let difference = report.first_difference.unwrap();
+    assert_eq!(difference.aggregate, placement.to_string());
+    assert_eq!(difference.what, "events");
+    assert!(difference.recorded.contains("as I like it"));
 }
 
 #[actix::test]
