@@ -1,0 +1,155 @@
+//! What the brokers say about the topics.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use event_log::LogError;
+use events::{Genesis, Record};
+use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message;
+use rdkafka::metadata::MetadataTopic;
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::aside::drop_aside;
+use crate::config::{Fetch, KafkaConfig, QUESTION_TIMEOUT};
+use crate::context::Context;
+use crate::error::{no_client, refused};
+use crate::topics::{Topic, Topics};
+
+/// What there is.
+#[derive(Debug, Default)]
+pub(crate) struct Observed {
+    /// The ids of the brokers.
+    pub(crate) brokers: Vec<i32>,
+    /// The topics that exist.
+    pub(crate) topics: BTreeMap<Topic, Seen>,
+    /// The log's first record, if it is a genesis.
+    pub(crate) genesis: Option<Genesis>,
+}
+
+/// A topic.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Seen {
+    /// The brokers that hold each partition.
+    pub(crate) replicas: Vec<Vec<i32>>,
+    /// Whether each partition has a leader.
+    pub(crate) led: bool,
+    /// Its settings, the defaults included.
+    pub(crate) settings: BTreeMap<String, String>,
+}
+
+type Questioner = BaseConsumer<Context>;
+
+/// Why nobody answers, in the driver's words.
+#[derive(Debug, thiserror::Error)]
+#[error("no broker at {bootstrap} answers: {reason}")]
+struct Unreachable {
+    bootstrap: String,
+    reason: String,
+}
+
+/// Asks the brokers.
+pub(crate) async fn observe(config: &KafkaConfig, topics: &Topics) -> Result<Observed, LogError> {
+    let (config, topics) = (Arc::new(config.clone()), Arc::new(topics.clone()));
+    let asked = (Arc::clone(&config), Arc::clone(&topics));
+    let asking = tokio::task::spawn_blocking(move || ask(&asked.0, &asked.1));
+    let mut observed = asking.await.map_err(|gone| refused("connect", gone))??;
+
+    let names: Vec<_> = observed.topics.keys().map(|topic| topics.name(*topic)).collect();
+    let mut settings = settings(&config, &names).await?;
+    for (topic, seen) in &mut observed.topics {
+        seen.settings = settings.remove(topics.name(*topic)).unwrap_or_default();
+    }
+    Ok(observed)
+}
+
+/// The part that blocks.
+fn ask(config: &KafkaConfig, topics: &Topics) -> Result<Observed, LogError> {
+    let context = Context::new("doctor");
+    let trouble = context.trouble();
+    let questioner: Questioner =
+        config.consumer(Fetch::PICK).create_with_context(context).map_err(no_client)?;
+    // About all topics: to ask for one by its name could make some brokers create it.
+    let metadata = questioner.fetch_metadata(None, QUESTION_TIMEOUT).map_err(|error| {
+        while questioner.poll(Duration::ZERO).is_some() {}
+        let reason = trouble.last().unwrap_or_else(|| error.to_string());
+        refused("connect", Unreachable { bootstrap: config.bootstrap.clone(), reason })
+    })?;
+    let seen = metadata.topics().iter().filter(|topic| topic.error().is_none());
+    let topics_seen: BTreeMap<Topic, Seen> =
+        seen.filter_map(|topic| Some((topics.find(topic.name())?, look_at(topic)))).collect();
+    let brokers = metadata.brokers().iter().map(|broker| broker.id()).collect();
+    let genesis = if topics_seen.contains_key(&Topic::Events) {
+        genesis(&questioner, topics).unwrap_or_else(|error| {
+            tracing::debug!(%error, "the first record cannot be read");
+            None
+        })
+    } else {
+        None
+    };
+    drop_aside(questioner);
+    Ok(Observed { brokers, topics: topics_seen, genesis })
+}
+
+fn look_at(topic: &MetadataTopic) -> Seen {
+    let mut partitions: Vec<_> = topic.partitions().iter().collect();
+    partitions.sort_by_key(|partition| partition.id());
+    Seen {
+        replicas: partitions.iter().map(|partition| partition.replicas().to_vec()).collect(),
+        led: partitions.iter().all(|partition| partition.leader() >= 0),
+        settings: BTreeMap::new(),
+    }
+}
+
+/// Reads the first record of partition 0.
+fn genesis(questioner: &Questioner, topics: &Topics) -> Result<Option<Genesis>, KafkaError> {
+    let name = topics.name(Topic::Events);
+    let (begin, end) = questioner.fetch_watermarks(name, 0, QUESTION_TIMEOUT)?;
+    if begin == end {
+        return Ok(None);
+    }
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(name, 0, Offset::Offset(begin))?;
+    questioner.assign(&list)?;
+    let deadline = Instant::now() + QUESTION_TIMEOUT;
+    while let Some(left) = deadline.checked_duration_since(Instant::now()) {
+        if let Some(message) = questioner.poll(left) {
+            let record = Record::from_bytes(message?.payload().unwrap_or_default());
+            return Ok(match record {
+                Ok(Record::Genesis(genesis)) => Some(genesis),
+                Ok(Record::Claim(_) | Record::Frame(_)) | Err(_) => None,
+            });
+        }
+    }
+    Ok(None)
+}
+
+/// The settings of topics, by topic and name.
+async fn settings(
+    config: &KafkaConfig,
+    names: &[&str],
+) -> Result<BTreeMap<String, BTreeMap<String, String>>, LogError> {
+    if names.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let admin: AdminClient<DefaultClientContext> = config.admin().create().map_err(no_client)?;
+    let wanted: Vec<_> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
+    let options = AdminOptions::new().request_timeout(Some(QUESTION_TIMEOUT));
+    let described = admin.describe_configs(&wanted, &options).await;
+    drop_aside(admin);
+
+    let described = described.map_err(|error| refused("ask for the topics' settings", error))?;
+    let mut settings = BTreeMap::new();
+    for (name, resource) in names.iter().zip(described) {
+        let resource = resource
+            .map_err(|code| refused("ask for the topics' settings", KafkaError::AdminOp(code)))?;
+        let entries = resource.entries.into_iter();
+        let known = entries.filter_map(|entry| Some((entry.name, entry.value?)));
+        settings.insert((*name).to_owned(), known.collect());
+    }
+    Ok(settings)
+}

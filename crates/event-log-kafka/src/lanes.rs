@@ -1,0 +1,97 @@
+//! All lanes of a log, and the way to open a stream.
+//!
+//! Nearly everything is read on one lane. A second reader of a stream, such as a verification that
+//! starts at the beginning while the owner follows the end, gets a lane of its own: neither waits
+//! for the other.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use event_log::LogError;
+use rdkafka::ClientConfig;
+
+use crate::error::refused;
+use crate::feed::{Feed, Load};
+use crate::lane::{Command, Lane};
+use crate::slots::{Seat, Slots};
+use crate::topics::{Topics, Track};
+
+/// How many readers one stream may have at a time. Each beyond the first costs a client with its
+/// threads and connections; at twice this, something forgets to drop its readers.
+const LANES_MAX: usize = 16;
+
+/// The lanes of a log.
+#[derive(Debug)]
+pub(crate) struct Lanes {
+    name: &'static str,
+    config: ClientConfig,
+    topics: Arc<Topics>,
+    lanes: Mutex<Vec<(Lane, Slots)>>,
+    last_id: AtomicU64,
+    load: Arc<Load>,
+}
+
+impl Lanes {
+    /// One lane, started.
+    pub(crate) fn start(
+        name: &'static str,
+        config: ClientConfig,
+        topics: Arc<Topics>,
+    ) -> Result<Self, LogError> {
+        let lanes = Self {
+            name,
+            config,
+            topics,
+            lanes: Mutex::default(),
+            last_id: AtomicU64::new(0),
+            load: Arc::default(),
+        };
+        let first = lanes.add(0)?;
+        lanes.lanes.lock().unwrap_or_else(PoisonError::into_inner).push(first);
+        Ok(lanes)
+    }
+
+    fn add(&self, index: usize) -> Result<(Lane, Slots), LogError> {
+        let name = format!("kafka-{}-{index}", self.name);
+        let lane = Lane::start(name, self.config.clone(), Arc::clone(&self.topics))?;
+        Ok((lane, Slots::default()))
+    }
+
+    /// Reads a partition from an offset on. Does not wait: what goes wrong ends the stream.
+    pub(crate) fn open(&self, track: Track, from: u64) -> Result<Feed, LogError> {
+        let id = self.last_id.fetch_add(1, Ordering::Relaxed);
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let free =
+            lanes.iter().find_map(|(lane, slots)| slots.take(track, id).map(|seat| (lane, seat)));
+        if let Some((lane, seat)) = free {
+            return Ok(self.open_on(lane, seat, from));
+        }
+        if lanes.len() >= LANES_MAX {
+            let track = self.topics.show(track);
+            return Err(refused("read", format!("{track} has {LANES_MAX} readers already")));
+        }
+        let (lane, slots) = self.add(lanes.len())?;
+        let seat = slots.take(track, id).expect("a lane without streams has room");
+        let feed = self.open_on(&lane, seat, from);
+        lanes.push((lane, slots));
+        Ok(feed)
+    }
+
+    fn open_on(&self, lane: &Lane, seat: Seat, from: u64) -> Feed {
+        let (track, id) = (seat.track(), seat.id());
+        let (to, feed) = Feed::new(lane.commands(), seat, Arc::clone(&self.load));
+        // A lane whose thread is gone drops the sender with the command: the stream is at its end.
+        drop(lane.commands().send(Command::Open { track, id, from, to }));
+        feed
+    }
+
+    /// How many lanes there are.
+    pub(crate) fn count(&self) -> usize {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// How often a partition was paused because its reader was slow.
+    pub(crate) fn pauses(&self) -> u64 {
+        self.load.pauses()
+    }
+}

@@ -1,0 +1,212 @@
+//! The one producer of a log, for all topics and partitions.
+//!
+//! It is idempotent: what it retries is stored once and in order. That holds for one run of one
+//! producer; when it dies (the driver calls that a fatal error), another one takes its place, and
+//! whatever the dead one had in flight is unsettled.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use event_log::LogError;
+use rdkafka::ClientConfig;
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _};
+
+use crate::aside::Aside;
+use crate::config::QUESTION_TIMEOUT;
+use crate::context::Context;
+use crate::error::{no_client, not_delivered, not_queued, refused, unsettled};
+use crate::topics::{Topics, Track};
+
+type Client = FutureProducer<Context>;
+
+/// How long an append waits for the driver's word. The driver gives up after 10 s by its own
+/// clock; this is the net below it.
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The least time between two producers: a cluster that lets no producer live is not to be asked
+/// for the next one all the time.
+const REPLACED_AT_MOST_EVERY: Duration = Duration::from_secs(1);
+
+/// How long to wait before a question is asked again: a leader takes some 50 ms to be known.
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(20);
+
+/// See the module.
+pub(crate) struct Producer {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: ClientConfig,
+    current: RwLock<Current>,
+    /// Wakes the thread that replaces a dead producer.
+    deaths: SyncSender<()>,
+    replaced: AtomicU64,
+    refused: AtomicU64,
+}
+
+struct Current {
+    client: Aside<Client>,
+    since: Instant,
+}
+
+impl Current {
+    fn new(client: Client) -> Self {
+        Self { client: Aside::new(client), since: Instant::now() }
+    }
+}
+
+/// An entry on its way.
+pub(crate) struct Sent {
+    delivery: DeliveryFuture,
+    bytes: usize,
+}
+
+impl Producer {
+    pub(crate) fn start(config: ClientConfig) -> Result<Self, LogError> {
+        // Room for one: who is told of a death looks for himself, so more would say no more.
+        let (deaths, told) = sync_channel(1);
+        let current = Current::new(create(&config, deaths.clone())?);
+        let shared = Arc::new(Shared {
+            config,
+            current: RwLock::new(current),
+            deaths,
+            replaced: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+        });
+        let watched = Arc::downgrade(&shared);
+        thread::Builder::new()
+            .name("kafka-producer".to_owned())
+            .spawn(move || replace_the_dead(&watched, &told))
+            .map_err(|error| refused("start a thread that watches the producer", error))?;
+        Ok(Self { shared })
+    }
+
+    /// Hands an entry to the driver. Does not wait; entries of one partition are stored in the
+    /// order of these calls.
+    pub(crate) fn send(
+        &self,
+        topics: &Topics,
+        track: Track,
+        key: &str,
+        bytes: &[u8],
+    ) -> Result<Sent, LogError> {
+        let record = FutureRecord::to(topics.name(track.topic))
+            .partition(i32::from(track.partition))
+            .payload(bytes);
+        let record = if key.is_empty() { record } else { record.key(key) };
+        let queued = self.shared.current().client.send_result(record);
+        queued.map(|delivery| Sent { delivery, bytes: bytes.len() }).map_err(|(error, _)| {
+            self.shared.refused.fetch_add(1, Ordering::Relaxed);
+            if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
+                tell(&self.shared.deaths);
+            }
+            not_queued(error, bytes.len())
+        })
+    }
+
+    /// The end of a partition. Blocks. While its leadership moves, the driver gives up at the first
+    /// no; who asks again is answered.
+    pub(crate) fn end(&self, topics: &Topics, track: Track) -> Result<u64, LogError> {
+        let (name, partition) = (topics.name(track.topic), i32::from(track.partition));
+        let client = self.client();
+        let deadline = Instant::now() + QUESTION_TIMEOUT;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match client.client().fetch_watermarks(name, partition, left) {
+                Ok((_, end)) => {
+                    return u64::try_from(end).map_err(|error| refused("ask for the end", error));
+                }
+                Err(error) if left < ASK_AGAIN_AFTER => {
+                    return Err(refused("ask for the end", error));
+                }
+                Err(_) => thread::sleep(ASK_AGAIN_AFTER),
+            }
+        }
+    }
+
+    /// Lets the driver learn who leads which partition, so that the first append need not. Blocks.
+    pub(crate) fn warm_up(&self, topics: &Topics) {
+        for topic in crate::topics::Topic::ALL {
+            let name = topics.name(topic);
+            let known = self.client().client().fetch_metadata(Some(name), QUESTION_TIMEOUT);
+            if let Err(error) = known {
+                tracing::debug!(topic = name, %error, "no metadata yet");
+            }
+        }
+    }
+
+    /// How often a producer died and was replaced.
+    pub(crate) fn replaced(&self) -> u64 {
+        self.shared.replaced.load(Ordering::Relaxed)
+    }
+
+    /// How many entries the driver did not take.
+    pub(crate) fn refused(&self) -> u64 {
+        self.shared.refused.load(Ordering::Relaxed)
+    }
+
+    /// For what blocks: nobody who appends waits for it, not even while a producer is replaced.
+    fn client(&self) -> Client {
+        Client::clone(&self.shared.current().client)
+    }
+}
+
+impl Sent {
+    /// Waits until the entry is stored; gives its offset.
+    pub(crate) async fn stored(self) -> Result<u64, LogError> {
+        let answer = tokio::time::timeout(DELIVERY_TIMEOUT, self.delivery).await;
+        let answer =
+            answer.map_err(|late| unsettled("append: the driver does not answer", late))?;
+        let answer = answer.map_err(|gone| unsettled("append: the producer is gone", gone))?;
+        let delivery = answer.map_err(|(error, _)| not_delivered(error, self.bytes))?;
+        // A broker that recognises a retry may have forgotten where it had put the entry.
+        u64::try_from(delivery.offset)
+            .map_err(|unknown| unsettled("append: stored, but the broker forgot where", unknown))
+    }
+}
+
+fn create(config: &ClientConfig, deaths: SyncSender<()>) -> Result<Client, LogError> {
+    let on_fatal = Box::new(move || tell(&deaths));
+    config.create_with_context(Context::watched("writer", on_fatal)).map_err(no_client)
+}
+
+fn tell(deaths: &SyncSender<()>) {
+    match deaths.try_send(()) {
+        // Nobody left to replace it: the log is being closed.
+        Ok(()) | Err(TrySendError::Full(()) | TrySendError::Disconnected(())) => {}
+    }
+}
+
+/// Puts another producer in the place of each that dies, for as long as there is a log.
+fn replace_the_dead(log: &Weak<Shared>, told: &Receiver<()>) {
+    while let Ok(()) = told.recv() {
+        let Some(shared) = log.upgrade() else { return };
+        if shared.current().client.client().fatal_error().is_none() {
+            // Told twice of the same death.
+            continue;
+        }
+        thread::sleep(REPLACED_AT_MOST_EVERY.saturating_sub(shared.current().since.elapsed()));
+        match create(&shared.config, shared.deaths.clone()) {
+            Ok(client) => shared.put(client),
+            // The next append that is refused brings us here again.
+            Err(error) => tracing::error!(%error, "cannot replace a Kafka producer that died"),
+        }
+    }
+}
+
+impl Shared {
+    fn current(&self) -> RwLockReadGuard<'_, Current> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Appends go to this client from now on. What the dead one had in flight is answered as
+    /// unsettled when it is dropped.
+    fn put(&self, client: Client) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Current::new(client);
+        self.replaced.fetch_add(1, Ordering::Relaxed);
+    }
+}
