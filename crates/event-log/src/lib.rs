@@ -7,6 +7,7 @@
 //! | [`partition`] | which partition an aggregate lives in |
 //! | [`lease`] | which node should own which partition |
 //! | [`memory`] | the log in memory, for tests and simulations |
+//! | [`faults`] | any log with faults on the way to it |
 //! | [`embedded`] | the log of one node, in one file |
 //! | `conformance` | the suite that every backend passes (feature `conformance`) |
 //!
@@ -17,6 +18,7 @@ pub mod acceptance;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod embedded;
+pub mod faults;
 pub mod lease;
 pub mod memory;
 pub mod partition;
@@ -24,6 +26,7 @@ pub mod port;
 
 pub use acceptance::{Accepted, Acceptor, Rejection};
 pub use embedded::{EmbeddedConfig, EmbeddedLog};
+pub use faults::{AppendFault, FaultyLog, Odds};
 pub use lease::{LeaseActions, LeaseConfig, LeaseCore, LeaseRecord};
 pub use memory::MemoryLog;
 pub use partition::{PARTITIONS, partition_of};

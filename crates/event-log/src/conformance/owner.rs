@@ -63,6 +63,8 @@ pub struct Owner {
     node: String,
     incarnation: Uuid,
     reader: Reader,
+    /// It has read everything below this offset.
+    read_up_to: u64,
     /// What it has accepted.
     pub acceptor: Acceptor,
     /// Where it writes on.
@@ -85,6 +87,7 @@ impl Owner {
             node: node.to_owned(),
             incarnation: Uuid::new_v4(),
             reader: log.read(Stream::Events(partition), 0).await.expect("a reader"),
+            read_up_to: 0,
             acceptor,
             chain: Chain::on(&acceptor),
             accepted: Vec::new(),
@@ -125,14 +128,25 @@ impl Owner {
     /// # Panics
     /// When the log fails.
     pub async fn claim(&mut self) -> bool {
+        self.try_claim().await.expect("a claim is taken")
+    }
+
+    /// As [`Owner::claim`], on a log that may fail.
+    ///
+    /// # Errors
+    /// Those of [`Log::append`].
+    ///
+    /// # Panics
+    /// When the log cannot be read.
+    pub async fn try_claim(&mut self) -> Result<bool, LogError> {
         let claim = chain::claim(self.acceptor.epoch.next(), &self.node, self.incarnation);
-        let offset = self.append(claim).await.expect("a claim is taken");
+        let offset = self.append(claim).await?;
         self.read_to(offset).await;
         let counts = self.accepted.last().is_some_and(|accepted| accepted.offset == offset);
         if counts {
             self.chain = Chain::on(&self.acceptor);
         }
-        counts
+        Ok(counts)
     }
 
     /// Appends bytes to the partition.
@@ -167,19 +181,22 @@ impl Owner {
         self.accepted.last().is_some_and(|accepted| accepted.offset == offset)
     }
 
-    /// Reads up to and including an offset.
+    /// Reads up to and including an offset. When its reader breaks, it goes on with another.
     ///
     /// # Panics
-    /// When the log fails.
+    /// When the record does not come.
     pub async fn read_to(&mut self, offset: u64) {
-        loop {
-            let record = next(&mut self.reader).await;
+        while self.read_up_to <= offset {
+            let read = tokio::time::timeout(READ_DEADLINE, self.reader.next()).await;
+            let Ok(record) = read.expect("a record in time").expect("an open log") else {
+                let reader = self.log.read(self.stream(), self.read_up_to).await;
+                self.reader = reader.expect("a reader");
+                continue;
+            };
+            self.read_up_to = record.offset + 1;
             match self.acceptor.offer(record.offset, &record.bytes) {
                 Ok(accepted) => self.accepted.push(accepted),
                 Err(rejection) => self.rejected.push((record.offset, rejection)),
-            }
-            if record.offset >= offset {
-                return;
             }
         }
     }

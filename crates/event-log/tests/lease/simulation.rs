@@ -36,6 +36,8 @@ pub(crate) enum Fault {
     Double(NodeId),
     /// Nothing can be appended for a while.
     Outage { ms: u64 },
+    /// A renewal that was read already stands in the stream once more, as after a retry.
+    Again(NodeId),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,6 +78,8 @@ pub(crate) struct Simulation {
     sent: Vec<LeaseRecord>,
     stream: Vec<(u64, LeaseRecord)>,
     outage_until_ms: u64,
+    /// Whether the driver gives up on what it cannot append, or tries until it can.
+    gives_up: bool,
     last_owner: BTreeMap<u16, NodeId>,
     /// Since when a partition has had two that act on it.
     disputed_since_ms: BTreeMap<u16, u64>,
@@ -96,6 +100,7 @@ impl Simulation {
             sent: Vec::new(),
             stream: Vec::new(),
             outage_until_ms: 0,
+            gives_up: seed.is_multiple_of(2),
             last_owner: BTreeMap::new(),
             disputed_since_ms: BTreeMap::new(),
             changes: 0,
@@ -220,6 +225,13 @@ impl Simulation {
                 self.start_process(name);
             }
             Fault::Outage { ms } => self.outage_until_ms = self.now_ms + ms,
+            Fault::Again(node) => {
+                let name = &self.processes[self.nodes[&node]].name;
+                let seen = self.stream.iter().rev().map(|(_, record)| record).find(
+                    |record| matches!(record, LeaseRecord::NodeSeen(seen) if seen.node == *name),
+                );
+                self.send(seen.expect("it was seen").clone());
+            }
         }
         self.note_owners();
     }
@@ -262,7 +274,9 @@ impl Simulation {
         for _ in 0..copies {
             let late = if is_foul && self.random.u8(0..100) < 10 { 6_000 } else { 30 };
             let delay = self.random.u64(1..late);
-            // In an outage the driver tries on, and some get through soon after it.
+            if self.gives_up && self.now_ms < self.outage_until_ms {
+                continue;
+            }
             let at = (self.now_ms + delay).max(self.outage_until_ms + self.random.u64(1..100));
             self.sent.push(record.clone());
             self.schedule(at, Event::Land(self.sent.len() - 1));
@@ -271,6 +285,9 @@ impl Simulation {
 
     fn land(&mut self, index: usize) {
         if self.now_ms < self.outage_until_ms {
+            if self.gives_up {
+                return;
+            }
             let at = self.outage_until_ms + self.random.u64(1..100);
             return self.schedule(at, Event::Land(index));
         }
