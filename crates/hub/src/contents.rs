@@ -70,7 +70,7 @@ impl Contents {
         &self,
         objects: &[Arc<HubObject>],
     ) -> Result<RevisionInput, ContentError> {
-        let puts = objects.iter().map(|object| self.put_manifest(object.clone()));
+        let puts = objects.iter().cloned().map(|object| self.put_manifest(object));
         let manifests: Vec<ManifestRef> =
             futures::stream::iter(puts).buffered(PUTS_AT_ONCE_MAX).try_collect().await?;
         let list = serde_json::to_value(&manifests).expect("references are plain data");

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 /// Whether a key has to be looked at again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
+pub(crate) enum Next {
     /// When it is marked again.
     Wait,
     /// After a while in any case.
@@ -26,7 +26,7 @@ struct State<K> {
 }
 
 /// The queue. Cheap to clone.
-pub struct WorkQueue<K> {
+pub(crate) struct WorkQueue<K> {
     state: Arc<Mutex<State<K>>>,
     moved: Arc<Notify>,
 }
@@ -40,13 +40,13 @@ impl<K> Clone for WorkQueue<K> {
 impl<K: Ord + Clone + Send + 'static> WorkQueue<K> {
     /// An empty queue.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let state = State { due: BTreeMap::new(), running: BTreeSet::new() };
         Self { state: Arc::new(Mutex::new(state)), moved: Arc::new(Notify::new()) }
     }
 
     /// Marks a key to be looked at after `delay`. An earlier mark stands.
-    pub fn mark(&self, key: K, delay: Duration) {
+    pub(crate) fn mark(&self, key: K, delay: Duration) {
         let at = Instant::now() + delay;
         self.with(|state| {
             let due = state.due.entry(key).or_insert(at);
@@ -82,7 +82,7 @@ impl<K: Ord + Clone + Send + 'static> WorkQueue<K> {
     }
 
     /// Works for ever, at `workers` keys at once.
-    pub async fn run<F, W>(self, workers: usize, work: W)
+    pub(crate) async fn run<F, W>(self, workers: usize, work: W)
     where
         F: Future<Output = Next> + Send + 'static,
         W: Fn(K) -> F,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use actors::ask::AskError;
 use actors::node::Router;
 use api::MemberCluster;
-use api::names::finalizers;
+use api::names::finalizer;
 use domain::cluster::{ClusterCommand, ObserveCluster, RemoveCluster};
 use events::cluster::Taint;
 use events::{AggregateId, Principal, Timestamp};
@@ -219,11 +219,10 @@ impl Controller {
                 Err(error) => retry(name, &error),
             };
         }
-        let has_finalizer =
-            object.finalizers().iter().any(|finalizer| finalizer == finalizers::MEMBER_CLUSTER);
+        let has_finalizer = object.finalizers().iter().any(|own| own == finalizer::MEMBER_CLUSTER);
         if !has_finalizer {
             let mut kept = object.finalizers().to_vec();
-            kept.push(finalizers::MEMBER_CLUSTER.to_owned());
+            kept.push(finalizer::MEMBER_CLUSTER.to_owned());
             return self.patch_finalizers(&object, &kept).await;
         }
         let observe = ObserveCluster {
@@ -244,7 +243,7 @@ impl Controller {
 
     async fn let_go(&self, object: &MemberCluster) -> Next {
         let mut kept = object.finalizers().to_vec();
-        kept.retain(|finalizer| finalizer != finalizers::MEMBER_CLUSTER);
+        kept.retain(|own| own != finalizer::MEMBER_CLUSTER);
         if kept.len() == object.finalizers().len() {
             return Next::Wait;
         }

@@ -58,7 +58,7 @@ impl Heartbeats {
     }
 
     /// Checks one member and reports what changed. Says when to check again.
-    pub async fn check(&self, cluster: &str) -> Next {
+    pub(crate) async fn check(&self, cluster: &str) -> Next {
         let id = AggregateId::Cluster(cluster.to_owned());
         let period = {
             let model = self.router.fold().model();

@@ -7,6 +7,7 @@ use api::conditions::{self, Judgement, Status};
 use api::member_cluster::{
     AgentStatus, MEMBER_AGENT, MemberClusterStatus, PropertyValue, ResourceUsage,
 };
+use api::schema::Quantity;
 use domain::cluster::{ClusterState, Member};
 use events::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -195,7 +196,7 @@ fn properties(
         (name.clone(), known.cloned().unwrap_or_else(fresh))
     };
     let own = seen.properties.iter();
-    own.filter(|(name, _)| !name.starts_with(api::names::properties::RESOURCE_PREFIX))
+    own.filter(|(name, _)| !name.starts_with(api::names::property::RESOURCE_PREFIX))
         .map(value)
         .collect()
 }
@@ -203,7 +204,7 @@ fn properties(
 fn resource_usage(at: Timestamp, seen: &delivery::Probe) -> Option<ResourceUsage> {
     let usage = seen.usage.as_ref()?;
     let quantities = |amounts: &BTreeMap<String, String>| {
-        amounts.iter().map(|(name, amount)| (name.clone(), amount.clone().into())).collect()
+        amounts.iter().map(|(name, amount)| (name.clone(), Quantity(amount.clone()))).collect()
     };
     Some(ResourceUsage {
         capacity: quantities(&usage.capacity),

@@ -1,7 +1,7 @@
 //! Writing to placement objects: status and finalizer, as merge patches of what differs.
 
 use api::conditions::placement::Scope;
-use api::names::finalizers;
+use api::names::finalizer;
 use api::placement::{PlacementSpec, PlacementStatus};
 use api::{ClusterResourcePlacement, ResourcePlacement};
 use events::PlacementKey;
@@ -91,20 +91,20 @@ impl PlacementObject for ResourcePlacement {
 
 /// Whether the object keeps its name until what it placed is removed.
 #[must_use]
-pub fn has_finalizer(object: &impl PlacementObject) -> bool {
-    object.finalizers().iter().any(|finalizer| finalizer == finalizers::PLACEMENT)
+pub(super) fn has_finalizer(object: &impl PlacementObject) -> bool {
+    object.finalizers().iter().any(|own| own == finalizer::PLACEMENT)
 }
 
 /// Adds the finalizer. Conditional on the version that was seen, so that no one else's is lost.
 ///
 /// # Errors
 /// What the API server said; a conflict means that a newer version is on its way here.
-pub async fn add_finalizer<P: PlacementObject>(
+pub(super) async fn add_finalizer<P: PlacementObject>(
     client: &Client,
     object: &P,
 ) -> Result<(), kube::Error> {
     let mut kept = object.finalizers().to_vec();
-    kept.push(finalizers::PLACEMENT.to_owned());
+    kept.push(finalizer::PLACEMENT.to_owned());
     patch_finalizers(client, object, &kept).await
 }
 
@@ -112,12 +112,12 @@ pub async fn add_finalizer<P: PlacementObject>(
 ///
 /// # Errors
 /// What the API server said.
-pub async fn remove_finalizer<P: PlacementObject>(
+pub(super) async fn remove_finalizer<P: PlacementObject>(
     client: &Client,
     object: &P,
 ) -> Result<(), kube::Error> {
     let mut kept = object.finalizers().to_vec();
-    kept.retain(|finalizer| finalizer != finalizers::PLACEMENT);
+    kept.retain(|own| own != finalizer::PLACEMENT);
     patch_finalizers(client, object, &kept).await
 }
 
@@ -140,7 +140,7 @@ async fn patch_finalizers<P: PlacementObject>(
 ///
 /// # Errors
 /// What the API server said.
-pub async fn write_status<P: PlacementObject>(
+pub(super) async fn write_status<P: PlacementObject>(
     client: &Client,
     object: &P,
     status: &PlacementStatus,

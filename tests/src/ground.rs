@@ -1,0 +1,192 @@
+//! Where a scenario plays: one hub API server and its members, simulated or real.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config, ResourceExt};
+use serde_json::json;
+use simulator::{ClusterOptions, Fleet, ServerHandle};
+use xtask::bed::Bed;
+
+use crate::wait::eventually;
+
+/// A cluster: its API, and the kubeconfig that leads there.
+pub struct Cluster {
+    /// Its name in the fleet.
+    pub name: String,
+    /// Its API, with full rights.
+    pub client: Client,
+    /// A kubeconfig that stands for itself.
+    pub kubeconfig: String,
+}
+
+/// A hub API server and its members.
+pub struct Ground {
+    /// The hub's own cluster.
+    pub hub: Cluster,
+    /// The members.
+    pub members: Vec<Cluster>,
+    /// Set for a simulated ground: to break it.
+    pub fleet: Option<Fleet>,
+    server: Option<ServerHandle>,
+}
+
+impl Ground {
+    /// Simulated clusters over HTTP.
+    pub async fn simulated(members: usize) -> Self {
+        let fleet = Fleet::new();
+        let names: Vec<String> = (1..=members).map(|n| format!("member-{n}")).collect();
+        let all = std::iter::once("hub".to_owned()).chain(names.iter().cloned());
+        for name in all {
+            let options = ClusterOptions::default().with_nodes(3, 4, 16);
+            fleet.add_cluster(&name, options).expect("the names differ");
+        }
+        let address = "127.0.0.1:0".parse().expect("it is an address");
+        let server = simulator::serve(&fleet, address).expect("a port is free");
+        let hub = cluster("hub", server.kubeconfig(&[("hub", "hub")])).await;
+        let mut joined = vec![];
+        for name in &names {
+            joined.push(cluster(name, server.kubeconfig(&[(name, name)])).await);
+        }
+        let ground = Self { hub, members: joined, fleet: Some(fleet), server: Some(server) };
+        ground.install_crds().await;
+        ground
+    }
+
+    /// The real clusters of the shared test bed; `None` when it is not wanted.
+    pub async fn real() -> Option<Self> {
+        let bed = Bed::shared()?;
+        let mut clusters = vec![];
+        for name in bed.context_names() {
+            clusters.push(cluster(&name, bed.context(&name).kubeconfig()).await);
+        }
+        let members = clusters.split_off(1);
+        let hub = clusters.pop().expect("a bed has a hub");
+        let ground = Self { hub, members, fleet: None, server: None };
+        ground.install_crds().await;
+        Some(ground)
+    }
+
+    async fn install_crds(&self) {
+        install(&self.hub.client, api::crds::hub_crds()).await;
+        for member in &self.members {
+            install(&member.client, api::crds::member_crds()).await;
+        }
+    }
+
+    /// Makes a cluster a member: its MemberCluster and its link.
+    pub async fn join(&self, member: &Cluster, labels: &[(&str, &str)]) {
+        self.link(&member.name, &member.kubeconfig).await;
+        let labels: BTreeMap<&str, &str> = labels.iter().copied().collect();
+        let object = serde_json::from_value(json!({
+            "apiVersion": "cluster.kubernetes-fleet.io/v1beta1",
+            "kind": "MemberCluster",
+            "metadata": { "name": member.name, "labels": labels },
+            "spec": {
+                "identity": { "kind": "ServiceAccount", "name": "hub", "namespace": "fleet-system" },
+                "heartbeatPeriodSeconds": 5,
+            },
+        }))
+        .expect("it is a MemberCluster");
+        let api: Api<api::MemberCluster> = Api::all(self.hub.client.clone());
+        api.create(&PostParams::default(), &object).await.expect("it is new");
+    }
+
+    /// Makes the Secret that leads to a member.
+    pub async fn link(&self, name: &str, kubeconfig: &str) {
+        hub::seal::ensure_namespace(&self.hub.client, "fleet-system").await.expect("it is made");
+        let mut secret = Secret {
+            type_: Some("Opaque".to_owned()),
+            data: Some(BTreeMap::from([(
+                hub::links::KUBECONFIG_ENTRY.to_owned(),
+                ByteString(kubeconfig.as_bytes().to_vec()),
+            )])),
+            ..Secret::default()
+        };
+        secret.metadata.name = Some(format!("link-{name}"));
+        secret.metadata.labels = Some(BTreeMap::from([(
+            domain::selection::LINK_SECRET_LABEL.to_owned(),
+            name.to_owned(),
+        )]));
+        let api: Api<Secret> = Api::namespaced(self.hub.client.clone(), "fleet-system");
+        let params = PatchParams::apply("acceptance").force();
+        let name = secret.name_any();
+        api.patch(&name, &params, &Patch::Apply(&secret)).await.expect("the link is made");
+    }
+
+    /// The members without what tests left there, for a ground that is used again.
+    pub async fn tidy(&self) {
+        let members: Api<api::MemberCluster> = Api::all(self.hub.client.clone());
+        let placements: Api<api::ClusterResourcePlacement> = Api::all(self.hub.client.clone());
+        for placement in placements.list(&Default::default()).await.expect("a list") {
+            release(&placements, &placement.name_any()).await;
+        }
+        for member in members.list(&Default::default()).await.expect("a list") {
+            release(&members, &member.name_any()).await;
+        }
+        for cluster in self.members.iter().chain([&self.hub]) {
+            let works: Api<api::AppliedWork> = Api::all(cluster.client.clone());
+            if let Ok(list) = works.list(&Default::default()).await {
+                for work in list {
+                    release(&works, &work.name_any()).await;
+                }
+            }
+            let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
+            for namespace in namespaces.list(&Default::default()).await.expect("a list") {
+                let name = namespace.name_any();
+                if name.starts_with("app-") {
+                    drop(namespaces.delete(&name, &DeleteParams::default()).await);
+                    eventually("the namespace is gone", || async {
+                        namespaces.get_opt(&name).await.expect("a namespace").is_none()
+                    })
+                    .await;
+                }
+            }
+        }
+    }
+
+    /// Ends a simulated ground.
+    pub fn stop(self) {
+        if let Some(server) = self.server {
+            server.stop();
+        }
+    }
+}
+
+/// Deletes an object whose finalizers nobody looks after any more.
+async fn release<K>(api: &Api<K>, name: &str)
+where
+    K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned,
+{
+    drop(api.delete(name, &DeleteParams::default()).await);
+    let patch = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
+    drop(api.patch_metadata(name, &PatchParams::default(), &patch).await);
+}
+
+async fn cluster(name: &str, kubeconfig: String) -> Cluster {
+    let parsed = Kubeconfig::from_yaml(&kubeconfig).expect("a kubeconfig");
+    let options = KubeConfigOptions::default();
+    let config = Config::from_custom_kubeconfig(parsed, &options).await.expect("it is complete");
+    let client = Client::try_from(config).expect("it is complete");
+    Cluster { name: name.to_owned(), client, kubeconfig }
+}
+
+async fn install(client: &Client, crds: Vec<CustomResourceDefinition>) {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    for crd in &crds {
+        let params = PatchParams::apply("acceptance").force();
+        api.patch(&crd.name_any(), &params, &Patch::Apply(crd)).await.expect("the CRD is right");
+    }
+    for crd in &crds {
+        eventually("the CRD is established", || async {
+            let crd = api.get(&crd.name_any()).await.expect("it is there");
+            let conditions = crd.status.and_then(|status| status.conditions).unwrap_or_default();
+            conditions.iter().any(|c| c.type_ == "Established" && c.status == "True")
+        })
+        .await;
+    }
+}

@@ -1,0 +1,41 @@
+//! Hubs inside the test process.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use actors::node::Ownership;
+use actors::shard::ClaimIdentity;
+use event_log::{Log, PARTITIONS, partition_of};
+use hub::{Hub, HubConfig};
+use projections::Store;
+use uuid::Uuid;
+
+use crate::ground::Ground;
+
+/// Starts a hub on a ground. Its projections are kept in `data`.
+pub async fn start(
+    name: &str,
+    ground: &Ground,
+    log: Arc<dyn Log>,
+    data: &Path,
+    ownership: Ownership,
+) -> Hub {
+    let opened = Store::open(data, partition_of).expect("the projections can be opened");
+    let config = HubConfig {
+        client: ground.hub.client.clone(),
+        log,
+        partitions: PARTITIONS,
+        model: opened.model,
+        store: Some(opened.store),
+        identity: ClaimIdentity {
+            node: name.to_owned(),
+            incarnation: Uuid::new_v4(),
+            version: "test".to_owned(),
+        },
+        ownership,
+        rules: Default::default(),
+        system_namespace: "fleet-system".to_owned(),
+        threads: 2,
+    };
+    Hub::start(config).await.expect("the hub starts")
+}
