@@ -256,6 +256,9 @@ pub async fn a_foreign_manager_is_respected_unless_forced(world: World) {
     assert!(failure.message.contains(".data.key"), "{}", failure.message);
     let live = world.live_config_map("settings").await.expect("it is there");
     assert_eq!(live["data"]["key"], "edited");
+    let work = world.applied_work("web").await.expect("it is there");
+    let recorded = work["status"]["appliedResources"].as_array().map(Vec::len);
+    assert_eq!(recorded, Some(2), "what could not be updated is still ours");
 
     order.apply.force = true;
     world.deliver(&order).await;

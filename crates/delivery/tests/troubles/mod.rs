@@ -1,6 +1,7 @@
 //! What only a simulated member can be made to do: answers that get lost, writers that come in
 //! between, credentials that end, time that passes.
 
+mod lies;
 mod races;
 mod requests;
 mod watches;

@@ -90,6 +90,25 @@ async fn an_order_that_slept_confirms_before_it_writes() {
     assert_eq!(troubled.value().await, Some(json!("newer")));
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_order_that_is_overtaken_in_the_same_process_stops_at_once() {
+    let troubled = Troubled::new();
+    troubled.world.deliver(&troubled.order(1, "one")).await;
+    // Too short for the claim to be confirmed by asking the member.
+    let pause = Fault::Slow(Duration::from_millis(50));
+    troubled.on_first(Method::GET, SETTINGS, |_| (), Some(pause));
+    let (older, newer) = (troubled.order(2, "two"), troubled.order(3, "three"));
+    let link = &troubled.world.link;
+    let (older, newer) = futures::join!(link.deliver(&older), async {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        link.deliver(&newer).await
+    });
+    let holder = Fence { generation: 3, epoch: Epoch(1) };
+    assert_eq!(older, Err(LinkError::Superseded { holder }));
+    assert!(newer.expect("it is the newest").is_applied());
+    assert_eq!(troubled.value().await, Some(json!("three")));
+}
+
 #[tokio::test]
 async fn a_removal_that_is_overtaken_stops() {
     let troubled = Troubled::new();
