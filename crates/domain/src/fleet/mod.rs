@@ -2,6 +2,8 @@
 
 mod command;
 mod decide;
+#[cfg(test)]
+mod tests;
 
 pub use command::{FleetCommand, FleetRefusal, FoundFleet};
 pub use decide::{Fleet, FleetState};

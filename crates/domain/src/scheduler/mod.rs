@@ -5,6 +5,8 @@
 //! that change later move nothing (reference: "ignored during execution").
 
 mod filters;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 

@@ -3,6 +3,7 @@
 //! What a decision leads to is compared in words, one line for each event, follow-up and effect
 //! (see [`words`]), so that a test reads like the rules that it checks.
 
+mod checks;
 pub(crate) mod hub;
 pub(crate) mod make;
 pub(crate) mod member;

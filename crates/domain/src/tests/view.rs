@@ -1,9 +1,10 @@
 //! The view of the fleet.
 
-use events::cluster::{ClusterHealthLost, ClusterPropertiesChanged, DeliveryRemoved};
+use events::cluster::{ClusterHealthLost, ClusterPropertiesChanged, DeliveryRemoved, LinkProblem};
 use events::event::ClusterEvent;
 use events::{AggregateId, Event};
 
+use crate::cluster::{ClusterCommand, ReportLinkProblem};
 use crate::testing::hub::Hub;
 use crate::testing::make::{everywhere, labels, moment, taints, web};
 use crate::testing::member::Mood;
@@ -36,6 +37,21 @@ fn the_view_shows_what_a_scheduler_looks_at() {
     hub.world.settle();
     assert_eq!(hub.world.view.clusters["eu-1"].unhealthy_since, None);
     assert_eq!(hub.world.view.clusters.keys().collect::<Vec<_>>(), ["eu-1"]);
+}
+
+#[test]
+fn a_member_whose_link_works_again_is_well() {
+    let mut hub = Hub::default();
+    hub.write_cluster("eu-1", "", "");
+    hub.link("eu-1");
+    let problem = ReportLinkProblem { problem: LinkProblem::Missing, message: String::new() };
+    let eu_1 = AggregateId::Cluster("eu-1".to_owned());
+    hub.world.ask(&eu_1, ClusterCommand::ReportLinkProblem(problem)).unwrap();
+    hub.world.settle();
+    assert_eq!(hub.world.view.clusters["eu-1"].unhealthy_since, Some(moment(0)));
+    hub.link("eu-1");
+    hub.world.settle();
+    assert_eq!(hub.world.view.clusters["eu-1"].unhealthy_since, None);
 }
 
 #[test]

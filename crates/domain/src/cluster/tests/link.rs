@@ -91,6 +91,14 @@ fn a_member_whose_link_breaks_is_unwell_until_it_works_again() {
 }
 
 #[test]
+fn a_member_that_answers_again_has_a_working_link() {
+    let mut cluster = joined().after(link_problem(LinkProblem::Unreachable));
+    assert_eq!(cluster.when(well()), ["ClusterHealthRestored"]);
+    assert_eq!(cluster.state.member().unwrap().link_failure, None);
+    assert_eq!(cluster.when(link("id-eu-1")), NOTHING);
+}
+
+#[test]
 fn only_the_edges_of_health_are_recorded() {
     let mut cluster = joined();
     assert_eq!(cluster.when(well()), NOTHING);
