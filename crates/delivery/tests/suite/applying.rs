@@ -239,7 +239,7 @@ pub async fn an_object_of_a_controller_needs_co_ownership(world: World) {
     let report = world.withdraw(&world.withdrawal("web", 2, &order)).await;
     assert_eq!((report.removed, report.released), (0, 1));
     let live = world.live_config_map("settings").await.expect("it is still there");
-    assert_eq!(owners_of(&live), [world.tag.clone()]);
+    assert_eq!(owners_of(&live), std::slice::from_ref(&world.tag));
     world.clean_up().await;
 }
 

@@ -8,7 +8,9 @@ use simulator::{Fault, Fleet};
 use std::time::Duration;
 
 use super::{SETTINGS, Troubled, merge};
-use crate::suite::world::work_path;
+
+/// The path of the AppliedWork that cases here deliver.
+const WORK: &str = "/apis/placement.kubernetes-fleet.io/v1beta1/appliedworks/t-web-work";
 
 #[tokio::test]
 async fn a_writer_in_between_is_noticed() {
@@ -58,7 +60,7 @@ fn newer_order(fleet: &Fleet) {
         "taffrail.dev/delivery-generation": "9", "taffrail.dev/owner-epoch": "9",
     });
     let claim = json!({ "metadata": { "annotations": annotations } });
-    merge(fleet, &work_path("t-web-work"), "taffrail", &claim);
+    merge(fleet, WORK, "taffrail", &claim);
     merge(fleet, SETTINGS, "taffrail", &json!({ "data": { "key": "newer" } }));
 }
 
@@ -88,6 +90,36 @@ async fn an_order_that_slept_confirms_before_it_writes() {
     order.apply.force = true;
     assert_eq!(troubled.world.link.deliver(&order).await, Err(overtaken()));
     assert_eq!(troubled.value().await, Some(json!("newer")));
+}
+
+#[tokio::test]
+async fn of_two_that_claim_at_once_the_newer_one_wins() {
+    let troubled = Troubled::new();
+    troubled.world.deliver(&troubled.order(1, "one")).await;
+    troubled.on_first(Method::PATCH, WORK, newer_order, None);
+    assert_eq!(troubled.world.link.deliver(&troubled.order(2, "two")).await, Err(overtaken()));
+    let work = troubled.world.applied_work("web").await.expect("it is there");
+    assert_eq!(work["metadata"]["annotations"]["taffrail.dev/delivery-generation"], "9");
+    assert_eq!(troubled.value().await, Some(json!("newer")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_placements_that_make_one_object_at_once_one_has_it() {
+    let troubled = Troubled::new();
+    troubled.world.make_namespace().await;
+    let pause = Fault::Slow(Duration::from_millis(50));
+    troubled.on_first(Method::PATCH, SETTINGS, |_| (), Some(pause));
+    let order = |name: &str| {
+        troubled.world.order(name, 1, vec![troubled.world.config_map("settings", name)])
+    };
+    let (one, two) = (order("one"), order("two"));
+    let link = &troubled.world.link;
+    let (one, two) = futures::join!(link.deliver(&one), link.deliver(&two));
+    let reports = [one, two].map(|report| report.expect("the link works"));
+    let written: usize = reports.iter().map(|report| report.written).sum();
+    let failures: Vec<&str> =
+        reports.iter().flat_map(|report| &report.failures).map(|it| it.reason.as_str()).collect();
+    assert_eq!((written, failures), (1, vec!["FailedToTakeOver"]));
 }
 
 #[tokio::test(start_paused = true)]
