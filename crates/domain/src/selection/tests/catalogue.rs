@@ -12,11 +12,12 @@ use crate::selection::{
 };
 
 /// Kinds that this hub serves, and whether their objects live in namespaces.
-const KINDS: [(&str, &str, &str, bool); 12] = [
+const KINDS: [(&str, &str, &str, bool); 13] = [
     ("", "v1", "Namespace", false),
     ("", "v1", "ConfigMap", true),
     ("", "v1", "Endpoints", true),
     ("", "v1", "Event", true),
+    ("", "v1", "PersistentVolumeClaim", true),
     ("", "v1", "Pod", true),
     ("", "v1", "Secret", true),
     ("", "v1", "Service", true),
@@ -81,14 +82,20 @@ impl Hub {
         Ok(objects.iter().map(|object| object.id.to_string()).collect())
     }
 
-    fn of_kind<'a>(
-        &'a self,
-        kind: &'a GroupVersionKind,
-        namespace: Option<&'a str>,
-    ) -> impl Iterator<Item = &'a Arc<HubObject>> {
-        self.objects.iter().filter(move |object| {
+    /// The objects of a kind, as the version that was asked for shows them.
+    fn of_kind(
+        &self,
+        kind: &GroupVersionKind,
+        namespace: Option<&str>,
+    ) -> impl Iterator<Item = Arc<HubObject>> {
+        let objects = self.objects.iter().filter(move |object| {
             kind.is(&object.id.group, &object.id.kind)
                 && object.id.namespace == namespace.unwrap_or_default()
+        });
+        objects.map(|object| {
+            let mut shown = HubObject::clone(object);
+            shown.id.version.clone_from(&kind.version);
+            Arc::new(shown)
         })
     }
 }
@@ -116,7 +123,7 @@ impl Catalogue for Hub {
         namespace: Option<&str>,
         name: &str,
     ) -> Option<Arc<HubObject>> {
-        self.of_kind(kind, namespace).find(|object| object.id.name == name).cloned()
+        self.of_kind(kind, namespace).find(|object| object.id.name == name)
     }
 
     fn objects(
@@ -125,10 +132,10 @@ impl Catalogue for Hub {
         namespace: Option<&str>,
         labels: Option<&LabelSelector>,
     ) -> Vec<Arc<HubObject>> {
-        let matches = |object: &&Arc<HubObject>| {
+        let matches = |object: &Arc<HubObject>| {
             labels.is_none_or(|labels| label_selector_matches(labels, &object.labels))
         };
-        self.of_kind(kind, namespace).filter(matches).cloned().collect()
+        self.of_kind(kind, namespace).filter(matches).collect()
     }
 }
 

@@ -159,6 +159,17 @@ fn the_configuration_narrows_what_a_namespace_brings() {
 }
 
 #[test]
+fn claims_stay_on_a_hub_that_runs_workloads() {
+    let hub = Hub::with(&["PersistentVolumeClaim shop/data", "ConfigMap shop/settings"]);
+    let selectors = [all("PersistentVolumeClaim"), all("ConfigMap")];
+    let selected = hub.select(&inside("shop"), &selectors).unwrap();
+    assert_eq!(selected, ["ConfigMap shop/settings", "PersistentVolumeClaim shop/data"]);
+    let rules = SelectionRules { hub_runs_workloads: true, ..SelectionRules::default() };
+    let selected = hub.select_with(&inside("shop"), &selectors, &rules).unwrap();
+    assert_eq!(selected, ["ConfigMap shop/settings"]);
+}
+
+#[test]
 fn the_order_of_selectors_and_of_the_hub_does_not_matter() {
     let mut selectors =
         [all("ClusterRole"), named("Namespace", "shop"), only(named("Namespace", "blog"))];
