@@ -6,7 +6,8 @@
 //!
 //! - a **claim** counts iff its epoch is the current one + 1. It takes the next sequence.
 //! - a **frame** counts iff its epoch is the current one, its first sequence is the last + 1, and
-//!   its previous hash is the hash of everything that counted before it.
+//!   its previous hash is the hash of everything that counted before it. Before the first claim
+//!   nobody owns the partition, and no frame counts.
 //! - a **genesis** counts iff it is the very first record of partition 0.
 //!
 //! An owner acts on its own frame only when it reads it back and it counts.
@@ -27,6 +28,9 @@ pub enum Rejection {
         /// The epoch in force.
         current: Epoch,
     },
+    /// Nobody has claimed the partition yet.
+    #[error("nobody owns the partition yet")]
+    Unclaimed,
     /// It does not follow on what counted before: a frame before it is missing or was rejected.
     #[error("it starts at sequence {found}, the next one is {next}")]
     NotNext {
@@ -83,6 +87,7 @@ impl Rejection {
         match self {
             Self::Undecodable { .. } => true,
             Self::OtherEpoch { .. }
+            | Self::Unclaimed
             | Self::NotNext { .. }
             | Self::OtherHistory { .. }
             | Self::LostClaim { .. }
@@ -191,6 +196,9 @@ impl Acceptor {
             }
             Record::Frame(frame) => {
                 let next = self.last.plus(1);
+                if self.epoch == Epoch::default() {
+                    return Err(Rejection::Unclaimed);
+                }
                 if frame.epoch != self.epoch {
                     return Err(Rejection::OtherEpoch { found: frame.epoch, current: self.epoch });
                 }

@@ -50,6 +50,16 @@ pub(crate) async fn an_old_epoch_is_rejected(subject: Subject) {
     is_rejected(subject, old, why).await;
 }
 
+pub(crate) async fn nothing_counts_before_the_first_claim(subject: Subject) {
+    let log = subject.open().await;
+    let mut a = Owner::new(&log, PARTITION, "a").await;
+    let offset = a.write("nobody asked", 1).await;
+    a.read_to(offset).await;
+    assert_eq!(a.rejected, [(offset, Rejection::Unclaimed)]);
+    assert!(a.claim().await && a.commit("one", 1).await);
+    assert_eq!(story(&a.accepted), ["claim 1 by a", "one"]);
+}
+
 pub(crate) async fn a_frame_that_is_stored_twice_counts_once(subject: Subject) {
     let log = subject.open().await;
     let mut a = Owner::claimed(&log, PARTITION, "a").await;

@@ -128,6 +128,7 @@ cases! {
     history::a_gap_is_rejected,
     history::another_history_is_rejected,
     history::an_old_epoch_is_rejected,
+    history::nothing_counts_before_the_first_claim,
     history::a_frame_that_is_stored_twice_counts_once,
     history::what_is_no_record_is_skipped,
     history::a_genesis_counts_as_the_first_record_only,

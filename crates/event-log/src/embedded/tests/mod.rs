@@ -1,3 +1,5 @@
+mod power;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
