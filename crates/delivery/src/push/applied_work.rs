@@ -32,6 +32,9 @@ pub const CLAIM_TRUST: Duration = Duration::from_millis(100);
 /// How long an order waits for an AppliedWork of its name to disappear that is being deleted.
 pub const APPLIED_WORK_GONE_WAIT: Duration = Duration::from_secs(5);
 
+/// The generation of an assignment before which there was none.
+const FIRST_GENERATION: u64 = 1;
+
 /// Why an order stops as a whole.
 #[derive(Debug)]
 pub(super) enum Stop {
@@ -68,9 +71,15 @@ pub(super) enum Found<'a> {
 impl PushMember {
     /// Holds the AppliedWork for an order, creating it if it is not there.
     pub(super) async fn claim(&self, order: &crate::DeliverOrder) -> Result<Claimed<'_>, Stop> {
-        self.note_claim(&order.work, order.fence)?;
+        let is_new = self.note_claim(&order.work, order.fence)?;
+        // A guess that spares a request when it is right, and is settled by the answer when not.
+        let mut is_likely_absent = is_new && order.fence.generation <= FIRST_GENERATION;
         for _ in 0..CLAIM_ATTEMPTS_MAX {
-            let live = match self.find(&order.work).await? {
+            let found = match std::mem::take(&mut is_likely_absent) {
+                true => None,
+                false => self.find(&order.work).await?,
+            };
+            let live = match found {
                 Some(live) => live,
                 None => match self.create(order).await? {
                     Some(live) => live,

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::PushMember;
 use super::applied_work::{Claimed, Found, Stop, inventory_entry, is_entry_of};
 use super::discovery::{Resource, served_by};
-use super::object::{Outcome, is_path_missing};
+use super::object::{Expected, Outcome, Written, is_path_missing};
 use super::remove::{Removed, Remover};
 use super::requests::CallError;
 use super::wait::{CRD_ESTABLISHED_WAIT, wait_for};
@@ -109,6 +109,8 @@ struct Run<'a> {
     applied: Vec<(Step, Resource, Value)>,
     /// Namespaces of this order that are not there, or are going away.
     unusable_namespaces: BTreeSet<String>,
+    /// Namespaces that this order has created: whatever goes into them is not there yet.
+    new_namespaces: BTreeSet<String>,
 }
 
 impl<'a> Run<'a> {
@@ -120,6 +122,7 @@ impl<'a> Run<'a> {
             report: DeliveryReport::default(),
             applied: Vec::new(),
             unusable_namespaces: BTreeSet::new(),
+            new_namespaces: BTreeSet::new(),
         }
     }
 
@@ -132,9 +135,14 @@ impl<'a> Run<'a> {
             failure(&step.id, MANIFEST_APPLY_FAILED, message)
         }));
         let (member, claimed, strategy) = (self.member, self.claimed, &self.order.apply);
+        let new_namespaces = &self.new_namespaces;
         let outcomes: Vec<(Step, Outcome)> = stream::iter(steps)
             .map(async |step| {
-                let outcome = member.apply(claimed, &step, strategy).await?;
+                let expected = match new_namespaces.contains(&step.id.namespace) {
+                    true => Expected::Absent,
+                    false => Expected::Unknown,
+                };
+                let outcome = member.apply(claimed, &step, strategy, expected).await?;
                 Ok::<_, Stop>((step, outcome))
             })
             .buffer_unordered(OBJECTS_IN_FLIGHT_PER_WAVE_MAX)
@@ -148,13 +156,17 @@ impl<'a> Run<'a> {
 
     fn take(&mut self, step: Step, outcome: Outcome) {
         match outcome {
-            Outcome::Applied { resource, live, is_written } => {
-                self.report.written += usize::from(is_written);
-                self.report.unchanged += usize::from(!is_written);
+            Outcome::Applied { resource, live, written } => {
+                let is_unchanged = written == Written::Nothing;
+                self.report.written += usize::from(!is_unchanged);
+                self.report.unchanged += usize::from(is_unchanged);
+                if written == Written::Created && is_namespace(&step.id) {
+                    self.new_namespaces.insert(step.id.name.clone());
+                }
                 self.applied.push((step, resource, live));
             }
             Outcome::Failed { failure, is_absent } => {
-                if is_absent && step.id.group.is_empty() && step.id.kind == "Namespace" {
+                if is_absent && is_namespace(&step.id) {
                     self.unusable_namespaces.insert(step.id.name.clone());
                 }
                 self.report.failures.push(failure);
@@ -223,6 +235,10 @@ impl<'a> Run<'a> {
         entries.sort_by_key(|entry| entry["ordinal"].as_u64());
         entries
     }
+}
+
+fn is_namespace(id: &ObjectId) -> bool {
+    id.group.is_empty() && id.kind == "Namespace"
 }
 
 impl PushMember {

@@ -175,12 +175,21 @@ impl PushMember {
         &self.object_locks[place]
     }
 
-    /// Notes that an order has come, unless a newer one has.
-    fn note_claim(&self, work: &str, fence: Fence) -> Result<(), Stop> {
+    /// Notes that an order has come, unless a newer one has. Tells whether it is the first for its
+    /// work.
+    fn note_claim(&self, work: &str, fence: Fence) -> Result<bool, Stop> {
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        let newest = newest.entry(work.to_owned()).or_insert(fence);
-        *newest = fence.max(*newest);
-        if *newest > fence { Err(Stop::Superseded(*newest)) } else { Ok(()) }
+        match newest.get_mut(work) {
+            None => {
+                newest.insert(work.to_owned(), fence);
+                Ok(true)
+            }
+            Some(newest) if *newest > fence => Err(Stop::Superseded(*newest)),
+            Some(newest) => {
+                *newest = fence;
+                Ok(false)
+            }
+        }
     }
 
     /// That no newer order has come through this link.

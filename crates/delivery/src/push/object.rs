@@ -33,8 +33,8 @@ pub(super) enum Outcome {
         resource: Resource,
         /// The object after that.
         live: Value,
-        /// Whether something had to be written for it.
-        is_written: bool,
+        /// What had to be done for it.
+        written: Written,
     },
     /// It could not be applied.
     Failed {
@@ -42,6 +42,23 @@ pub(super) enum Outcome {
         /// There is no such object now, or it is going away: nothing can be put into it.
         is_absent: bool,
     },
+}
+
+/// What had to be done to an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Written {
+    Nothing,
+    Created,
+    Changed,
+}
+
+/// What is known of an object before it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expected {
+    /// It may be there.
+    Unknown,
+    /// It cannot be there yet, because its namespace was not a moment ago: it need not be read.
+    Absent,
 }
 
 /// What one attempt came to.
@@ -58,6 +75,7 @@ impl PushMember {
         claimed: &Claimed<'_>,
         step: &Step,
         strategy: &ApplyStrategy,
+        expected: Expected,
     ) -> Result<Outcome, Stop> {
         let _alone = self.object_lock(&step.id).lock().await;
         let id = &step.id;
@@ -68,8 +86,12 @@ impl PushMember {
             return Ok(failed(id, DECODING_ERRED, reason_wrong_scope(&resource)));
         }
         let applier = Applier { member: self, claimed, step, strategy, resource };
-        for _ in 0..OBJECT_ATTEMPTS_MAX {
-            match applier.attempt().await? {
+        for attempt in 0..OBJECT_ATTEMPTS_MAX {
+            let done = match expected {
+                Expected::Absent if attempt == 0 => applier.create().await?,
+                Expected::Absent | Expected::Unknown => applier.attempt().await?,
+            };
+            match done {
                 Attempt::Done(outcome) => return Ok(outcome),
                 Attempt::Raced => claimed.distrust().await,
             }
@@ -102,7 +124,7 @@ impl Applier<'_> {
     async fn create(&self) -> Result<Attempt, Stop> {
         self.claimed.confirm().await?;
         match self.write(None, false).await {
-            Ok(live) => Ok(self.written(live)),
+            Ok(live) => Ok(self.applied(live, Written::Created)),
             Err(CallError::Refused(status)) if is_conflict(&status) => Ok(Attempt::Raced),
             Err(error) => self.refused(error, true).await,
         }
@@ -126,8 +148,7 @@ impl Applier<'_> {
         };
         let pruned = owner_references_without(&live, &dangling);
         if is_ours && pruned.is_none() && self.is_unchanged(&live) {
-            let resource = self.resource.clone();
-            return Ok(Attempt::Done(Outcome::Applied { resource, live, is_written: false }));
+            return Ok(self.applied(live, Written::Nothing));
         }
         self.claimed.confirm().await?;
         let live = match pruned {
@@ -144,7 +165,7 @@ impl Applier<'_> {
     async fn overwrite(&self, live: &Value, force: bool) -> Result<Attempt, Stop> {
         let version = live["metadata"]["resourceVersion"].as_str();
         let status = match self.write(version, force).await {
-            Ok(live) => return Ok(self.written(live)),
+            Ok(live) => return Ok(self.applied(live, Written::Changed)),
             Err(CallError::Refused(status)) if is_conflict(&status) => status,
             Err(error) => return self.refused(error, false).await,
         };
@@ -157,7 +178,7 @@ impl Applier<'_> {
             return Ok(Attempt::Done(failed(&self.step.id, MANIFEST_APPLY_FAILED, message)));
         }
         match self.write(version, true).await {
-            Ok(live) => Ok(self.written(live)),
+            Ok(live) => Ok(self.applied(live, Written::Changed)),
             Err(error) => self.refused(error, false).await,
         }
     }
@@ -200,9 +221,8 @@ impl Applier<'_> {
         live["metadata"]["annotations"][SPEC_HASH_ANNOTATION] == self.step.hash.as_str()
     }
 
-    fn written(&self, live: Value) -> Attempt {
-        let resource = self.resource.clone();
-        Attempt::Done(Outcome::Applied { resource, live, is_written: true })
+    fn applied(&self, live: Value, written: Written) -> Attempt {
+        Attempt::Done(Outcome::Applied { resource: self.resource.clone(), live, written })
     }
 
     /// Tells trouble with the object from trouble with the member, and both from a lost race.

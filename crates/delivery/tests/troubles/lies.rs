@@ -60,6 +60,64 @@ fn lied_to(
     (PushLink::from_client("member", client, mpsc::channel(1).0), asked)
 }
 
+/// Takes what was asked since the last time, as a list to read.
+fn asked_for(asked: &Mutex<Vec<Asked>>) -> Vec<String> {
+    let asked = std::mem::take(&mut *asked.lock().expect("no test panics with it"));
+    asked
+        .iter()
+        .map(|asked| {
+            let path = asked.path.replace("/apis/placement.kubernetes-fleet.io/v1beta1", "");
+            format!("{} {}", asked.method, path.replace("/api/v1", ""))
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn a_member_is_asked_no_more_than_needed() {
+    let troubled = Troubled::new();
+    let (link, asked) = lied_to(&troubled, |_, status, body| (status, body));
+    let warm_up = vec![crate::suite::world::namespace("warm-up")];
+    let warm_up = troubled.world.order("warm-up", 1, warm_up);
+    link.deliver(&warm_up).await.expect("the link works");
+    asked_for(&asked);
+
+    link.deliver(&troubled.order(1, "one")).await.expect("the link works");
+    assert_eq!(
+        asked_for(&asked),
+        [
+            "POST /appliedworks",
+            "GET /namespaces/t",
+            "PATCH /namespaces/t",
+            "PATCH /namespaces/t/configmaps/settings",
+            "PATCH /appliedworks/t-web-work/status",
+        ]
+    );
+    link.deliver(&troubled.order(1, "one")).await.expect("the link works");
+    assert_eq!(
+        asked_for(&asked),
+        [
+            "GET /appliedworks/t-web-work",
+            "GET /namespaces/t",
+            "GET /namespaces/t/configmaps/settings",
+        ]
+    );
+    link.deliver(&troubled.order(2, "two")).await.expect("the link works");
+    assert_eq!(
+        asked_for(&asked),
+        [
+            "GET /appliedworks/t-web-work",
+            "PATCH /appliedworks/t-web-work",
+            "GET /namespaces/t",
+            "GET /namespaces/t/configmaps/settings",
+            "PATCH /namespaces/t/configmaps/settings",
+        ]
+    );
+    let withdrawal = troubled.world.withdrawal("web", 3, &troubled.order(2, "two"));
+    link.withdraw(&withdrawal).await.expect("the link works");
+    let asked = asked_for(&asked);
+    assert!(asked.contains(&"DELETE /appliedworks/t-web-work".to_owned()), "{asked:?}");
+}
+
 /// The garbage collector prunes such references too, when it comes to it. Until then, a reference
 /// to a work that is gone must not keep the object from us, and must not stay.
 #[tokio::test]

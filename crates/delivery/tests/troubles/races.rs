@@ -8,6 +8,7 @@ use simulator::{Fault, Fleet};
 use std::time::Duration;
 
 use super::{SETTINGS, Troubled, merge};
+use crate::suite::world::owners_of;
 
 /// The path of the AppliedWork that cases here deliver.
 const WORK: &str = "/apis/placement.kubernetes-fleet.io/v1beta1/appliedworks/t-web-work";
@@ -90,6 +91,25 @@ async fn an_order_that_slept_confirms_before_it_writes() {
     order.apply.force = true;
     assert_eq!(troubled.world.link.deliver(&order).await, Err(overtaken()));
     assert_eq!(troubled.value().await, Some(json!("newer")));
+}
+
+#[tokio::test]
+async fn an_object_that_appears_in_a_new_namespace_is_taken_over() {
+    let troubled = Troubled::new();
+    let appear = |fleet: &Fleet| {
+        let theirs = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "settings" },
+            "data": { "key": "theirs" },
+        });
+        let maps = "/api/v1/namespaces/t/configmaps?fieldManager=somebody";
+        let reply = fleet.request("member", &simulator::Request::post(maps, &theirs));
+        assert_eq!(reply.map(|reply| reply.status), Some(201));
+    };
+    troubled.on_first(Method::PATCH, SETTINGS, appear, None);
+    troubled.world.deliver(&troubled.order(1, "one")).await;
+    assert_eq!(troubled.value().await, Some(json!("one")));
+    let live = troubled.world.live_config_map("settings").await.expect("it is there");
+    assert_eq!(owners_of(&live), ["t-web-work"]);
 }
 
 #[tokio::test]
