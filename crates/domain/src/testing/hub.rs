@@ -87,6 +87,7 @@ impl Hub {
     pub(crate) fn rebuild_member(&mut self, name: &str) {
         let identity = self.uid();
         self.world.members.insert(name.to_owned(), Member::new(identity));
+        self.world.forget_stale_effects(name);
     }
 
     /// Tries the link.

@@ -231,6 +231,13 @@ impl World {
         }
     }
 
+    /// Writes that are still on their way to a cluster that is gone do not reach the next one.
+    pub(crate) fn forget_stale_effects(&mut self, cluster: &str) {
+        let outstanding = self.outstanding();
+        self.effects
+            .retain(|effect| effect.key().cluster != cluster || outstanding.contains(effect));
+    }
+
     /// Lets everything happen that can, and in the end has the members do what is outstanding.
     pub(crate) fn settle(&mut self) {
         for _ in 0..ROUNDS_MAX {
