@@ -13,7 +13,8 @@
 //!
 //! **Invariants.** Generations of moves never fall, not even when a placement is deleted and
 //! created again. A target is forgotten only when its member said that nothing is left or that its
-//! membership ended, on evidence newer than the move. A decision record stands before the moves that follow from it.
+//! membership ended, on evidence newer than the move. A decision record stands before the moves
+//! that follow from it.
 
 mod command;
 mod decide;
