@@ -49,6 +49,8 @@
 mod apply;
 mod builtin;
 mod cluster;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod crd;
 mod error;
 mod fleet;

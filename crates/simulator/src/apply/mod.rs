@@ -41,10 +41,10 @@ pub(crate) fn apply(
     }
     let mut config = config.clone();
     config.remove_meta("managedFields");
-    let configured = owned(field_set_of(&config, schema));
-    let configured = within_subresource(configured, &manager.subresource);
+    // Names and the like belong to nobody, but while they are configured they keep `metadata`.
+    let configured = field_set_of(&config, schema);
     let last = managed.get(manager).cloned();
-    managed.set(manager.clone(), configured);
+    managed.set(manager.clone(), configured.clone());
     let merged = merge(Some(live), &config, schema);
     let new = match last {
         Some(last) if !last.is_empty() => prune(merged, &managed, &last, schema),
@@ -54,6 +54,7 @@ pub(crate) fn apply(
     if !conflicts.is_empty() {
         return Err(conflict_error(&conflicts));
     }
+    managed.set(manager.clone(), within_subresource(owned(configured), &manager.subresource));
     Ok(managed.write_to(new, live))
 }
 

@@ -202,6 +202,7 @@ impl Cluster {
         if !call.resource.allows("get") && call.resource.allows("create") {
             return self.answer_review(&call).map(Response::Reply);
         }
+        call.is_dry_run()?;
         match (call.target.name.as_str(), call.target.subresource.as_str()) {
             ("", _) => self.answer_collection(&call),
             (_, "") => self.answer_object(&call),
@@ -287,8 +288,11 @@ impl Call<'_> {
             "" => Ok(false),
             "All" => Ok(true),
             other => {
-                let message = format!("invalid dryRun value {other:?}: supported values: \"All\"");
-                Err(ApiError::bad_request(message))
+                let message = format!(
+                    "Options.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: {other:?}: \
+                     supported values: \"All\""
+                );
+                Err(ApiError::plain(422, "Invalid", message))
             }
         }
     }

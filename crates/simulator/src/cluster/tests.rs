@@ -267,7 +267,7 @@ fn apply_is_a_contest_of_owners() {
     let mut empty = config_map("a", "");
     empty["data"] = json!({});
     let gone = Request::apply(&format!("{path}?fieldManager=two"), &empty);
-    assert_eq!(world.send(gone).value()["data"], json!({}));
+    assert!(world.send(gone).value().get("data").is_none());
 }
 
 fn widget_crd() -> Value {

@@ -231,6 +231,7 @@ impl Cluster {
         }
         finish_structure(&resource, &mut object);
         let mut causes = builtin::validate_metadata(&resource, &object);
+        causes.extend(late_finalizers(old, &object));
         causes.extend(self.violations(&resource, Some(old), &object));
         if !causes.is_empty() {
             return Err(ApiError::invalid(&resource, &call.target.name, &causes));
@@ -491,6 +492,20 @@ fn spec_differs(resource: &Resource, old: &Value, new: &Value) -> bool {
     counted(old) != counted(new)
 }
 
+/// An object that is going gets no new finalizers.
+fn late_finalizers(old: &Value, new: &Value) -> Option<Cause> {
+    let (before, after) = (old.finalizers(), new.finalizers());
+    let late: Vec<&str> = after.into_iter().filter(|it| !before.contains(it)).collect();
+    if late.is_empty() || !old.is_terminating() {
+        return None;
+    }
+    let why = format!(
+        "no new finalizers can be added if the object is being deleted, found new finalizers \
+         []string{{{late:?}}}"
+    );
+    Some(Cause::forbidden("metadata.finalizers", &why))
+}
+
 /// The resource version and uid that the writer saw are those of the object.
 fn check_preconditions(resource: &Resource, old: &Value, new: &Value) -> Result<(), ApiError> {
     let (seen_uid, uid) = (new.meta_str("uid"), old.meta_str("uid"));
@@ -575,11 +590,12 @@ fn keep_cluster_ip(object: &mut Value, old: &Value) {
     }
 }
 
-/// Defaults of custom resources, quantities of built-in ones.
+/// What reading and writing the typed object does to it.
 fn finish_structure(resource: &Resource, object: &mut Value) {
     if resource.is_custom() {
         schema::apply_defaults(object, resource.schema());
     } else {
         schema::canonicalise_quantities(object, resource.schema());
+        schema::drop_empty_collections(object, resource.schema());
     }
 }

@@ -69,27 +69,37 @@ fn merge_member(
         return Ok(());
     }
     let member = schema.member(key);
-    // The rules of a field whose type is a named type stand on that type's use: lists are
-    // always written in place, so the member schema carries them.
     let new = match (merged.get(key), change) {
         (Some(Value::Object(ours)), Value::Object(theirs)) => {
-            if theirs.get(DIRECTIVE).and_then(Value::as_str) == Some("delete") {
-                merged.remove(key);
-                return Ok(());
-            }
-            Value::Object(merge_objects(ours, theirs, member)?)
+            Some(Value::Object(merge_objects(ours, theirs, member)?))
         }
-        (None, Value::Object(theirs)) => Value::Object(merge_objects(&Map::new(), theirs, member)?),
         (Some(Value::Array(ours)), Value::Array(theirs)) if member.patch.merge => {
-            Value::Array(merge_lists(ours, theirs, member)?)
+            Some(Value::Array(merge_lists(ours, theirs, member)?))
         }
-        (None, Value::Array(theirs)) if member.patch.merge => {
-            Value::Array(merge_lists(&[], theirs, member)?)
-        }
-        _ => change.clone(),
+        // There is nothing to direct: parts with a directive come to nothing.
+        _ => undirected(change),
     };
-    merged.insert(key.to_owned(), new);
+    match new {
+        Some(new) => merged.insert(key.to_owned(), new),
+        None => merged.remove(key),
+    };
     Ok(())
+}
+
+/// A patch value taken as it is: without nulls, and without what carries a directive.
+fn undirected(value: &Value) -> Option<Value> {
+    if let Some(object) = value.as_object() {
+        if object.contains_key(DIRECTIVE) {
+            return None;
+        }
+        let kept = object.iter().filter(|(key, value)| !value.is_null() && !key.starts_with('$'));
+        let kept = kept.filter_map(|(key, value)| Some((key.clone(), undirected(value)?)));
+        return Some(Value::Object(kept.collect()));
+    }
+    match value.as_array() {
+        Some(list) => Some(Value::Array(list.iter().filter_map(undirected).collect())),
+        None => Some(value.clone()),
+    }
 }
 
 fn merge_lists(ours: &[Value], theirs: &[Value], list: &Schema) -> Result<Vec<Value>, ApiError> {
@@ -119,7 +129,7 @@ fn merge_lists(ours: &[Value], theirs: &[Value], list: &Schema) -> Result<Vec<Va
                 merged[at] = Value::Object(merge_objects(live, change, list.item())?);
             }
             None => {
-                merged.push(Value::Object(merge_objects(&Map::new(), change, list.item())?));
+                merged.extend(undirected(item));
             }
         }
     }

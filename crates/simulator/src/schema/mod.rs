@@ -15,7 +15,7 @@ use crate::builtin;
 
 pub(crate) use default::apply_defaults;
 pub(crate) use parse::{parse_builtin, parse_crd};
-pub(crate) use prune::{canonicalise_quantities, prune};
+pub(crate) use prune::{canonicalise_quantities, drop_empty_collections, prune};
 pub(crate) use validate::{builtin_type_errors, validate};
 
 /// One type. A list or map whose `Schema` says nothing more is atomic or granular as noted.

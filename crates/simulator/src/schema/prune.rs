@@ -1,6 +1,6 @@
 //! Dropping what the type does not declare.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{Base, Schema};
 
@@ -33,6 +33,24 @@ fn prune_at(value: &mut Value, schema: &Schema, path: &str, dropped: &mut Vec<St
         for (index, item) in list.iter_mut().enumerate() {
             prune_at(item, schema.item(), &format!("{path}[{index}]"), dropped);
         }
+    }
+}
+
+/// Removes empty lists and maps of built-in types: Go leaves them out when it writes. Structs
+/// that are there stay, even when they are empty.
+pub(crate) fn drop_empty_collections(value: &mut Value, schema: &Schema) {
+    if let Some(object) = value.as_object_mut() {
+        object.retain(|name, child| {
+            let member = schema.member(name);
+            drop_empty_collections(child, member);
+            let is_map = member.properties.is_empty() && member.additional.is_some();
+            let is_empty_map = is_map && child.as_object().is_some_and(Map::is_empty);
+            let is_empty_list =
+                member.base == Base::Array && child.as_array().is_some_and(Vec::is_empty);
+            !is_empty_map && !is_empty_list
+        });
+    } else if let Some(list) = value.as_array_mut() {
+        list.iter_mut().for_each(|item| drop_empty_collections(item, schema.item()));
     }
 }
 

@@ -93,12 +93,29 @@ fn check_rules(value: &Value, rules: &Rules, path: &str, causes: &mut Vec<Cause>
             format!("Unsupported value: {value}: supported values: {}", choices.join(", "));
         causes.push(Cause::new("FieldValueNotSupported", path, message));
     }
+    if let Some(limit) = rules.max_length.filter(|limit| text_length(value) > Some(*limit)) {
+        let message = format!("Too long: may not be more than {limit} bytes");
+        causes.push(Cause::new("FieldValueTooLong", path, message));
+    }
+    if let Some(limit) = rules.max_items.filter(|limit| list_length(value) > Some(*limit)) {
+        let found = list_length(value).unwrap_or(0);
+        let message = format!("Too many: {found}: must have at most {limit} items");
+        causes.push(Cause::new("FieldValueTooMany", path, message));
+    }
     let broken = number_rule(value, rules, path)
         .or_else(|| text_rule(value, rules, path))
         .or_else(|| size_rule(value, rules, path));
     if let Some(why) = broken {
         causes.push(Cause::invalid(path, value, &why));
     }
+}
+
+fn text_length(value: &Value) -> Option<u64> {
+    value.as_str().map(|text| text.chars().count() as u64)
+}
+
+fn list_length(value: &Value) -> Option<u64> {
+    value.as_array().map(|list| list.len() as u64)
 }
 
 fn number_rule(value: &Value, rules: &Rules, path: &str) -> Option<String> {
@@ -117,12 +134,8 @@ fn number_rule(value: &Value, rules: &Rules, path: &str) -> Option<String> {
 
 fn text_rule(value: &Value, rules: &Rules, path: &str) -> Option<String> {
     let text = value.as_str()?;
-    let length = text.chars().count() as u64;
-    if let Some(limit) = rules.min_length.filter(|limit| length < *limit) {
+    if let Some(limit) = rules.min_length.filter(|limit| text_length(value) < Some(*limit)) {
         return Some(format!("{path} in body should be at least {limit} chars long"));
-    }
-    if let Some(limit) = rules.max_length.filter(|limit| length > *limit) {
-        return Some(format!("may not be more than {limit} bytes"));
     }
     if let Some(pattern) = rules.pattern.as_ref().filter(|pattern| !pattern.0.is_match(text)) {
         return Some(format!("{path} in body should match '{}'", pattern.0.as_str()));
@@ -133,8 +146,8 @@ fn text_rule(value: &Value, rules: &Rules, path: &str) -> Option<String> {
 }
 
 fn size_rule(value: &Value, rules: &Rules, path: &str) -> Option<String> {
-    let (size, what, least, most) = if let Some(list) = value.as_array() {
-        (list.len() as u64, "items", rules.min_items, rules.max_items)
+    let (size, what, least, most) = if let Some(length) = list_length(value) {
+        (length, "items", rules.min_items, None)
     } else {
         let object = value.as_object()?;
         (object.len() as u64, "properties", rules.min_properties, rules.max_properties)
@@ -226,9 +239,10 @@ mod tests {
         let causes = validate(&broken, &widget());
         let found: Vec<_> = causes.iter().map(|it| (it.field.as_str(), it.reason)).collect();
         let expected = [
-            ("spec.list", "FieldValueInvalid"),
+            ("spec.list", "FieldValueTooMany"),
             ("spec.list[1]", "FieldValueTypeInvalid"),
             ("spec.mode", "FieldValueNotSupported"),
+            ("spec.name", "FieldValueTooLong"),
             ("spec.name", "FieldValueInvalid"),
             ("spec.port", "FieldValueTypeInvalid"),
             ("spec.size", "FieldValueInvalid"),
