@@ -14,6 +14,7 @@ pub mod conditions;
 pub mod crds;
 pub mod envelope;
 pub mod eviction;
+pub mod http;
 pub mod member_cluster;
 pub mod names;
 pub mod observed;

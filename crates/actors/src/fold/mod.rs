@@ -5,4 +5,4 @@ mod folder;
 mod writer;
 
 pub use core::{Fold, FoldCore, FoldError};
-pub use folder::{Change, FoldHandle, Folder, FolderConfig};
+pub use folder::{Change, FoldHandle, FoldStatus, Folder, FolderConfig};
