@@ -4,18 +4,11 @@ use events::ObjectId;
 use events::cluster::ObjectFailure;
 use kube::core::Status;
 
-/// The manifest cannot be read, or is not what it was recorded as.
-pub const DECODING_ERRED: &str = "DecodingErred";
-/// The manifest has no name of its own.
-pub const FOUND_GENERATE_NAME: &str = "FoundGenerateName";
-/// Two manifests are for one object.
-pub const DUPLICATED: &str = "Duplicated";
-/// The object belongs to somebody else.
-pub const FAILED_TO_TAKE_OVER: &str = "FailedToTakeOver";
-/// The member refused the object, or could not take it.
-pub const MANIFEST_APPLY_FAILED: &str = "ManifestApplyFailed";
-/// The object was applied and is not available.
-pub const MANIFEST_NOT_AVAILABLE_YET: &str = "ManifestNotAvailableYet";
+pub use api::conditions::work::apply_reason::{
+    DECODING_ERRED, DUPLICATED, FAILED_TO_FIND, FAILED_TO_TAKE_OVER, FOUND_GENERATE_NAME,
+    MANIFEST_APPLY_FAILED,
+};
+pub use api::conditions::work::availability_reason::NOT_AVAILABLE_YET;
 
 /// The longest message about one object, in bytes. Webhooks and validation can answer with whole
 /// documents; messages are recorded for ever. What is longer is cut and says so.

@@ -18,7 +18,8 @@
 //! # One delivery
 //!
 //! 1. The AppliedWork of the order is created, or claimed by compare-and-set if an older order
-//!    holds it. If a newer one does, nothing is written.
+//!    holds it. If a newer one does, nothing is written. A member that does not know the kind
+//!    AppliedWork is given it: nothing has to be installed there.
 //! 2. Wave by wave, each object is read, and applied server-side unless it carries the hash of this
 //!    very manifest. The write names the version that was read: a writer in between is noticed. An
 //!    object that nobody owns is taken over, fields included; later writes of it respect other
@@ -26,16 +27,23 @@
 //! 3. Leftovers that are still ours are deleted, last wave first.
 //! 4. The AppliedWork records what is applied.
 //!
+//! Objects whose availability changes by itself carry a label, [`plan::MANAGED_BY_LABEL`], and are
+//! watched from their first delivery on; see [`Observation`].
+//!
 //! New objects come before old ones go, so a renamed workload has no gap. Where both cannot be
 //! there at once (a node port), the new one fails first and succeeds when the order is repeated.
 //!
 //! # What is not promised
 //!
-//! - *Drift.* An object with the right hash is not compared with its manifest.
+//! - *Drift.* An object with the right hash is not compared with its manifest, and an object that
+//!   somebody deletes is missed only if its availability is watched.
 //! - *An owner that sleeps between its check and its write.* The claim is confirmed before a write
 //!   if it is older than [`push::CLAIM_TRUST`]. A process that is stopped exactly after that, and
 //!   overtaken meanwhile, can still write one object, if the newer order left that object
 //!   unchanged; the next order puts it right.
+//! - *A new namespace.* What goes into a namespace that the same order has just created is written
+//!   without reading first. Whoever else puts the same object there in these milliseconds shares it
+//!   until the next order.
 //! - *Memory of withdrawals.* When nothing is left, the AppliedWork goes too, and the fence with it.
 //!   An older order that starts after that is not recognised as old.
 //!

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use api::{PLACEMENT_GROUP, STORAGE_VERSION};
 use serde_json::{Value, json};
 
-/// The group of AppliedWork.
-pub(crate) const PLACEMENT_GROUP: &str = "placement.kubernetes-fleet.io";
 const APPLIED_WORK: &str = "AppliedWork";
 
 /// An AppliedWork as owner of objects: its name, and the uid that tells it from a namesake.
@@ -23,7 +22,7 @@ impl WorkRef {
     #[must_use]
     pub fn owner_reference(&self) -> Value {
         json!({
-            "apiVersion": format!("{PLACEMENT_GROUP}/v1beta1"),
+            "apiVersion": format!("{PLACEMENT_GROUP}/{STORAGE_VERSION}"),
             "kind": APPLIED_WORK,
             "name": self.name,
             "uid": self.uid,

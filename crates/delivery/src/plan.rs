@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use api::names::annotation::SPEC_HASH;
 use events::ObjectId;
 use events::cluster::ObjectFailure;
 use serde_json::{Map, Value, json};
@@ -13,8 +14,6 @@ use crate::ownership::WorkRef;
 use crate::wave::{Wave, wave_of};
 use crate::{DeliverOrder, Manifest};
 
-/// The annotation that holds the hash of what was last applied.
-pub const SPEC_HASH_ANNOTATION: &str = "kubernetes-fleet.io/spec-hash";
 /// The label on those delivered objects whose availability is watched. Its only use is to select
 /// them; which work an object belongs to is told by its owner, whose name may be too long for a
 /// label.
@@ -124,7 +123,7 @@ impl Step {
             body["metadata"]["labels"][MANAGED_BY_LABEL] = FIELD_MANAGER.into();
         }
         let hash = applied_hash(&body);
-        body["metadata"]["annotations"][SPEC_HASH_ANNOTATION] = hash.as_str().into();
+        body["metadata"]["annotations"][SPEC_HASH] = hash.as_str().into();
         Self { id: manifest.id.clone(), ordinal, hash, body }
     }
 
@@ -177,7 +176,7 @@ fn sanitised(body: &Value) -> Value {
         }
         let annotations = metadata.entry("annotations").or_insert_with(|| Map::new().into());
         if let Some(annotations) = annotations.as_object_mut() {
-            annotations.remove(SPEC_HASH_ANNOTATION);
+            annotations.remove(SPEC_HASH);
         }
     }
     body

@@ -155,7 +155,7 @@ fn what_users_set_travels() {
     let metadata = &step.body()["metadata"];
     assert_eq!(metadata["labels"], json!({ "team": "a" }));
     assert_eq!(metadata["annotations"]["note"], "n");
-    assert_eq!(metadata["annotations"][SPEC_HASH_ANNOTATION], step.hash.as_str());
+    assert_eq!(metadata["annotations"][SPEC_HASH], step.hash.as_str());
     assert_eq!(metadata["finalizers"], json!(["example.com/f"]));
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use api::{PLACEMENT_GROUP, STORAGE_VERSION};
 use events::ObjectId;
 use events::cluster::LinkProblem;
 use kube::core::Status;
@@ -129,7 +130,7 @@ impl PushMember {
     async fn create(&self, order: &crate::DeliverOrder) -> Result<Option<Value>, Stop> {
         let resource = Resource::applied_work();
         let body = json!({
-            "apiVersion": "placement.kubernetes-fleet.io/v1beta1",
+            "apiVersion": format!("{PLACEMENT_GROUP}/{STORAGE_VERSION}"),
             "kind": "AppliedWork",
             "metadata": {
                 "name": order.work,

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use api::{PLACEMENT_GROUP, STORAGE_VERSION};
 use events::ObjectId;
 use kube::core::{ApiResource, GroupVersionKind, Request};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
 use super::requests::{CallError, Requests};
-use crate::ownership::PLACEMENT_GROUP;
 
 /// How a kind is served.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +34,7 @@ impl Resource {
 
     /// AppliedWork, which every member serves, or is made to.
     pub(super) fn applied_work() -> Self {
-        Self::cluster_scoped(PLACEMENT_GROUP, "v1beta1", "AppliedWork", "appliedworks")
+        Self::cluster_scoped(PLACEMENT_GROUP, STORAGE_VERSION, "AppliedWork", "appliedworks")
     }
 
     /// CustomResourceDefinition.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use api::names::annotation::SPEC_HASH;
 use events::ObjectId;
 use events::cluster::{ApplyStrategy, ObjectFailure};
 use kube::core::Status;
@@ -13,13 +14,13 @@ use super::discovery::Resource;
 use super::requests::CallError;
 use crate::conflict::{all_yield, describe as describe_conflicts, field_conflicts};
 use crate::failure::{
-    DECODING_ERRED, FAILED_TO_TAKE_OVER, MANIFEST_APPLY_FAILED, describe, failure, is_conflict,
-    is_not_found, is_object_missing, kind_is_unknown,
+    DECODING_ERRED, FAILED_TO_FIND, FAILED_TO_TAKE_OVER, MANIFEST_APPLY_FAILED, describe, failure,
+    is_conflict, is_not_found, is_object_missing, kind_is_unknown,
 };
 use crate::ownership::{
     Owners, Standing, WorkRef, is_deleting, owner_references_without, standing,
 };
-use crate::plan::{SPEC_HASH_ANNOTATION, Step};
+use crate::plan::Step;
 
 /// How often an object is read and written again when somebody else writes it in between. A writer
 /// that is faster five times in a row keeps writing; the order reports it and is repeated later.
@@ -117,7 +118,7 @@ impl Applier<'_> {
             Err(CallError::Refused(status)) if is_object_missing(&status, &id.name) => {
                 self.create().await
             }
-            Err(error) => self.refused(error, true).await,
+            Err(error) => self.refused(FAILED_TO_FIND, error, false).await,
         }
     }
 
@@ -126,7 +127,7 @@ impl Applier<'_> {
         match self.write(None, false).await {
             Ok(live) => Ok(self.applied(live, Written::Created)),
             Err(CallError::Refused(status)) if is_conflict(&status) => Ok(Attempt::Raced),
-            Err(error) => self.refused(error, true).await,
+            Err(error) => self.refused(MANIFEST_APPLY_FAILED, error, true).await,
         }
     }
 
@@ -155,7 +156,7 @@ impl Applier<'_> {
             None => live,
             Some(references) => match self.replace_owners(&live, &references).await {
                 Ok(live) => live,
-                Err(error) => return self.refused(error, false).await,
+                Err(error) => return self.refused(MANIFEST_APPLY_FAILED, error, false).await,
             },
         };
         self.overwrite(&live, self.strategy.force || !is_ours).await
@@ -167,7 +168,7 @@ impl Applier<'_> {
         let status = match self.write(version, force).await {
             Ok(live) => return Ok(self.applied(live, Written::Changed)),
             Err(CallError::Refused(status)) if is_conflict(&status) => status,
-            Err(error) => return self.refused(error, false).await,
+            Err(error) => return self.refused(MANIFEST_APPLY_FAILED, error, false).await,
         };
         let conflicts = field_conflicts(&status);
         if conflicts.is_empty() {
@@ -179,7 +180,7 @@ impl Applier<'_> {
         }
         match self.write(version, true).await {
             Ok(live) => Ok(self.applied(live, Written::Changed)),
-            Err(error) => self.refused(error, false).await,
+            Err(error) => self.refused(MANIFEST_APPLY_FAILED, error, false).await,
         }
     }
 
@@ -218,7 +219,7 @@ impl Applier<'_> {
     }
 
     fn is_unchanged(&self, live: &Value) -> bool {
-        live["metadata"]["annotations"][SPEC_HASH_ANNOTATION] == self.step.hash.as_str()
+        live["metadata"]["annotations"][SPEC_HASH] == self.step.hash.as_str()
     }
 
     fn applied(&self, live: Value, written: Written) -> Attempt {
@@ -226,7 +227,12 @@ impl Applier<'_> {
     }
 
     /// Tells trouble with the object from trouble with the member, and both from a lost race.
-    async fn refused(&self, error: CallError, is_absent: bool) -> Result<Attempt, Stop> {
+    async fn refused(
+        &self,
+        reason: &str,
+        error: CallError,
+        is_absent: bool,
+    ) -> Result<Attempt, Stop> {
         let id = &self.step.id;
         let status = match error {
             CallError::Refused(status) => status,
@@ -237,10 +243,13 @@ impl Applier<'_> {
         {
             return Ok(Attempt::Raced);
         }
-        if is_path_missing(&status) {
+        let reason = if is_path_missing(&status) {
             self.member.discovery.forget(id).await;
-        }
-        let failure = failure(id, MANIFEST_APPLY_FAILED, describe(&status, id));
+            MANIFEST_APPLY_FAILED
+        } else {
+            reason
+        };
+        let failure = failure(id, reason, describe(&status, id));
         Ok(Attempt::Done(Outcome::Failed { failure, is_absent }))
     }
 }

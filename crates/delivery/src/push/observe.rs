@@ -5,7 +5,7 @@
 //! is kept but whether they are available; of changes only the latest, for each delivery once. So
 //! neither a large member nor a slow listener makes this grow.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use tracing::debug;
 use super::PushMember;
 use super::applied_work::Stop;
 use super::discovery::Resource;
-use super::requests::CallError;
+use super::requests::{CallError, chain};
 use super::seen::{Delivery, Kind, Seen, kind_of};
 use super::wait::value_of;
 use crate::availability::{availability, changes_availability};
@@ -52,11 +52,17 @@ struct Shared {
     changed: Notify,
     /// Counts completed lists.
     lists: watch::Sender<u64>,
+    /// Why kinds cannot be watched at the moment.
+    troubles: Mutex<BTreeMap<Kind, String>>,
 }
 
 impl Shared {
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn troubles(&self) -> MutexGuard<'_, BTreeMap<Kind, String>> {
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -70,6 +76,7 @@ impl Observer {
             seen: Mutex::default(),
             changed: Notify::new(),
             lists: watch::Sender::new(0),
+            troubles: Mutex::default(),
         });
         let mut tasks = JoinSet::new();
         tasks.spawn(report(cluster.to_owned(), shared.clone(), observations));
@@ -111,14 +118,23 @@ impl Observer {
         }
     }
 
-    /// Waits until all objects of these kinds have been listed; false if that takes too long.
-    async fn until_listed(&self, kinds: &BTreeSet<Kind>) -> bool {
+    /// Waits until all objects of these kinds have been listed, or says why they are not.
+    async fn until_listed(&self, kinds: &BTreeSet<Kind>) -> Result<(), String> {
         let mut lists = self.shared.lists.subscribe();
         let is_listed = |_: &u64| {
             let seen = self.shared.seen();
             kinds.iter().all(|kind| seen.is_listed(kind))
         };
-        tokio::time::timeout(OBSERVED_WAIT, lists.wait_for(is_listed)).await.is_ok()
+        if tokio::time::timeout(OBSERVED_WAIT, lists.wait_for(is_listed)).await.is_ok() {
+            return Ok(());
+        }
+        let troubles = self.shared.troubles();
+        match kinds.iter().find_map(|kind| Some((kind, troubles.get(kind)?))) {
+            Some(((_, kind), trouble)) => {
+                Err(format!("{kind} objects cannot be watched: {trouble}"))
+            }
+            None => Err("it has not listed what it holds yet".to_owned()),
+        }
     }
 }
 
@@ -148,9 +164,7 @@ impl PushMember {
                 delivery.untracked += 1;
             }
         }
-        if !self.observer.until_listed(&kinds).await {
-            return Err(Stop::Busy("it has not listed what it holds yet".to_owned()));
-        }
+        self.observer.until_listed(&kinds).await.map_err(Stop::Busy)?;
         Ok(self.observer.shared.seen().follow(delivery))
     }
 }
@@ -173,7 +187,10 @@ async fn watch_kind(kind: Kind, api: Api<DynamicObject>, shared: Arc<Shared>) {
         match event {
             Ok(event) => take(&kind, event, &shared),
             // The watcher tries again. Whether the member is well is for the probe to say.
-            Err(error) => debug!(kind = kind.1, %error, "a watch on a member was interrupted"),
+            Err(error) => {
+                debug!(kind = kind.1, %error, "a watch on a member was interrupted");
+                shared.troubles().insert(kind.clone(), chain(&error));
+            }
         }
     }
 }
@@ -188,6 +205,7 @@ fn take(kind: &Kind, event: Event<DynamicObject>, shared: &Shared) {
         Event::InitDone => {
             seen.list_ends(kind);
             drop(seen);
+            shared.troubles().remove(kind);
             shared.lists.send_modify(|lists| *lists += 1);
         }
     }

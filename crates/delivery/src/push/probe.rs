@@ -53,7 +53,8 @@ impl PushMember {
         match self.requests.get_text("/readyz").await {
             Ok(_) => probe.ready = true,
             Err(CallError::Refused(status)) => {
-                probe.message = format!("/readyz answers with {}", status.code);
+                let failed = failed_checks(&status.message);
+                probe.message = format!("/readyz answers with {}{failed}", status.code);
             }
             Err(CallError::Busy(message)) => probe.message = format!("/readyz: {message}"),
             Err(error @ CallError::Unusable { .. }) => return Err(error),
@@ -140,6 +141,16 @@ impl PushMember {
         probe.incomplete.push(format!("{}: more than {most}", resource.plural));
         Ok(None)
     }
+}
+
+/// The checks that failed, of the list that an API server answers with when it is not ready.
+fn failed_checks(answer: &str) -> String {
+    let failed: Vec<&str> = answer
+        .lines()
+        .filter_map(|line| line.strip_prefix("[-]"))
+        .map(|line| line.split_once(' ').map_or(line, |(check, _)| check))
+        .collect();
+    if failed.is_empty() { String::new() } else { format!(": {}", failed.join(", ")) }
 }
 
 fn add(amounts: &mut Amounts, resources: &Value) {

@@ -37,3 +37,11 @@ fn amounts_are_told_by_their_public_names() {
         ])
     );
 }
+
+#[test]
+fn the_checks_that_failed_are_named() {
+    let answer = "[+]ping ok\n[-]etcd failed: reason withheld\n[+]log ok\n[-]informer-sync failed: \
+                  reason withheld\nreadyz check failed\n";
+    assert_eq!(failed_checks(answer), ": etcd, informer-sync");
+    assert_eq!(failed_checks("the server is unable to handle the request"), "");
+}

@@ -7,7 +7,7 @@ use events::{ObjectId, PlacementKey};
 use serde_json::Value;
 
 use crate::availability::availability;
-use crate::failure::{MANIFEST_NOT_AVAILABLE_YET, failure};
+use crate::failure::{NOT_AVAILABLE_YET, failure};
 use crate::{Availability, DeliveryAvailability, Observation};
 
 /// A kind, as watches tell them apart: group and kind.
@@ -203,7 +203,7 @@ impl Seen {
                 None => "it is not on the member".to_owned(),
                 Some(seen) => seen.waits_for.clone()?,
             };
-            Some(failure(id, MANIFEST_NOT_AVAILABLE_YET, message))
+            Some(failure(id, NOT_AVAILABLE_YET, message))
         });
         DeliveryAvailability {
             waiting: waiting.collect(),

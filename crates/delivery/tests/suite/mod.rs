@@ -7,11 +7,13 @@
 pub mod applying;
 pub mod observing;
 pub mod removing;
+pub mod sharing;
 pub mod world;
 
 pub use applying::*;
 pub use observing::*;
 pub use removing::*;
+pub use sharing::*;
 pub use world::World;
 
 /// One test for each case of the suite. `$world` makes the world of a case, or says why there is

@@ -113,6 +113,7 @@ async fn a_kind_that_is_forbidden_does_not_stop_the_others() {
     }));
     let failure = troubled.world.deliver_with_failure(&troubled.order(1, "one")).await;
     assert_eq!(failure.object.name, "settings");
+    assert_eq!(failure.reason, "ManifestApplyFailed");
     assert!(failure.message.contains("does not allow it"), "{}", failure.message);
     assert!(troubled.world.get("/api/v1/namespaces/t").await.is_some());
 }

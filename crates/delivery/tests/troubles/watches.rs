@@ -1,7 +1,8 @@
 //! Watches: few, and they last.
 
-use delivery::DeliverOrder;
+use delivery::{DeliverOrder, Link as _, LinkError};
 use serde_json::{Value, json};
+use simulator::{Fault, FaultRule};
 
 use super::{Troubled, merge};
 use crate::suite::world::DEADLINE;
@@ -69,6 +70,23 @@ async fn a_watch_goes_on_after_it_was_cut() {
     assert_eq!(told(&mut troubled).await, Vec::<String>::new());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_kind_that_may_not_be_watched_is_named() {
+    let troubled = Troubled::new();
+    troubled.member.set_fault(FaultRule::new(|request| {
+        (request.path == "/api/v1/services").then_some(Fault::Forbidden)
+    }));
+    let report = troubled.world.deliver(&front(&troubled)).await;
+    assert_eq!(report.availability.waiting.len(), 1, "the delivery itself has seen it");
+    let assessed = troubled.world.link.assess(&front(&troubled)).await;
+    match assessed {
+        Err(LinkError::Busy { message, .. }) => {
+            assert!(message.starts_with("Service objects cannot be watched"), "{message}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
 #[tokio::test]
 async fn there_is_one_watch_for_each_kind_that_needs_it_and_none_after_the_link() {
     let troubled = Troubled::new();
@@ -84,7 +102,7 @@ async fn there_is_one_watch_for_each_kind_that_needs_it_and_none_after_the_link(
     for placement in ["one", "two"] {
         troubled.world.deliver(&order(placement)).await;
         // Waits until the watch has listed, and says nothing about how many there are.
-        let assessed = delivery::Link::assess(&troubled.world.link, &order(placement)).await;
+        let assessed = troubled.world.link.assess(&order(placement)).await;
         assert!(assessed.is_ok());
     }
     until(|| troubled.member.open_watches() == 1).await;
