@@ -11,7 +11,7 @@
 //! | [`ownership`] | update, take over, leave alone, release or delete an object |
 //! | [`conflict`] | tell managers that yield from those that have to be asked |
 //! | [`hash`] | leave an unchanged object alone |
-//! | [`availability`] | say how available an object is |
+//! | [`mod@availability`] | say how available an object is |
 //! | [`failure`] | say what went wrong, without values of Secrets |
 //! | [`quantity`] | add up nodes and pods |
 //!
