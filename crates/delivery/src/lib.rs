@@ -37,10 +37,11 @@
 //!
 //! - *Drift.* An object with the right hash is not compared with its manifest, and an object that
 //!   somebody deletes is missed only if its availability is watched.
-//! - *An owner that sleeps between its check and its write.* The claim is confirmed before a write
-//!   if it is older than [`push::CLAIM_TRUST`]. A process that is stopped exactly after that, and
-//!   overtaken meanwhile, can still write one object, if the newer order left that object
-//!   unchanged; the next order puts it right.
+//! - *Two processes within [`push::CLAIM_TRUST`].* Within one process an overtaken order stops
+//!   before its next write. Between processes it learns of it when it loses a race for an object, or
+//!   when its claim is older than that time. Until then it may write objects of the older order,
+//!   also over what the newer one has just written. Repeating the newer order puts that right,
+//!   leftovers included; nothing else does.
 //! - *A new namespace.* What goes into a namespace that the same order has just created is written
 //!   without reading first. Whoever else puts the same object there in these milliseconds shares it
 //!   until the next order.
