@@ -73,6 +73,7 @@ pub(crate) fn kafka() -> Result<PathBuf> {
         fs::write(dir.join("pom.xml"), KAFKA_POM)?;
         let libs = dir.join("libs");
         run(
+            dir,
             &format!("fetch Apache Kafka {KAFKA_VERSION}"),
             "install Maven 3 and a Java 17 (Debian: apt-get install maven openjdk-17-jdk-headless)",
             Command::new("mvn")
@@ -89,6 +90,7 @@ pub(crate) fn kwok() -> Result<PathBuf> {
     cache::ensure(&format!("kwok-{KWOK_VERSION}"), |dir| {
         let package = format!("sigs.k8s.io/kwok/cmd/kwok@v{KWOK_VERSION}");
         run(
+            dir,
             "build kwok",
             GO_MISSING,
             go().args(["install", "-ldflags", "-s -w", &package]).env("GOBIN", dir),
@@ -143,6 +145,7 @@ fn go_build(dir: &Path, name: &str, package: &str, ldflags: &str) -> Result<()> 
     fs::write(dir.join("go.mod"), GO_MOD)?;
     fs::write(dir.join("go.sum"), GO_SUM)?;
     run(
+        dir,
         &format!("build {name}"),
         GO_MISSING,
         go().args(["build", "-mod=readonly", "-buildvcs=false", "-ldflags", ldflags])
@@ -158,13 +161,14 @@ fn go() -> Command {
     command
 }
 
-/// Runs a build step, telling what it does and how long it took.
-fn run(what: &str, missing: &str, command: &mut Command) -> Result<()> {
+/// Runs a build step, telling what it does and how long it took. Its result goes to `scratch`.
+fn run(scratch: &Path, what: &str, missing: &str, command: &mut Command) -> Result<()> {
     let begin = Instant::now();
     eprintln!("bed: {what} (once; the result is kept in the cache)");
     let program = command.get_program().to_string_lossy().into_owned();
-    // In a group of its own: when this process is killed, the compilers end as well.
-    let group = Group::start(None)?;
+    // In a group of its own: when this process is killed, the compilers end as well, and half a
+    // result does not stay behind.
+    let group = Group::start(Some(scratch))?;
     let output = group
         .spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()))
         .and_then(Child::wait_with_output)
