@@ -28,7 +28,9 @@ async fn conforms_in_process() {
 #[tokio::test]
 async fn conforms_over_http() {
     let server = serve(&fleet(), SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-    let client = Client::try_from(Config::new(server.url("m").parse().unwrap())).unwrap();
+    let mut config = Config::new(server.url("m").parse().unwrap());
+    config.default_retry = false;
+    let client = Client::try_from(config).unwrap();
     conformance::run(client, Target::Simulator, "").await;
     server.stop();
 }

@@ -95,7 +95,8 @@ impl Case {
     }
 }
 
-/// Runs all cases whose name contains the filter, and reports every failure at the end.
+/// Runs all cases whose name contains the filter, and reports every failure at the end. The
+/// client must not retry by itself (`Config::default_retry`): a 504 is something to see here.
 ///
 /// # Panics
 /// When a case failed.
