@@ -14,13 +14,18 @@ const OWNERS: usize = 3;
 /// What somebody does next.
 #[derive(Debug, Clone)]
 enum Step {
-    /// An owner claims the epoch after the last one that it has read of.
-    Claim(usize),
+    /// An owner claims the epoch after the last one that it has read of, or one further `ahead`.
+    Claim {
+        owner: usize,
+        ahead: u64,
+    },
     /// An owner writes a frame on top of what it believes in.
     Write {
         owner: usize,
         events: u64,
     },
+    /// An owner writes a frame whose events are not numbered as it says.
+    Misnumber(usize),
     /// An owner reads everything that is there, and writes on top of it if it is its own.
     Read(usize),
     /// A record that is there already is stored again.
@@ -32,7 +37,9 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        3 => (0..OWNERS).prop_map(Step::Claim),
+        3 => (0..OWNERS).prop_map(|owner| Step::Claim { owner, ahead: 0 }),
+        1 => (0..OWNERS, 1..3_u64).prop_map(|(owner, ahead)| Step::Claim { owner, ahead }),
+        1 => (0..OWNERS).prop_map(Step::Misnumber),
         8 => (0..OWNERS, 0..4_u64).prop_map(|(owner, events)| Step::Write { owner, events }),
         6 => (0..OWNERS).prop_map(Step::Read),
         2 => any::<prop::sample::Index>().prop_map(Step::Again),
@@ -77,9 +84,9 @@ impl History {
 
     fn apply(&mut self, n: usize, step: &Step) {
         match step {
-            Step::Claim(owner) => {
+            Step::Claim { owner, ahead } => {
                 let owner = &mut self.owners[*owner];
-                let epoch = owner.acceptor.epoch.next();
+                let epoch = Epoch(owner.acceptor.epoch.next().0 + ahead);
                 self.stream.push(chain::claim(epoch, &owner.name, Uuid::nil()));
                 // An impatient owner does not wait for its claim: it writes on as if it counted.
                 owner.chain = Chain { epoch, ..owner.chain };
@@ -88,6 +95,15 @@ impl History {
                 let owner = &mut self.owners[*owner];
                 let text = format!("step {n} by {}", owner.name);
                 self.stream.push(owner.chain.frame(&text, *events));
+            }
+            Step::Misnumber(owner) => {
+                let chain = self.owners[*owner].chain;
+                let bytes = Chain { next: chain.next.plus(1), ..chain }.frame("misnumbered", 2);
+                let Record::Frame(mut frame) = Record::from_bytes(&bytes).unwrap() else {
+                    unreachable!("it is a frame")
+                };
+                frame.first = chain.next;
+                self.stream.push(Record::Frame(frame).to_bytes().unwrap().into());
             }
             Step::Read(owner) => self.read(*owner),
             Step::Again(which) => {
@@ -244,7 +260,7 @@ proptest! {
         let mut history = History::of(&steps);
         history.read(owner);
         let known = history.owners[owner].accepted.len();
-        history.apply(100, &Step::Claim(owner));
+        history.apply(100, &Step::Claim { owner, ahead: 0 });
         history.read(owner);
         for n in 101..104 {
             history.apply(n, &Step::Write { owner, events: 2 });

@@ -131,9 +131,14 @@ impl Writer {
             return Outcome::Full;
         }
         let trim = self.due_trim();
-        match self.shared.commit(writes, trim, false) {
+        // Leases come once a second and are in no hurry: they need no commit more to settle.
+        let settles = writes.iter().all(|write| match write {
+            Write::Entry { stream, .. } => *stream == Stream::Membership,
+            Write::Content { .. } => false,
+        });
+        match self.shared.commit(writes, trim, settles) {
             Ok(()) => {
-                self.is_unsettled = true;
+                self.is_unsettled = !settles;
                 self.full_until = None;
                 if trim.is_some() {
                     self.trimmed_at = Some(Instant::now());
