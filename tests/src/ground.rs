@@ -41,8 +41,10 @@ impl Ground {
         let fleet = Fleet::new();
         let names: Vec<String> = (1..=members).map(|n| format!("member-{n}")).collect();
         let all = std::iter::once("hub".to_owned()).chain(names.iter().cloned());
-        for name in all {
-            let options = ClusterOptions::default().with_nodes(3, 4, 16);
+        for (seed, name) in (1..).zip(all) {
+            // Clusters with one seed would be one cluster: their uids would be the same.
+            let options = ClusterOptions { seed, ..ClusterOptions::default() };
+            let options = options.with_nodes(3, 4, 16);
             fleet.add_cluster(&name, options).expect("the names differ");
         }
         let address = "127.0.0.1:0".parse().expect("it is an address");

@@ -12,6 +12,14 @@ use uuid::Uuid;
 
 use crate::ground::Ground;
 
+/// Shows what hubs log, as far as `RUST_LOG` asks for it.
+fn init_tracing() {
+    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer();
+    // Another test of this process may have done it already.
+    drop(subscriber.try_init());
+}
+
 /// Starts a hub on a ground. Its projections are kept in `data`.
 pub async fn start(
     name: &str,
@@ -20,6 +28,7 @@ pub async fn start(
     data: &Path,
     ownership: Ownership,
 ) -> Hub {
+    init_tracing();
     let opened = Store::open(data, partition_of).expect("the projections can be opened");
     let config = HubConfig {
         client: ground.hub.client.clone(),

@@ -145,7 +145,8 @@ pub async fn journey(ground: &Ground) {
 
     // What somebody else put there stays when the placement goes.
     let own: Api<Namespace> = Api::all(first.client.clone());
-    let object = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "app-own" } });
+    let object =
+        json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "app-own" } });
     let params = PatchParams::apply("bob");
     own.patch("app-own", &params, &Patch::Apply(object)).await.expect("it is written");
     let placements: Api<api::ClusterResourcePlacement> = Api::all(ground.hub.client.clone());

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use acceptance::ground::Ground;
 use acceptance::{hubs, scenarios};
 use actors::node::Ownership;
-use event_log::{EmbeddedConfig, EmbeddedLog, Log, PARTITIONS};
+use event_log::{EmbeddedLog, Log, PARTITIONS};
 
 async fn journey(ground: &Ground) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log.redb");
-    let log: Arc<dyn Log> =
-        Arc::new(EmbeddedLog::open(&path, EmbeddedConfig::default()).unwrap());
+    let log: Arc<dyn Log> = Arc::new(EmbeddedLog::open(&path).unwrap());
     let data = dir.path().join("projections");
     let hub = hubs::start("hub-a", ground, log.clone(), &data, Ownership::Alone).await;
     scenarios::journey(ground).await;

@@ -71,6 +71,9 @@ impl Heartbeats {
         }
         let probed = self.probe(cluster).await;
         let is_well = matches!(&probed, Ok(probe) if probe.ready);
+        if let Err(NoLink { message, .. }) = &probed {
+            tracing::debug!(%cluster, message, "a health check failed");
+        }
         let reported = self.report(cluster, id, probed).await;
         match reported {
             Err(AskError::NotOwner { .. }) => Next::Wait,

@@ -1,0 +1,234 @@
+//! The command line: what can be asked for, and how wrong use is answered.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+use crate::client::DEFAULT_SERVER;
+use crate::commands::{
+    crds, doctor, events, history, hub, join, leave, replay, status, version, why,
+};
+use crate::demo::{self, DemoOptions};
+use crate::output::Format;
+use crate::telemetry::{LogFormat, Telemetry};
+
+/// Manages resources on a fleet of Kubernetes clusters, and keeps a record of every decision.
+#[derive(Debug, Parser)]
+#[command(
+    name = "taffrail",
+    version,
+    disable_help_subcommand = true,
+    after_help = "Exit codes: 0 done, 1 it failed, 2 the command line or the configuration is wrong."
+)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Global {
+    /// The form of the answer
+    #[arg(short, long, value_enum, global = true, default_value_t)]
+    pub(crate) output: Format,
+    /// URL of the hub's HTTP API
+    #[arg(
+        long,
+        global = true,
+        env = "TAFFRAIL_SERVER",
+        default_value = DEFAULT_SERVER,
+        value_name = "URL"
+    )]
+    pub(crate) server: String,
+    /// The form of the logs on standard error; RUST_LOG says how much of them
+    #[arg(long, value_enum, global = true, default_value_t)]
+    pub(crate) log_format: LogFormat,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a hub
+    Hub(hub::Args),
+    /// Run a hub and a fleet of simulated members with a small application, to look around
+    Demo(DemoOptions),
+    /// The hub's custom resource definitions
+    Crds(crds::Args),
+    /// Make a cluster a member of the fleet
+    Join(Box<join::Args>),
+    /// End a cluster's membership; what was placed on it stays there
+    Leave(leave::Args),
+    /// Show the hub, its clusters and its placements
+    Status(status::Args),
+    /// Show what happened
+    Events(events::Args),
+    /// Show everything that happened to one thing
+    History(history::Args),
+    /// Show why a placement is on a cluster, or is not
+    Why(why::Args),
+    /// Decide everything on record again
+    Replay(replay::Args),
+    /// Find what keeps a hub from its work, and how to mend it
+    Doctor(doctor::Args),
+    /// Show the version
+    Version,
+}
+
+/// Something in the command line or the configuration is wrong, rather than something that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Usage(pub(crate) String);
+
+const EXIT_FAILURE: u8 = 1;
+const EXIT_USAGE: u8 = 2;
+
+/// Does what the command line says.
+#[must_use]
+pub fn main() -> ExitCode {
+    match parse(std::env::args_os()) {
+        Ok(cli) => exit(run(cli)),
+        Err(Parsed::Shown(text)) => exit(crate::output::write(&text).map_err(Into::into)),
+        Err(Parsed::Wrong(message)) => {
+            complain(&message);
+            ExitCode::from(EXIT_USAGE)
+        }
+    }
+}
+
+/// What came of a command line that is no command.
+#[derive(Debug, PartialEq, Eq)]
+enum Parsed {
+    /// Somebody asked for help, or the version.
+    Shown(String),
+    /// One line what, one line how.
+    Wrong(String),
+}
+
+fn parse(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Cli, Parsed> {
+    Cli::try_parse_from(arguments).map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp
+        | ErrorKind::DisplayVersion
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            Parsed::Shown(error.render().to_string())
+        }
+        _ => Parsed::Wrong(two_lines(&error.render().to_string())),
+    })
+}
+
+/// What clap says in a page, in two lines.
+fn two_lines(page: &str) -> String {
+    let mut paragraphs = page.split("\n\n");
+    let join = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let what = join(paragraphs.next().unwrap_or_default());
+    let usage = page.lines().find_map(|line| line.strip_prefix("Usage: "));
+    let tip = page.lines().find_map(|line| line.trim().strip_prefix("tip: "));
+    let how = match (tip, usage) {
+        (Some(tip), _) => format!("tip: {tip}"),
+        (None, Some(usage)) => format!("usage: {usage}"),
+        (None, None) => "usage: taffrail --help".to_owned(),
+    };
+    format!("{what}\n{how}")
+}
+
+fn run(cli: Cli) -> Result<()> {
+    let Cli { global, command } = cli;
+    match command {
+        Command::Hub(args) => hub::run(args, &global),
+        Command::Demo(options) => run_demo(options, &global),
+        Command::Version => version::run(global.output),
+        other => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(async {
+                let _telemetry = Telemetry::start(global.log_format, "warn")?;
+                ask(other, &global).await
+            })
+        }
+    }
+}
+
+/// The commands that ask a hub or a Kubernetes API, and end.
+async fn ask(command: Command, global: &Global) -> Result<()> {
+    match command {
+        Command::Crds(args) => crds::run(args, global).await,
+        Command::Join(args) => join::run(*args, global).await,
+        Command::Leave(args) => leave::run(args, global).await,
+        Command::Status(args) => status::run(args, global).await,
+        Command::Events(args) => events::run(args, global).await,
+        Command::History(args) => history::run(args, global).await,
+        Command::Why(args) => why::run(args, global).await,
+        Command::Replay(args) => replay::run(args, global).await,
+        Command::Doctor(args) => doctor::run(args, global).await,
+        Command::Hub(_) | Command::Demo(_) | Command::Version => {
+            unreachable!("they have a runtime of their own")
+        }
+    }
+}
+
+fn run_demo(options: DemoOptions, global: &Global) -> Result<()> {
+    hub::system(hub::cores()).block_on(async {
+        let _telemetry = Telemetry::start(global.log_format, "warn")?;
+        demo::run(options).await
+    })
+}
+
+fn exit(result: Result<()>) -> ExitCode {
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    if is_reader_gone(&error) {
+        return ExitCode::SUCCESS;
+    }
+    complain(&format!("error: {}", chain(&error)));
+    let is_usage = error.chain().any(|cause| cause.is::<Usage>());
+    ExitCode::from(if is_usage { EXIT_USAGE } else { EXIT_FAILURE })
+}
+
+/// The error and what led to it, in one line; what a cause repeats is said once.
+fn chain(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+/// Whoever read the output, such as `head`, has seen enough.
+fn is_reader_gone(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let error = cause.downcast_ref::<io::Error>();
+        error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    })
+}
+
+fn complain(message: &str) {
+    // Nobody can be told when standard error is closed.
+    drop(writeln!(io::stderr(), "{message}"));
+}
+
+/// Turns what is wrong with an argument into wrong use.
+pub(crate) fn argument<T>(parsed: Result<T, String>) -> Result<T> {
+    parsed.map_err(|message| Usage(message).into())
+}
+
+/// Turns what is wrong with the configuration into wrong use.
+pub(crate) fn configuration(path: &std::path::Path) -> Result<crate::serve::ServeConfig> {
+    crate::config::read(path)
+        .map_err(|error| {
+            let source = std::error::Error::source(&error);
+            let why = source.map(|source| format!(": {source}")).unwrap_or_default();
+            Usage(format!("{error}{why}"))
+        })
+        .context("the configuration cannot be used")
+}
+
+#[cfg(test)]
+#[path = "cli_tests.rs"]
+mod tests;

@@ -1,0 +1,100 @@
+//! `taffrail hub`: runs until it is told to end.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use actix_rt::SystemRunner;
+use anyhow::{Context, Result, bail};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::cli::{Global, configuration};
+use crate::serve::{self, ServeConfig};
+use crate::telemetry::Telemetry;
+
+/// Run a hub.
+///
+/// The smallest configuration is one line, `data_dir = "data"`; everything else has a default: the
+/// log is one file in the data directory, the hub is what $KUBECONFIG says, and the HTTP API
+/// listens on 127.0.0.1:8321.
+///
+/// SIGTERM and Ctrl-C end it in order: no more inputs, what is being decided is waited for,
+/// partitions are handed over. A second one ends it at once.
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Args {
+    /// The configuration file
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+pub(crate) fn run(args: Args, global: &Global) -> Result<()> {
+    let config = configuration(&args.config)?;
+    system(config.threads).block_on(async {
+        let _telemetry = Telemetry::start(global.log_format, "info")?;
+        serve_until_told(config).await
+    })
+}
+
+/// An actix system on a runtime with as many threads.
+pub(crate) fn system(threads: usize) -> SystemRunner {
+    actix_rt::System::with_tokio_rt(|| {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(threads)
+            .enable_all()
+            .build()
+            .expect("threads can be started")
+    })
+}
+
+/// As many threads as there are cores.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+async fn serve_until_told(config: ServeConfig) -> Result<()> {
+    let mut signals = Signals::listen()?;
+    say(&format!("taffrail {}", env!("CARGO_PKG_VERSION")));
+    let starting = serve::start(config, say);
+    let running = tokio::select! {
+        running = starting => running?,
+        name = signals.next() => bail!("{name} before the hub had started"),
+    };
+    say("ready to take placements; look around with: taffrail status");
+
+    let name = signals.next().await;
+    say(&format!("{name}: ending in order; once more ends at once"));
+    tokio::select! {
+        ended = running.shutdown() => ended?,
+        name = signals.next() => bail!("{name} again: ended at once"),
+    }
+    say("ended");
+    Ok(())
+}
+
+/// Tells of a step. Standard output is for answers; this is not one.
+fn say(step: &str) {
+    // Nobody can be told when standard error is closed.
+    drop(writeln!(io::stderr(), "{step}"));
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self> {
+        let listen = |kind| signal(kind).context("signals cannot be listened to");
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

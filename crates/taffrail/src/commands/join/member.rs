@@ -1,0 +1,255 @@
+//! The member's side of joining: who the hub is there, and with what credential.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow, bail};
+use api::names::FLEET_SYSTEM_NAMESPACE;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::api::rbac::v1::{
+    ClusterRole, ClusterRoleBinding, PolicyRule, RoleRef, Subject,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::PostParams;
+use kube::config::{
+    AuthInfo, Cluster, Context as NamedContextBody, KubeConfigOptions, Kubeconfig, NamedAuthInfo,
+    NamedCluster, NamedContext,
+};
+use kube::{Api, Client, Config};
+
+use crate::kubernetes::{apply, ensure_namespace};
+
+/// Who the hub is on a member.
+const SERVICE_ACCOUNT: &str = "taffrail-hub";
+
+/// How long a credential is asked for: a year. The member may give a shorter one.
+const TOKEN_SECONDS: i64 = 365 * 24 * 60 * 60;
+
+/// The administrator's way into the member.
+pub(super) struct MemberAccess {
+    kubeconfig: Kubeconfig,
+    cluster: Cluster,
+    user: AuthInfo,
+    context: String,
+}
+
+/// What the hub gets.
+pub(super) struct Credential {
+    /// A kubeconfig that stands for itself.
+    pub(super) kubeconfig: String,
+    /// Whether it is a token of its own, rather than the administrator's credential.
+    pub(super) is_bounded: bool,
+    /// When the token expires.
+    pub(super) expires: Option<String>,
+}
+
+impl MemberAccess {
+    pub(super) fn read(path: &Path, context: Option<&str>) -> Result<Self> {
+        let shown = path.display();
+        let kubeconfig = Kubeconfig::read_from(path)
+            .with_context(|| format!("cannot read the kubeconfig {shown}"))?;
+        let context = context
+            .map(str::to_owned)
+            .or_else(|| kubeconfig.current_context.clone())
+            .with_context(|| format!("{shown} has no current context; pass --member-context"))?;
+        let named = kubeconfig.contexts.iter().find(|named| named.name == context);
+        let body = named.and_then(|named| named.context.clone()).ok_or_else(|| {
+            anyhow!("{shown} has no context {context}; see: kubectl config get-contexts")
+        })?;
+        let clusters = kubeconfig.clusters.iter();
+        let cluster = clusters
+            .filter(|named| named.name == body.cluster)
+            .find_map(|named| named.cluster.clone())
+            .with_context(|| format!("{shown} has no cluster {}", body.cluster))?;
+        let user = body.user.as_deref().unwrap_or_default();
+        let users = kubeconfig.auth_infos.iter();
+        let user = users
+            .filter(|named| named.name == user)
+            .find_map(|named| named.auth_info.clone())
+            .unwrap_or_default();
+        Ok(Self { cluster, user, context, kubeconfig })
+    }
+
+    pub(super) async fn connect(&self) -> Result<Client> {
+        let options =
+            KubeConfigOptions { context: Some(self.context.clone()), ..Default::default() };
+        let config = Config::from_custom_kubeconfig(self.kubeconfig.clone(), &options)
+            .await
+            .context("the member's kubeconfig cannot be used")?;
+        Client::try_from(config).context("the member cannot be talked to")
+    }
+
+    /// A credential of the hub's own; the administrator's where the member gives out no tokens.
+    pub(super) async fn credential(
+        &self,
+        client: &Client,
+        server: Option<&str>,
+    ) -> Result<Credential> {
+        let cluster = self.self_contained_cluster(server)?;
+        grant(client).await?;
+        if let Some((token, expires)) = token(client).await? {
+            let user = AuthInfo { token: Some(token.into()), ..AuthInfo::default() };
+            let kubeconfig = kubeconfig(cluster, user)?;
+            return Ok(Credential { kubeconfig, is_bounded: true, expires: Some(expires) });
+        }
+        let kubeconfig = kubeconfig(cluster, self.self_contained_user()?)?;
+        Ok(Credential { kubeconfig, is_bounded: false, expires: None })
+    }
+
+    /// The cluster without references to files of this machine.
+    fn self_contained_cluster(&self, server: Option<&str>) -> Result<Cluster> {
+        let mut cluster = self.cluster.clone();
+        if let Some(server) = server {
+            cluster.server = Some(server.to_owned());
+        }
+        let file = cluster.certificate_authority.take();
+        let data = cluster.certificate_authority_data.take();
+        cluster.certificate_authority_data = inlined(data, file)?;
+        Ok(Cluster { extensions: None, ..cluster })
+    }
+
+    fn self_contained_user(&self) -> Result<AuthInfo> {
+        let mut user = self.user.clone();
+        if user.exec.is_some() || user.auth_provider.is_some() {
+            bail!(
+                "the member gives out no tokens, and its kubeconfig runs a program for each \
+                 credential, which the hub cannot; pass a kubeconfig with a token or certificate"
+            );
+        }
+        let (file, data) = (user.client_certificate.take(), user.client_certificate_data.take());
+        user.client_certificate_data = inlined(data, file)?;
+        if let Some(file) = user.client_key.take() {
+            user.client_key_data = user.client_key_data.take().map_or_else(
+                || Ok::<_, anyhow::Error>(inlined(None, Some(file))?.map(Into::into)),
+                |data| Ok(Some(data)),
+            )?;
+        }
+        if let Some(file) = user.token_file.take() {
+            let token = std::fs::read_to_string(&file)
+                .with_context(|| format!("cannot read the token in {file}"))?;
+            user.token = Some(token.trim().to_owned().into());
+        }
+        Ok(AuthInfo { extensions: None, ..user })
+    }
+}
+
+/// Data in base64, read from a file if need be.
+fn inlined(data: Option<String>, file: Option<String>) -> Result<Option<String>> {
+    match (data, file) {
+        (Some(data), _) => Ok(Some(data)),
+        (None, Some(file)) => {
+            let bytes = std::fs::read(&file).with_context(|| format!("cannot read {file}"))?;
+            Ok(Some(BASE64_STANDARD.encode(bytes)))
+        }
+        (None, None) => Ok(None),
+    }
+}
+
+/// Lets the hub place anything on the member: what it may place is for placements to say.
+async fn grant(client: &Client) -> Result<()> {
+    ensure_namespace(client, FLEET_SYSTEM_NAMESPACE).await?;
+    let metadata = |namespace: Option<&str>| ObjectMeta {
+        name: Some(SERVICE_ACCOUNT.to_owned()),
+        namespace: namespace.map(str::to_owned),
+        ..ObjectMeta::default()
+    };
+    let all = || Some(vec!["*".to_owned()]);
+    let account = ServiceAccount {
+        metadata: metadata(Some(FLEET_SYSTEM_NAMESPACE)),
+        ..ServiceAccount::default()
+    };
+    let role = ClusterRole {
+        metadata: metadata(None),
+        rules: Some(vec![
+            PolicyRule {
+                api_groups: all(),
+                resources: all(),
+                verbs: vec!["*".to_owned()],
+                ..PolicyRule::default()
+            },
+            PolicyRule {
+                non_resource_urls: all(),
+                verbs: vec!["get".to_owned()],
+                ..PolicyRule::default()
+            },
+        ]),
+        ..ClusterRole::default()
+    };
+    let binding = ClusterRoleBinding {
+        metadata: metadata(None),
+        role_ref: RoleRef {
+            api_group: "rbac.authorization.k8s.io".to_owned(),
+            kind: "ClusterRole".to_owned(),
+            name: SERVICE_ACCOUNT.to_owned(),
+        },
+        subjects: Some(vec![Subject {
+            kind: "ServiceAccount".to_owned(),
+            name: SERVICE_ACCOUNT.to_owned(),
+            namespace: Some(FLEET_SYSTEM_NAMESPACE.to_owned()),
+            ..Subject::default()
+        }]),
+    };
+    let may = "you must be an administrator of the member";
+    let accounts = Api::namespaced(client.clone(), FLEET_SYSTEM_NAMESPACE);
+    apply(&accounts, &account).await.context(may)?;
+    apply(&Api::all(client.clone()), &role).await.context(may)?;
+    apply(&Api::all(client.clone()), &binding).await.context(may)?;
+    Ok(())
+}
+
+/// A token for the hub, and when it expires. `None` where the member gives out none.
+async fn token(client: &Client) -> Result<Option<(String, String)>> {
+    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), FLEET_SYSTEM_NAMESPACE);
+    let request = TokenRequest {
+        spec: TokenRequestSpec {
+            expiration_seconds: Some(TOKEN_SECONDS),
+            ..TokenRequestSpec::default()
+        },
+        ..TokenRequest::default()
+    };
+    let params = PostParams::default();
+    let answer: Result<TokenRequest, _> =
+        accounts.create_subresource("token", SERVICE_ACCOUNT, &params, &request).await;
+    match answer {
+        Ok(answer) => Ok(answer
+            .status
+            .filter(|status| !status.token.is_empty())
+            .map(|status| (status.token, status.expiration_timestamp.0.to_string()))),
+        // It does not know the subresource.
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 405 | 501) => Ok(None),
+        Err(error) => Err(error).context("the member gives out no token for the hub"),
+    }
+}
+
+fn kubeconfig(cluster: Cluster, user: AuthInfo) -> Result<String> {
+    const NAME: &str = "member";
+    let context = NamedContextBody {
+        cluster: NAME.to_owned(),
+        user: Some(NAME.to_owned()),
+        ..NamedContextBody::default()
+    };
+    let kubeconfig = Kubeconfig {
+        kind: Some("Config".to_owned()),
+        api_version: Some("v1".to_owned()),
+        clusters: vec![NamedCluster {
+            name: NAME.to_owned(),
+            cluster: Some(cluster),
+            ..NamedCluster::default()
+        }],
+        auth_infos: vec![NamedAuthInfo {
+            name: NAME.to_owned(),
+            auth_info: Some(user),
+            ..NamedAuthInfo::default()
+        }],
+        contexts: vec![NamedContext {
+            name: NAME.to_owned(),
+            context: Some(context),
+            ..NamedContext::default()
+        }],
+        current_context: Some(NAME.to_owned()),
+        ..Kubeconfig::default()
+    };
+    serde_yaml_ng::to_string(&kubeconfig).context("the kubeconfig cannot be written")
+}

@@ -1,0 +1,220 @@
+//! The configuration file of a hub, `taffrail.toml`.
+//!
+//! ```toml
+//! node = "hub-0"                   # default: the host's name
+//! data_dir = "/var/lib/taffrail"   # projections, and the embedded log
+//! system_namespace = "fleet-system"
+//! threads = 2                      # default: as many as there are cores
+//!
+//! [log.embedded]                   # the default; one hub, nothing else to run
+//! path = "/var/lib/taffrail/log.redb"
+//!
+//! # [log.kafka]                    # or: several hubs share a log
+//! # bootstrap = "kafka-0:9092,kafka-1:9092,kafka-2:9092"
+//! # topic_prefix = "taffrail."
+//! # mode = "production"            # or "development": the doctor only warns
+//! # [log.kafka.properties]         # of librdkafka
+//! # "security.protocol" = "SASL_SSL"
+//!
+//! [hub]                            # the hub's API server
+//! kubeconfig = "hub.kubeconfig"    # default: $KUBECONFIG, ~/.kube/config, in the cluster
+//! context = "hub"
+//!
+//! [http]
+//! listen = "127.0.0.1:8321"
+//!
+//! [selection]                      # what may be placed
+//! skipped_apis = ["batch/v1/Job"]
+//! skipped_namespaces = ["monitoring"]
+//! ```
+//!
+//! Relative paths are relative to the file.
+
+mod error;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use domain::selection::{KindRules, NamespaceRules, SelectionRules};
+use event_log_kafka::{KafkaConfig, Mode};
+use serde::Deserialize;
+
+use crate::serve::{HubAccess, LogChoice, ServeConfig};
+
+pub use error::ConfigError;
+
+/// Where the hub's HTTP API listens when nobody says: only this machine reaches it.
+pub const DEFAULT_LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8321);
+
+/// The file as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    node: Option<String>,
+    data_dir: PathBuf,
+    system_namespace: Option<String>,
+    threads: Option<usize>,
+    log: Option<LogSection>,
+    #[serde(default)]
+    hub: HubSection,
+    #[serde(default)]
+    http: HttpSection,
+    #[serde(default)]
+    selection: SelectionSection,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum LogSection {
+    Embedded(EmbeddedSection),
+    Kafka(KafkaSection),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EmbeddedSection {
+    path: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KafkaSection {
+    bootstrap: String,
+    topic_prefix: Option<String>,
+    #[serde(default)]
+    mode: ModeSection,
+    #[serde(default)]
+    properties: BTreeMap<String, String>,
+}
+
+/// Values of properties may be passwords.
+impl std::fmt::Debug for KafkaSection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KafkaSection").field("bootstrap", &self.bootstrap).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ModeSection {
+    #[default]
+    Production,
+    Development,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct HubSection {
+    kubeconfig: Option<PathBuf>,
+    context: Option<String>,
+    in_cluster: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct HttpSection {
+    listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct SelectionSection {
+    allowed_apis: Vec<String>,
+    skipped_apis: Vec<String>,
+    skipped_namespaces: Vec<String>,
+    hub_runs_workloads: bool,
+}
+
+/// Reads a file.
+///
+/// # Errors
+/// When it cannot be read, or says something that cannot be followed; the error names the line.
+pub fn read(path: &Path) -> Result<ServeConfig, ConfigError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::Unreadable { file: path.to_owned(), source })?;
+    parse(path, &text)
+}
+
+/// Reads the text of a file.
+///
+/// # Errors
+/// See [`read`].
+pub fn parse(path: &Path, text: &str) -> Result<ServeConfig, ConfigError> {
+    let file: File =
+        toml::from_str(text).map_err(|error| ConfigError::invalid(path, text, &error))?;
+    let beside = path.parent().unwrap_or(Path::new(""));
+    let data_dir = beside.join(&file.data_dir);
+    if file.hub.in_cluster && (file.hub.kubeconfig.is_some() || file.hub.context.is_some()) {
+        return Err(ConfigError::contradiction(
+            path,
+            "[hub] says in_cluster and names a kubeconfig or context; keep one of them",
+        ));
+    }
+    Ok(ServeConfig {
+        node: file.node.unwrap_or_else(host_name),
+        log: log_choice(file.log, beside, &data_dir),
+        hub: if file.hub.in_cluster {
+            HubAccess::InCluster
+        } else {
+            let path = file.hub.kubeconfig.map(|path| beside.join(path));
+            HubAccess::Kubeconfig { path, context: file.hub.context }
+        },
+        http: file.http.listen.unwrap_or(DEFAULT_LISTEN),
+        system_namespace: file
+            .system_namespace
+            .unwrap_or_else(|| api::names::FLEET_SYSTEM_NAMESPACE.to_owned()),
+        rules: rules(path, &file.selection)?,
+        threads: file.threads.unwrap_or_else(cores).max(1),
+        data_dir,
+    })
+}
+
+fn log_choice(section: Option<LogSection>, beside: &Path, data_dir: &Path) -> LogChoice {
+    match section {
+        None => LogChoice::Embedded { path: data_dir.join("log.redb") },
+        Some(LogSection::Embedded(embedded)) => {
+            let path = embedded.path.map(|path| beside.join(path));
+            LogChoice::Embedded { path: path.unwrap_or_else(|| data_dir.join("log.redb")) }
+        }
+        Some(LogSection::Kafka(kafka)) => {
+            let mut config = KafkaConfig::new(kafka.bootstrap);
+            config.topic_prefix = kafka.topic_prefix.unwrap_or(config.topic_prefix);
+            config.properties = kafka.properties;
+            config.mode = match kafka.mode {
+                ModeSection::Production => Mode::Production,
+                ModeSection::Development => Mode::Development,
+            };
+            LogChoice::Kafka(Box::new(config))
+        }
+    }
+}
+
+fn rules(path: &Path, section: &SelectionSection) -> Result<SelectionRules, ConfigError> {
+    let kinds =
+        KindRules::parse(&section.allowed_apis.join(";"), &section.skipped_apis.join(";"))
+            .map_err(|error| ConfigError::contradiction(path, error.to_string()))?;
+    let skipped = section.skipped_namespaces.iter().cloned().collect();
+    Ok(SelectionRules {
+        kinds,
+        namespaces: NamespaceRules { skipped },
+        hub_runs_workloads: section.hub_runs_workloads,
+        ..SelectionRules::default()
+    })
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// The host's name, by which several hubs on one log are told apart.
+fn host_name() -> String {
+    let from_kernel = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let from_environment = || std::env::var("HOSTNAME").ok();
+    let name = from_kernel.or_else(from_environment).unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { "hub".to_owned() } else { name.to_owned() }
+}

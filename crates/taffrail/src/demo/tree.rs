@@ -1,0 +1,95 @@
+//! The demo's picture: a placement, its clusters, and how far each is.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use actors::fold::Change;
+use actors::node::Router;
+use domain::placement::{PlacementState, Target};
+use events::PlacementKey;
+use events::placement::TargetPhase;
+use tokio::sync::broadcast;
+
+/// Draws one placement from the model.
+pub(super) struct Tree {
+    router: Router,
+    placement: PlacementKey,
+}
+
+impl Tree {
+    pub(super) fn new(router: Router, placement: PlacementKey) -> Self {
+        Self { router, placement }
+    }
+
+    pub(super) fn changes(&self) -> broadcast::Receiver<Arc<Change>> {
+        self.router.fold().changes()
+    }
+
+    fn state(&self) -> PlacementState {
+        let model = self.router.fold().model();
+        model.placements.get(&self.placement).map(|known| known.state.clone()).unwrap_or_default()
+    }
+
+    /// Whether every member of the fleet has joined, and every chosen one has everything.
+    pub(super) fn is_available(&self) -> bool {
+        let all_joined = {
+            let model = self.router.fold().model();
+            model.clusters.values().all(|cluster| cluster.state.is_joined())
+        };
+        let state = self.state();
+        let latest = state.revision.as_ref().map(|revision| revision.reference.index);
+        let has_all = |target: &Target| target.revision == latest && is_available(target);
+        all_joined && !state.targets.is_empty() && state.targets.values().all(has_all)
+    }
+
+    /// One line that says how far it is.
+    pub(super) fn summary(&self) -> String {
+        let (clusters, joined) = {
+            let model = self.router.fold().model();
+            let joined = model.clusters.values().filter(|cluster| cluster.state.is_joined());
+            (model.clusters.len(), joined.count())
+        };
+        let state = self.state();
+        let available = state.targets.values().filter(|target| is_available(target)).count();
+        format!(
+            "{joined} of {clusters} members joined, shop available on {available} of {} clusters",
+            state.targets.len()
+        )
+    }
+
+    /// The whole tree.
+    pub(super) fn draw(&self) -> String {
+        let state = self.state();
+        let mut drawn = format!("\n{}\n", self.placement);
+        if let Some(scheduled) = &state.scheduled {
+            writeln!(drawn, "│  {}", scheduled.message).expect("a string takes everything");
+        }
+        let last = state.targets.len().saturating_sub(1);
+        for (index, (cluster, target)) in state.targets.iter().enumerate() {
+            let branch = if index == last { "└─" } else { "├─" };
+            let revision = target.revision.map_or("-".to_owned(), |revision| revision.to_string());
+            writeln!(drawn, "{branch} {cluster:<16} revision {revision:<4} {}", words(target))
+                .expect("a string takes everything");
+        }
+        drawn
+    }
+}
+
+fn is_available(target: &Target) -> bool {
+    matches!(target.phase, TargetPhase::Available | TargetPhase::AvailableUntracked)
+}
+
+fn words(target: &Target) -> String {
+    let state = match target.phase {
+        TargetPhase::Moving => "on its way",
+        TargetPhase::Assigned => "being applied",
+        TargetPhase::ApplyFailed => "could not be applied",
+        TargetPhase::Applied => "applied, waiting to be available",
+        TargetPhase::Available | TargetPhase::AvailableUntracked => "available",
+        TargetPhase::Removed => "removed",
+    };
+    match target.failures.first() {
+        Some(failure) => format!("{state}: {}: {}", failure.object, failure.message),
+        None => state.to_owned(),
+    }
+}

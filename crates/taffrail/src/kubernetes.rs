@@ -1,0 +1,138 @@
+//! Kubernetes API servers, as the command line meets them.
+
+use std::fmt::Debug;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config, Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+
+use crate::serve::HubAccess;
+
+/// Who the command line is to the API server: the manager of the fields that it sets.
+pub(crate) const FIELD_MANAGER: &str = "taffrail-cli";
+
+/// How long new CRDs may take to be served. API servers need a second.
+const ESTABLISHED_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How often to look whether they are.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// How the command line reaches the hub's API server.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct HubArgs {
+    /// Kubeconfig of the hub [default: $KUBECONFIG, ~/.kube/config, in the cluster]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) hub_kubeconfig: Option<PathBuf>,
+    /// Context of the hub in that kubeconfig [default: the current one]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) hub_context: Option<String>,
+}
+
+impl HubArgs {
+    /// A client for the hub.
+    pub(crate) async fn connect(&self) -> Result<Client> {
+        let access = HubAccess::Kubeconfig {
+            path: self.hub_kubeconfig.clone(),
+            context: self.hub_context.clone(),
+        };
+        connect(&access).await
+    }
+}
+
+/// A client for the hub's API server. Nothing is asked yet.
+pub(crate) async fn connect(access: &HubAccess) -> Result<Client> {
+    let config = match access {
+        HubAccess::Client(client) => return Ok(client.clone()),
+        HubAccess::InCluster => Config::incluster()
+            .context("this does not run in a pod with a service account; name a kubeconfig")?,
+        HubAccess::Kubeconfig { path: None, context: None } => {
+            Config::infer().await.context("no hub is configured; pass its kubeconfig")?
+        }
+        HubAccess::Kubeconfig { path: None, context } => {
+            let options = KubeConfigOptions { context: context.clone(), ..Default::default() };
+            let config = Config::from_kubeconfig(&options).await;
+            config.context("the kubeconfig of the hub cannot be used")?
+        }
+        HubAccess::Kubeconfig { path: Some(path), context } => {
+            let read = Kubeconfig::read_from(path);
+            let kubeconfig =
+                read.with_context(|| format!("cannot read the kubeconfig {}", path.display()))?;
+            let options = KubeConfigOptions { context: context.clone(), ..Default::default() };
+            let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+            config.with_context(|| format!("the kubeconfig {} cannot be used", path.display()))?
+        }
+    };
+    Client::try_from(config).context("the hub's API server cannot be talked to")
+}
+
+/// Creates an object, or makes it what it should be.
+pub(crate) async fn apply<K>(api: &Api<K>, object: &K) -> Result<K>
+where
+    K: Resource + Clone + Debug + Serialize + DeserializeOwned,
+{
+    let name = object.name_any();
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    let applied = api.patch(&name, &params, &Patch::Apply(object)).await;
+    applied.with_context(|| format!("{name} cannot be written"))
+}
+
+/// Makes sure that a namespace is there; leaves it as it is if it is.
+pub(crate) async fn ensure_namespace(client: &Client, name: &str) -> Result<()> {
+    let api: Api<Namespace> = Api::all(client.clone());
+    if api.get_opt(name).await?.is_some() {
+        return Ok(());
+    }
+    let mut namespace = Namespace::default();
+    namespace.metadata.name = Some(name.to_owned());
+    match api.create(&PostParams::default(), &namespace).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("the namespace {name} cannot be made")),
+    }
+}
+
+/// Which cluster it is, whatever its address: the uid of its kube-system namespace.
+pub(crate) async fn identity(client: &Client) -> Result<String> {
+    let api: Api<Namespace> = Api::all(client.clone());
+    let system = api.get("kube-system").await?;
+    Ok(system.uid().unwrap_or_default())
+}
+
+/// Installs CRDs and waits until all are served. Tells about each.
+pub(crate) async fn install_crds(
+    client: &Client,
+    crds: &[CustomResourceDefinition],
+    mut tell: impl FnMut(&str),
+) -> Result<()> {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    for crd in crds {
+        apply(&api, crd).await?;
+    }
+    let deadline = Instant::now() + ESTABLISHED_TIMEOUT;
+    for crd in crds {
+        let name = crd.name_any();
+        while !is_established(&api.get(&name).await?) {
+            if Instant::now() > deadline {
+                bail!("{name} is not served; see why with: kubectl describe crd {name}");
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        tell(&name);
+    }
+    Ok(())
+}
+
+/// Whether a CRD is served.
+pub(crate) fn is_established(crd: &CustomResourceDefinition) -> bool {
+    let conditions = crd.status.as_ref().and_then(|status| status.conditions.as_ref());
+    conditions.into_iter().flatten().any(|it| it.type_ == "Established" && it.status == "True")
+}

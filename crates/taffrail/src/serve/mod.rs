@@ -1,0 +1,216 @@
+//! A hub in this process: log, projections, hub, HTTP, in that order, and back in the other.
+
+mod watched_log;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use actors::node::Ownership;
+use actors::shard::ClaimIdentity;
+use anyhow::{Context, Result};
+use domain::selection::SelectionRules;
+use event_log::lease::LeaseConfig;
+use event_log::{EmbeddedLog, Log, PARTITIONS, partition_of};
+use event_log_kafka::{KafkaConfig, KafkaLog};
+use hub::http::{HttpConfig, HttpServer};
+use hub::{Hub, HubConfig};
+use kube::Client;
+use projections::Store;
+use uuid::Uuid;
+
+use crate::kubernetes;
+use watched_log::WatchedLog;
+
+/// What a hub is told.
+#[derive(Debug, Clone)]
+pub struct ServeConfig {
+    /// Names this node among those that share the log.
+    pub node: String,
+    /// Where projections are kept.
+    pub data_dir: PathBuf,
+    /// Where the log is.
+    pub log: LogChoice,
+    /// How to reach the hub's API server.
+    pub hub: HubAccess,
+    /// Where the HTTP API listens; port 0 picks a free one.
+    pub http: SocketAddr,
+    /// The namespace of link Secrets.
+    pub system_namespace: String,
+    /// What may be placed.
+    pub rules: SelectionRules,
+    /// On how many threads it works.
+    pub threads: usize,
+}
+
+/// Where the log is.
+#[derive(Debug, Clone)]
+pub enum LogChoice {
+    /// In one file of this machine.
+    Embedded {
+        /// Which.
+        path: PathBuf,
+    },
+    /// On Kafka, shared with other hubs.
+    Kafka(Box<KafkaConfig>),
+}
+
+/// How to reach the hub's API server.
+#[derive(Clone)]
+pub enum HubAccess {
+    /// By a kubeconfig; the usual one, or what is mounted into a pod, without a path.
+    Kubeconfig {
+        /// The file.
+        path: Option<PathBuf>,
+        /// The context; the current one if absent.
+        context: Option<String>,
+    },
+    /// With the service account of the pod that this runs in.
+    InCluster,
+    /// Through this client.
+    Client(Client),
+}
+
+impl fmt::Debug for HubAccess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kubeconfig { path, context } => {
+                let mut shown = f.debug_struct("Kubeconfig");
+                shown.field("path", path).field("context", context).finish()
+            }
+            Self::InCluster => f.write_str("InCluster"),
+            Self::Client(_) => f.write_str("Client"),
+        }
+    }
+}
+
+/// A hub at work.
+pub struct Running {
+    hub: Hub,
+    http: HttpServer,
+}
+
+/// Starts a hub, and tells `report` of each step. Must be called where an actix system runs.
+///
+/// # Errors
+/// When a part does not start; what started before it is stopped again.
+pub async fn start(config: ServeConfig, report: impl Fn(&str)) -> Result<Running> {
+    let client = kubernetes::connect(&config.hub).await?;
+    std::fs::create_dir_all(&config.data_dir)
+        .with_context(|| format!("cannot make the directory {}", config.data_dir.display()))?;
+
+    let (log, ownership) = open_log(&config.log, &report).await?;
+    let log = Arc::new(WatchedLog::new(log));
+    let check = log.check();
+
+    let rows = config.data_dir.join("projections");
+    let opened = tokio::task::spawn_blocking({
+        let rows = rows.clone();
+        move || Store::open(&rows, partition_of)
+    });
+    let opened = opened.await?.context("the projections cannot be opened")?;
+    match &opened.rebuilt {
+        None => report(&format!("projections: {}", rows.display())),
+        Some(quarantine) => report(&format!(
+            "projections: {} could not be used ({}); they are built again from the log",
+            rows.display(),
+            quarantine.reason
+        )),
+    }
+
+    let hub = Hub::start(HubConfig {
+        client,
+        log,
+        partitions: PARTITIONS,
+        model: opened.model,
+        store: Some(opened.store),
+        identity: ClaimIdentity {
+            node: config.node.clone(),
+            incarnation: Uuid::new_v4(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        },
+        ownership,
+        rules: config.rules,
+        system_namespace: config.system_namespace,
+        threads: config.threads,
+    })
+    .await?;
+    let genesis = hub.node().genesis().clone();
+    report(&format!("hub: node {}, deployment {}", config.node, genesis.deployment));
+
+    let http = HttpServer::start(
+        config.http,
+        HttpConfig {
+            node: config.node,
+            genesis,
+            router: hub.router().clone(),
+            index: hub.index().clone(),
+            checks: vec![check],
+        },
+    );
+    let http = match http {
+        Ok(http) => http,
+        Err(error) => {
+            hub.shutdown().await;
+            let address = config.http;
+            return Err(error).with_context(|| format!("cannot listen on {address}"));
+        }
+    };
+    report(&format!("http: http://{}", http.address()));
+    Ok(Running { hub, http })
+}
+
+async fn open_log(
+    choice: &LogChoice,
+    report: impl Fn(&str),
+) -> Result<(Arc<dyn Log>, Ownership)> {
+    match choice {
+        LogChoice::Embedded { path } => {
+            if let Some(directory) = path.parent() {
+                std::fs::create_dir_all(directory)
+                    .with_context(|| format!("cannot make {}", directory.display()))?;
+            }
+            let opened = tokio::task::spawn_blocking({
+                let path = path.clone();
+                move || EmbeddedLog::open(path)
+            });
+            let log = opened.await?.context("the log cannot be opened")?;
+            report(&format!("log: embedded, {}", path.display()));
+            Ok((Arc::new(log), Ownership::Alone))
+        }
+        LogChoice::Kafka(config) => {
+            let log = KafkaLog::connect(KafkaConfig::clone(config));
+            let log = log.await.context("the log cannot be opened")?;
+            let (brokers, prefix) = (&config.bootstrap, &config.topic_prefix);
+            report(&format!("log: Kafka at {brokers}, topics {prefix}*"));
+            Ok((Arc::new(log), Ownership::Leased(LeaseConfig::default())))
+        }
+    }
+}
+
+impl Running {
+    /// Where the HTTP API listens.
+    #[must_use]
+    pub fn http_address(&self) -> SocketAddr {
+        self.http.address()
+    }
+
+    /// The hub.
+    #[must_use]
+    pub fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    /// Ends in order: no more questions and inputs, what is in the log is waited for, partitions
+    /// are handed over.
+    ///
+    /// # Errors
+    /// When the HTTP server's end cannot be waited for.
+    pub async fn shutdown(self) -> Result<()> {
+        let Self { hub, http } = self;
+        tokio::task::spawn_blocking(move || http.stop()).await?;
+        hub.shutdown().await;
+        Ok(())
+    }
+}

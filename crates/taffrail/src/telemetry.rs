@@ -1,0 +1,96 @@
+//! Logs on standard error, and traces to OpenTelemetry when the standard environment variables say
+//! where.
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+use opentelemetry::trace::{TraceContextExt as _, TracerProvider as _};
+use opentelemetry_otlp::SpanExporter;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
+
+/// The environment variables that turn traces on.
+const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
+
+/// The form of the logs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: a JSON object in each line.
+    Json,
+}
+
+/// Logs and traces at work. Dropping it sends what waits.
+#[derive(Debug)]
+#[must_use]
+pub struct Telemetry {
+    provider: Option<SdkTracerProvider>,
+}
+
+impl Telemetry {
+    /// Starts logging, with `level` where `RUST_LOG` does not say otherwise, and tracing if there
+    /// is somewhere to send traces. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// When the environment says where traces go, but they cannot go there.
+    pub fn start(format: LogFormat, level: &str) -> Result<Self> {
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+        let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+        let logs = match format {
+            LogFormat::Text => logs.boxed(),
+            LogFormat::Json => logs.json().boxed(),
+        };
+        let provider = provider()?;
+        let traces = provider
+            .as_ref()
+            .map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("taffrail")));
+        let registry = tracing_subscriber::registry().with(filter).with(logs).with(traces);
+        if registry.try_init().is_err() {
+            tracing::debug!("logging has been started before");
+        }
+        if provider.is_some() {
+            actors::trace::install(current_traceparent);
+        }
+        Ok(Self { provider })
+    }
+}
+
+impl Drop for Telemetry {
+    fn drop(&mut self) {
+        if let Some(provider) = self.provider.take()
+            && let Err(error) = provider.shutdown()
+        {
+            tracing::warn!(%error, "the last traces may not have been sent");
+        }
+    }
+}
+
+fn provider() -> Result<Option<SdkTracerProvider>> {
+    let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    if !ENDPOINTS.iter().any(|name| is_set(&name)) {
+        return Ok(None);
+    }
+    let exporter = SpanExporter::builder()
+        .with_tonic()
+        .build()
+        .context("traces cannot be sent; check OTEL_EXPORTER_OTLP_ENDPOINT")?;
+    let resource = Resource::builder().with_service_name("taffrail").build();
+    let provider =
+        SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build();
+    Ok(Some(provider))
+}
+
+/// The W3C trace context of the current span.
+fn current_traceparent() -> Option<String> {
+    let context = tracing::Span::current().context();
+    let span = context.span();
+    let span = span.span_context();
+    span.is_valid().then(|| {
+        format!("00-{}-{}-{:02x}", span.trace_id(), span.span_id(), span.trace_flags().to_u8())
+    })
+}
