@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use events::{CommandEnvelope, Partition};
+use futures::FutureExt;
 
 use super::owner::next;
 use super::{PARTITION, Subject, chain, pipelined};
@@ -72,6 +73,33 @@ pub(crate) async fn reading_starts_at_an_offset_and_goes_on_live(subject: Subjec
         let record = next(reader).await;
         assert_eq!((record.offset, record.bytes), (live, entry(5)));
     }
+}
+
+pub(crate) async fn a_reader_that_waits_is_woken(subject: Subject) {
+    let log = subject.open().await;
+    let other = subject.another_handle(&log).await;
+    let mut reader = read(&other, EVENTS, 0).await;
+    for n in 0..20 {
+        let (record, offset) = futures::join!(next(&mut reader), append(&log, EVENTS, entry(n)));
+        assert_eq!((record.offset, record.bytes), (offset, entry(n)));
+    }
+}
+
+pub(crate) async fn a_reader_that_is_not_waited_for_loses_nothing(subject: Subject) {
+    let log = subject.open().await;
+    let mut reader = read(&log, EVENTS, 0).await;
+    let count = 2 * RECORDS_READ_AHEAD_MAX;
+    append_all(&log, 0..count).await;
+    let mut seen = Vec::new();
+    while seen.len() < count {
+        // The future is dropped wherever it stands.
+        if let Some(record) = reader.next().now_or_never() {
+            seen.push(record.expect("an open log").expect("a readable log").bytes);
+        } else {
+            seen.push(next(&mut reader).await.bytes);
+        }
+    }
+    assert!(seen.into_iter().eq((0..count).map(entry)));
 }
 
 pub(crate) async fn the_end_covers_what_was_there(subject: Subject) {

@@ -110,6 +110,8 @@ cases! {
     entries::an_appended_entry_is_read_back,
     entries::appends_in_flight_keep_their_order,
     entries::reading_starts_at_an_offset_and_goes_on_live,
+    entries::a_reader_that_waits_is_woken,
+    entries::a_reader_that_is_not_waited_for_loses_nothing,
     entries::the_end_covers_what_was_there,
     entries::streams_do_not_mix,
     entries::several_readers_see_the_same,

@@ -73,7 +73,8 @@ impl Writer {
             match self.shared.queue.take(self.is_unsettled.then_some(SETTLE_AFTER)) {
                 Work::Commit(requests) => self.serve(requests),
                 Work::Idle => self.settle(),
-                Work::Finish => return self.settle(),
+                // redb does the same when it closes the file.
+                Work::Finish => return,
             }
         }
     }
