@@ -109,19 +109,21 @@ enum Parsed {
     Wrong(String),
 }
 
-fn parse(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Cli, Parsed> {
-    Cli::try_parse_from(arguments).map_err(|error| match error.kind() {
+fn parse(arguments: impl IntoIterator<Item = impl Into<OsString>>) -> Result<Cli, Parsed> {
+    let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    let command = arguments.get(1).and_then(|argument| argument.to_str()).unwrap_or_default();
+    Cli::try_parse_from(&arguments).map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp
         | ErrorKind::DisplayVersion
         | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             Parsed::Shown(error.render().to_string())
         }
-        _ => Parsed::Wrong(two_lines(&error.render().to_string())),
+        _ => Parsed::Wrong(two_lines(&error.render().to_string(), command)),
     })
 }
 
 /// What clap says in a page, in two lines.
-fn two_lines(page: &str) -> String {
+fn two_lines(page: &str, command: &str) -> String {
     let mut paragraphs = page.split("\n\n");
     let join = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let what = join(paragraphs.next().unwrap_or_default());
@@ -130,7 +132,7 @@ fn two_lines(page: &str) -> String {
     let how = match (tip, usage) {
         (Some(tip), _) => format!("tip: {tip}"),
         (None, Some(usage)) => format!("usage: {usage}"),
-        (None, None) => "usage: taffrail --help".to_owned(),
+        (None, None) => format!("see: taffrail {command} --help"),
     };
     format!("{what}\n{how}")
 }

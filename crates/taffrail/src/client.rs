@@ -112,15 +112,12 @@ impl HubClient {
         Ok(())
     }
 
-    async fn fetch(
-        &self,
-        path: &str,
-        query: &[(&str, String)],
-    ) -> Result<(StatusCode, Vec<u8>)> {
+    async fn fetch(&self, path: &str, query: &[(&str, String)]) -> Result<(StatusCode, Vec<u8>)> {
         let response = self.send(path, query).await?;
         let status = response.status();
         let body = http_body_util::Limited::new(response.into_body(), ANSWER_BYTES_MAX);
-        let body = body.collect().await.map_err(|error| anyhow!("the answer broke off: {error}"))?;
+        let body =
+            body.collect().await.map_err(|error| anyhow!("the answer broke off: {error}"))?;
         Ok((status, body.to_bytes().to_vec()))
     }
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`cli`], `commands` | the command line: one file for each command |
 //! | [`config`] | `taffrail.toml` |
+//! | [`demo`] | a hub, simulated members and a small application |
 //! | [`serve`] | a hub in this process: log, projections, hub, HTTP |
 //! | [`client`] | the hub's HTTP API, asked |
 //! | [`names`] | how people name things: `crp/web`, `cluster/eu-1`, `10m` |
@@ -17,6 +18,7 @@ pub mod cli;
 pub mod client;
 mod commands;
 pub mod config;
+pub mod demo;
 mod kubernetes;
 pub mod names;
 pub mod output;

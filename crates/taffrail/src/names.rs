@@ -44,9 +44,10 @@ pub fn aggregate(text: &str) -> Result<AggregateId, String> {
         {
             Ok(AggregateId::Cluster(name.to_owned()))
         }
-        Some(("placement" | "crp" | "clusterresourceplacement" | "rp" | "resourceplacement", _)) => {
-            placement(text).map(AggregateId::Placement).map_err(|_| unknown())
-        }
+        Some((
+            "placement" | "crp" | "clusterresourceplacement" | "rp" | "resourceplacement",
+            _,
+        )) => placement(text).map(AggregateId::Placement).map_err(|_| unknown()),
         _ => Err(unknown()),
     }
 }
@@ -60,9 +61,10 @@ pub fn since(text: &str, now: Timestamp) -> Result<Timestamp, String> {
         let ago: SignedDuration = text.parse().ok()?;
         now.checked_sub(ago).ok()
     };
-    text.parse().ok().or_else(ago).ok_or_else(|| {
-        format!("{text:?} is no time; write 10m (ago) or 2026-01-31T14:03:00Z")
-    })
+    text.parse()
+        .ok()
+        .or_else(ago)
+        .ok_or_else(|| format!("{text:?} is no time; write 10m (ago) or 2026-01-31T14:03:00Z"))
 }
 
 #[cfg(test)]

@@ -46,9 +46,9 @@ impl Telemetry {
             LogFormat::Json => logs.json().boxed(),
         };
         let provider = provider()?;
-        let traces = provider
-            .as_ref()
-            .map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("taffrail")));
+        let traces = provider.as_ref().map(|provider| {
+            tracing_opentelemetry::layer().with_tracer(provider.tracer("taffrail"))
+        });
         let registry = tracing_subscriber::registry().with(filter).with(logs).with(traces);
         if registry.try_init().is_err() {
             tracing::debug!("logging has been started before");

@@ -30,7 +30,8 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
             install_crds(&client, &crds, |_| ()).await?;
             let names: Vec<String> = crds.iter().map(ResourceExt::name_any).collect();
             output::show(global.output, &names, || {
-                let lines: String = names.iter().map(|name| format!("{name} is served\n")).collect();
+                let lines: String =
+                    names.iter().map(|name| format!("{name} is served\n")).collect();
                 format!("{lines}next: taffrail hub --config taffrail.toml\n")
             })?;
         }

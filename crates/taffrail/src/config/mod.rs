@@ -194,9 +194,8 @@ fn log_choice(section: Option<LogSection>, beside: &Path, data_dir: &Path) -> Lo
 }
 
 fn rules(path: &Path, section: &SelectionSection) -> Result<SelectionRules, ConfigError> {
-    let kinds =
-        KindRules::parse(&section.allowed_apis.join(";"), &section.skipped_apis.join(";"))
-            .map_err(|error| ConfigError::contradiction(path, error.to_string()))?;
+    let kinds = KindRules::parse(&section.allowed_apis.join(";"), &section.skipped_apis.join(";"))
+        .map_err(|error| ConfigError::contradiction(path, error.to_string()))?;
     let skipped = section.skipped_namespaces.iter().cloned().collect();
     Ok(SelectionRules {
         kinds,

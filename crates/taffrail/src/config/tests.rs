@@ -14,15 +14,36 @@ fn error(text: &str) -> String {
 #[test]
 fn errors_name_file_line_and_what_is_known() {
     let table = [
-        ("data_dir = \"d\"\nlisten = 1", "etc/taffrail.toml:2: unknown field `listen`, expected one of `node`, `data_dir`, `system_namespace`, `threads`, `log`, `hub`, `http`, `selection`"),
+        (
+            "data_dir = \"d\"\nlisten = 1",
+            "etc/taffrail.toml:2: unknown field `listen`, expected one of `node`, `data_dir`, `system_namespace`, `threads`, `log`, `hub`, `http`, `selection`",
+        ),
         ("", "etc/taffrail.toml:1: missing field `data_dir`"),
         ("data_dir = 7", "etc/taffrail.toml:1: invalid type: integer `7`, expected path string"),
-        ("data_dir = \"d\"\n\n[hub]\nkubeconf = \"k\"", "etc/taffrail.toml:4: unknown field `kubeconf`, expected one of `kubeconfig`, `context`, `in_cluster`"),
-        ("data_dir = \"d\"\n[log.redis]", "etc/taffrail.toml:2: unknown variant `redis`, expected `embedded` or `kafka`"),
-        ("data_dir = \"d\"\n[log.kafka]\nbootstrap = \"b:1\"\nmode = \"fast\"", "etc/taffrail.toml:4: unknown variant `fast`, expected `production` or `development`"),
-        ("data_dir = \"d\"\n[http]\nlisten = \"here\"", "etc/taffrail.toml:3: invalid socket address syntax"),
-        ("data_dir = \"d\"\n[selection]\nskipped_apis = [\"a/b/c/d\"]", "etc/taffrail.toml: \"a/b/c/d\" in the list of kinds is none of GROUP, GROUP/VERSION and GROUP/VERSION/KIND,KIND (the core group is written v1 or v1/KIND)"),
-        ("data_dir = \"d\"\n[hub]\nin_cluster = true\ncontext = \"c\"", "etc/taffrail.toml: [hub] says in_cluster and names a kubeconfig or context; keep one of them"),
+        (
+            "data_dir = \"d\"\n\n[hub]\nkubeconf = \"k\"",
+            "etc/taffrail.toml:4: unknown field `kubeconf`, expected one of `kubeconfig`, `context`, `in_cluster`",
+        ),
+        (
+            "data_dir = \"d\"\n[log.redis]",
+            "etc/taffrail.toml:2: unknown variant `redis`, expected `embedded` or `kafka`",
+        ),
+        (
+            "data_dir = \"d\"\n[log.kafka]\nbootstrap = \"b:1\"\nmode = \"fast\"",
+            "etc/taffrail.toml:4: unknown variant `fast`, expected `production` or `development`",
+        ),
+        (
+            "data_dir = \"d\"\n[http]\nlisten = \"here\"",
+            "etc/taffrail.toml:3: invalid socket address syntax",
+        ),
+        (
+            "data_dir = \"d\"\n[selection]\nskipped_apis = [\"a/b/c/d\"]",
+            "etc/taffrail.toml: \"a/b/c/d\" in the list of kinds is none of GROUP, GROUP/VERSION and GROUP/VERSION/KIND,KIND (the core group is written v1 or v1/KIND)",
+        ),
+        (
+            "data_dir = \"d\"\n[hub]\nin_cluster = true\ncontext = \"c\"",
+            "etc/taffrail.toml: [hub] says in_cluster and names a kubeconfig or context; keep one of them",
+        ),
     ];
     for (text, expected) in table {
         assert_eq!(error(text), expected, "{text}");

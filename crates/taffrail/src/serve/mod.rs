@@ -161,10 +161,7 @@ pub async fn start(config: ServeConfig, report: impl Fn(&str)) -> Result<Running
     Ok(Running { hub, http })
 }
 
-async fn open_log(
-    choice: &LogChoice,
-    report: impl Fn(&str),
-) -> Result<(Arc<dyn Log>, Ownership)> {
+async fn open_log(choice: &LogChoice, report: impl Fn(&str)) -> Result<(Arc<dyn Log>, Ownership)> {
     match choice {
         LogChoice::Embedded { path } => {
             if let Some(directory) = path.parent() {

@@ -159,9 +159,10 @@ fn text(joined: &Joined, credential: &Credential) -> String {
 }
 
 fn label(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or_else(|| {
-        format!("{text:?} is no label; write KEY=VALUE, such as region=eu")
-    })?;
+    let (key, value) = text
+        .split_once('=')
+        .filter(|(key, _)| !key.is_empty())
+        .ok_or_else(|| format!("{text:?} is no label; write KEY=VALUE, such as region=eu"))?;
     Ok((key.to_owned(), value.to_owned()))
 }
 

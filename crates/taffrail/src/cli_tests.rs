@@ -1,0 +1,70 @@
+//! What may be written, and what is said about the rest.
+
+use super::*;
+
+fn wrong(line: &str) -> String {
+    let arguments = std::iter::once("taffrail").chain(line.split_whitespace());
+    match parse(arguments) {
+        Err(Parsed::Wrong(message)) => message,
+        Err(Parsed::Shown(text)) => panic!("{line}: shows {text}"),
+        Ok(cli) => panic!("{line}: is {cli:?}"),
+    }
+}
+
+#[test]
+fn commands_are_understood() {
+    let lines = [
+        "hub --config taffrail.toml",
+        "hub --config taffrail.toml --log-format json",
+        "demo --clusters 3 --script",
+        "crds install --hub-kubeconfig k --hub-context c",
+        "crds print -o json",
+        "join eu-1 --member-kubeconfig k --label region=eu --label tier=1 --taint gpu:NoSchedule",
+        "leave eu-1",
+        "status -o yaml",
+        "events --follow --type ClusterJoined --since 10m --server http://hub:8321",
+        "history placement/web",
+        "why web --cluster eu-1",
+        "replay --verify",
+        "doctor --config taffrail.toml",
+        "version",
+    ];
+    for line in lines {
+        let arguments = std::iter::once("taffrail").chain(line.split_whitespace());
+        assert!(parse(arguments).is_ok(), "{line}");
+    }
+}
+
+#[test]
+fn wrong_use_gets_one_line_what_and_one_line_how() {
+    let lines = [
+        "hub",
+        "why",
+        "join eu-1",
+        "join eu-1 --member-kubeconfig k --label region",
+        "join eu-1 --member-kubeconfig k --taint gpu:NoExecute",
+        "stats",
+        "status --outptu json",
+        "status -o xml",
+        "crds delete",
+        "events --limit many",
+    ];
+    let answers: Vec<String> =
+        lines.iter().map(|line| format!("$ {line}\n{}", wrong(line))).collect();
+    for answer in &answers {
+        assert_eq!(answer.lines().count(), 3, "{answer}");
+    }
+    insta::assert_snapshot!(answers.join("\n"));
+}
+
+#[test]
+fn help_is_no_mistake() {
+    let Err(Parsed::Shown(help)) = parse(["taffrail", "--help"]) else { panic!("it is help") };
+    assert!(help.contains("Exit codes: 0 done, 1 it failed, 2 "), "{help}");
+}
+
+#[test]
+fn causes_are_told_once() {
+    let error = anyhow::anyhow!("no such host").context("no such host").context("it failed");
+    assert_eq!(chain(&error), "it failed: no such host");
+}

@@ -1,0 +1,82 @@
+//! What lists of events look like, and how they are asked for.
+
+use api::http::CloudEvent;
+use serde_json::json;
+
+use super::*;
+
+fn event(position: &str, name: &str, subject: &str, data: Value) -> RecordedEvent {
+    RecordedEvent {
+        position: position.to_owned(),
+        event: CloudEvent {
+            specversion: "1.0".to_owned(),
+            id: "018f0000-0000-7000-8000-000000000000".to_owned(),
+            source: "/taffrail".to_owned(),
+            event_type: format!("dev.taffrail.{name}"),
+            subject: subject.to_owned(),
+            time: "2026-01-31T14:03:00.5Z".to_owned(),
+            schemaversion: 1,
+            sequence: 7,
+            aggregatesequence: 3,
+            principal: "system".to_owned(),
+            commandid: "018f0000-0000-7000-8000-000000000001".to_owned(),
+            decisionindex: 0,
+            causationid: None,
+            correlationid: "018f0000-0000-7000-8000-000000000002".to_owned(),
+            traceparent: None,
+            data,
+        },
+    }
+}
+
+fn page() -> EventsPage {
+    let registered = json!({"uid": "u-1", "labels": {"region": "eu"}, "taints": [],
+                            "heartbeat_period_seconds": 60});
+    let scheduled = json!({"message": "2 of 3 clusters match the policy", "verdicts": [1, 2, 3]});
+    let moved = json!({"moves": [{"cluster": "eu-1"}, {"cluster": "eu-2"}]});
+    EventsPage {
+        events: vec![
+            event("30:1", "ClusterRegistered", "cluster/eu-1", registered),
+            event("22:7", "PlacementScheduled", "placement/cluster/web", scheduled),
+            event("22:8", "TargetsMoved", "placement/cluster/web", moved),
+        ],
+        next: Some("22:8".to_owned()),
+    }
+}
+
+#[test]
+fn a_page_is_a_table() {
+    insta::assert_snapshot!(text(&page()));
+}
+
+#[test]
+fn what_is_followed_comes_in_lines() {
+    let lines: String = page().events.iter().map(line).collect();
+    insta::assert_snapshot!(lines);
+}
+
+#[test]
+fn an_empty_page_says_so() {
+    assert_eq!(text(&EventsPage::default()), "Nothing happened that matches.\n");
+}
+
+#[test]
+fn names_and_times_become_parameters() {
+    let args = Args {
+        follow: false,
+        event_type: Some("ClusterJoined".to_owned()),
+        aggregate: Some("crp/web".to_owned()),
+        principal: None,
+        correlation: None,
+        since: Some("1h".to_owned()),
+        until: None,
+        limit: 10,
+    };
+    let query = args.query("2026-01-31T14:03:00Z".parse().unwrap()).unwrap();
+    let expected = [
+        ("aggregate", "placement/cluster/web"),
+        ("type", "ClusterJoined"),
+        ("since", "2026-01-31T13:03:00Z"),
+    ];
+    assert_eq!(query, expected.map(|(name, value)| (name, value.to_owned())));
+}
