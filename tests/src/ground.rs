@@ -169,11 +169,16 @@ where
     drop(api.patch_metadata(name, &PatchParams::default(), &patch).await);
 }
 
-async fn cluster(name: &str, kubeconfig: String) -> Cluster {
-    let parsed = Kubeconfig::from_yaml(&kubeconfig).expect("a kubeconfig");
+/// A client of the current context of a kubeconfig.
+pub async fn client(kubeconfig: &str) -> Client {
+    let parsed = Kubeconfig::from_yaml(kubeconfig).expect("a kubeconfig");
     let options = KubeConfigOptions::default();
     let config = Config::from_custom_kubeconfig(parsed, &options).await.expect("it is complete");
-    let client = Client::try_from(config).expect("it is complete");
+    Client::try_from(config).expect("it is complete")
+}
+
+async fn cluster(name: &str, kubeconfig: String) -> Cluster {
+    let client = client(&kubeconfig).await;
     Cluster { name: name.to_owned(), client, kubeconfig }
 }
 

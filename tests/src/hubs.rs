@@ -7,6 +7,7 @@ use actors::node::Ownership;
 use actors::shard::ClaimIdentity;
 use event_log::{Log, PARTITIONS, partition_of};
 use hub::{Hub, HubConfig};
+use kube::Client;
 use projections::Store;
 use uuid::Uuid;
 
@@ -28,10 +29,21 @@ pub async fn start(
     data: &Path,
     ownership: Ownership,
 ) -> Hub {
+    start_with(name, ground.hub.client.clone(), log, data, ownership).await
+}
+
+/// Starts a hub on the API server of a client.
+pub async fn start_with(
+    name: &str,
+    client: Client,
+    log: Arc<dyn Log>,
+    data: &Path,
+    ownership: Ownership,
+) -> Hub {
     init_tracing();
     let opened = Store::open(data, partition_of).expect("the projections can be opened");
     let config = HubConfig {
-        client: ground.hub.client.clone(),
+        client,
         log,
         partitions: PARTITIONS,
         model: opened.model,

@@ -7,3 +7,15 @@ pub mod ground;
 pub mod hubs;
 pub mod scenarios;
 pub mod wait;
+
+/// Runs a test where actors can run: in an actix system on a runtime with two threads.
+pub fn in_a_system(test: impl Future<Output = ()>) {
+    let runtime = || {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("a runtime can be started")
+    };
+    actix_rt::System::with_tokio_rt(runtime).block_on(test);
+}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use acceptance::ground::Ground;
-use acceptance::{hubs, scenarios};
+use acceptance::{hubs, in_a_system, scenarios};
 use actors::node::Ownership;
 use event_log::{EmbeddedLog, Log, PARTITIONS};
 
@@ -18,17 +18,6 @@ async fn journey(ground: &Ground) {
     let report = actors::replay::verify(&*log, PARTITIONS).await.unwrap();
     assert_eq!(report.first_difference, None);
     assert!(report.decisions > 0);
-}
-
-fn in_a_system(test: impl Future<Output = ()>) {
-    let runtime = || {
-        tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .expect("a runtime")
-    };
-    actix_rt::System::with_tokio_rt(runtime).block_on(test);
 }
 
 #[test]

@@ -1,0 +1,50 @@
+//! A hub as a process of its own, to be killed: `hub_process NAME KUBECONFIG DATA LOG`, where LOG is
+//! `embedded` (a file in DATA) or `kafka:BOOTSTRAP,PREFIX`. Prints `ready` when it decides.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use acceptance::ground::client;
+use acceptance::{hubs, in_a_system};
+use actors::node::Ownership;
+use anyhow::{Context, Result};
+use event_log::lease::LeaseConfig;
+use event_log::{EmbeddedLog, Log};
+use event_log_kafka::{KafkaConfig, KafkaLog, Mode};
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [name, kubeconfig, data, log] =
+        <[String; 4]>::try_from(arguments).ok().context("NAME KUBECONFIG DATA LOG")?;
+    let kubeconfig = std::fs::read_to_string(kubeconfig)?;
+    let data = PathBuf::from(data);
+    std::fs::create_dir_all(&data)?;
+    in_a_system(async move {
+        let run = run(&name, &kubeconfig, &data, &log).await;
+        run.expect("the hub runs");
+    });
+    Ok(())
+}
+
+async fn run(name: &str, kubeconfig: &str, data: &Path, log: &str) -> Result<()> {
+    let (log, ownership): (Arc<dyn Log>, Ownership) = match log.strip_prefix("kafka:") {
+        None => (Arc::new(EmbeddedLog::open(data.join("log.redb"))?), Ownership::Alone),
+        Some(kafka) => {
+            let (bootstrap, prefix) = kafka.rsplit_once(',').context("kafka:BOOTSTRAP,PREFIX")?;
+            let config = KafkaConfig {
+                topic_prefix: prefix.to_owned(),
+                mode: Mode::Development,
+                ..KafkaConfig::new(bootstrap)
+            };
+            let log = KafkaLog::connect(config).await?;
+            (Arc::new(log), Ownership::Leased(LeaseConfig::default()))
+        }
+    };
+    let client = client(kubeconfig).await;
+    let hub = hubs::start_with(name, client, log, &data.join("projections"), ownership).await;
+    let mut owning = hub.router().owning();
+    owning.wait_for(|owning| !owning.is_empty()).await?;
+    println!("ready");
+    std::future::pending::<()>().await;
+    Ok(())
+}

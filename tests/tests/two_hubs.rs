@@ -1,0 +1,71 @@
+//! Two hubs share the partitions of one real Kafka.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use acceptance::ground::Ground;
+use acceptance::wait::eventually;
+use acceptance::{hubs, scenarios};
+use actors::node::Ownership;
+use event_log::lease::LeaseConfig;
+use event_log::{Log, PARTITIONS};
+use event_log_kafka::{KafkaConfig, KafkaLog, Mode};
+use xtask::bed::Bed;
+
+/// How soon the other hub owns everything after one has ended in order. The budget is 300 ms on an
+/// idle machine; this bound is what a busy one may take before something must be wrong, and below
+/// the time that a lease takes to run out.
+const HAND_OVER_MAX: Duration = Duration::from_secs(2);
+
+async fn connect(bootstrap: &str, prefix: &str) -> Arc<dyn Log> {
+    let config = KafkaConfig {
+        topic_prefix: prefix.to_owned(),
+        mode: Mode::Development,
+        ..KafkaConfig::new(bootstrap)
+    };
+    Arc::new(KafkaLog::connect(config).await.unwrap())
+}
+
+#[test]
+fn share_the_work_and_take_over_from_each_other() {
+    acceptance::in_a_system(async {
+        let Some(bed) = Bed::shared() else { return };
+        let bootstrap = bed.kafka().bootstrap();
+        let prefix = format!("two-hubs-{}.", uuid::Uuid::new_v4().simple());
+        let ground = Ground::simulated(3).await;
+        let dir = tempfile::tempdir().unwrap();
+        let ownership = Ownership::Leased(LeaseConfig::default());
+
+        let log = connect(&bootstrap, &prefix).await;
+        let data = dir.path().join("a");
+        let first = hubs::start("hub-a", &ground, log.clone(), &data, ownership).await;
+        let data = dir.path().join("b");
+        let other_log = connect(&bootstrap, &prefix).await;
+        let second = hubs::start("hub-b", &ground, other_log, &data, ownership).await;
+        let share = |hub: &hub::Hub| hub.router().status().owning.len();
+        eventually("both own something, and all is owned", || async {
+            let (a, b) = (share(&first), share(&second));
+            a > 0 && b > 0 && a + b == usize::from(PARTITIONS)
+        })
+        .await;
+        scenarios::journey(&ground).await;
+
+        let stopped = Instant::now();
+        first.shutdown().await;
+        eventually("the other owns everything", || async {
+            share(&second) == usize::from(PARTITIONS)
+        })
+        .await;
+        let took = stopped.elapsed();
+        println!("planned hand-over took {took:?}");
+        assert!(took < HAND_OVER_MAX, "{took:?}");
+        scenarios::write_app(&ground, "app-later", "still here").await;
+        scenarios::place(&ground, "later", "app-later", &["eu", "ap"]).await;
+        scenarios::shows(&ground, "later", &scenarios::available(1)).await;
+
+        second.shutdown().await;
+        let report = actors::replay::verify(&*log, PARTITIONS).await.unwrap();
+        assert_eq!(report.first_difference, None);
+        ground.stop();
+    });
+}
