@@ -110,7 +110,7 @@ async fn survives(ground: &Ground, hubs: &mut Hubs, seed: u64) {
         }
         tokio::time::sleep(Duration::from_millis(random.u64(0..300))).await;
         let victim = random.usize(0..hubs.processes.len());
-        tokio::task::block_in_place(|| hubs.kill_and_restart(victim));
+        hubs.kill_and_restart(victim);
     }
     for index in 0..PLACEMENTS {
         let greeting = "the end".to_owned();
