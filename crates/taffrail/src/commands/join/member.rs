@@ -90,7 +90,7 @@ impl MemberAccess {
         if let Some((token, expires)) = token(client).await? {
             let user = AuthInfo { token: Some(token.into()), ..AuthInfo::default() };
             let kubeconfig = kubeconfig(cluster, user)?;
-            return Ok(Credential { kubeconfig, is_bounded: true, expires: Some(expires) });
+            return Ok(Credential { kubeconfig, is_bounded: true, expires });
         }
         let kubeconfig = kubeconfig(cluster, self.self_contained_user()?)?;
         Ok(Credential { kubeconfig, is_bounded: false, expires: None })
@@ -178,7 +178,7 @@ async fn grant(client: &Client) -> Result<()> {
     let binding = ClusterRoleBinding {
         metadata: metadata(None),
         role_ref: RoleRef {
-            api_group: "rbac.authorization.k8s.io".to_owned(),
+            api_group: Some("rbac.authorization.k8s.io".to_owned()),
             kind: "ClusterRole".to_owned(),
             name: SERVICE_ACCOUNT.to_owned(),
         },
@@ -198,23 +198,23 @@ async fn grant(client: &Client) -> Result<()> {
 }
 
 /// A token for the hub, and when it expires. `None` where the member gives out none.
-async fn token(client: &Client) -> Result<Option<(String, String)>> {
+async fn token(client: &Client) -> Result<Option<(String, Option<String>)>> {
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), FLEET_SYSTEM_NAMESPACE);
     let request = TokenRequest {
-        spec: TokenRequestSpec {
+        spec: Some(TokenRequestSpec {
             expiration_seconds: Some(TOKEN_SECONDS),
             ..TokenRequestSpec::default()
-        },
+        }),
         ..TokenRequest::default()
     };
     let params = PostParams::default();
     let answer: Result<TokenRequest, _> =
         accounts.create_subresource("token", SERVICE_ACCOUNT, &params, &request).await;
     match answer {
-        Ok(answer) => Ok(answer
-            .status
-            .filter(|status| !status.token.is_empty())
-            .map(|status| (status.token, status.expiration_timestamp.0.to_string()))),
+        Ok(answer) => Ok(answer.status.and_then(|status| {
+            let expires = status.expiration_timestamp.map(|at| at.0.to_string());
+            Some((status.token.filter(|token| !token.is_empty())?, expires))
+        })),
         // It does not know the subresource.
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 405 | 501) => Ok(None),
         Err(error) => Err(error).context("the member gives out no token for the hub"),
