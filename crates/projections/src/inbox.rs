@@ -150,11 +150,14 @@ impl Inbox {
         self.submitted(partition).decided.insert(offset);
     }
 
-    /// Ids come in the order of their numbers.
-    pub(crate) fn restore_id(&mut self, partition: Partition, number: u64, id: CommandId) {
+    /// Ids come in the order of their numbers. More than are kept may come.
+    pub(crate) fn restore_ids(&mut self, partition: Partition, first: u64, ids: Vec<CommandId>) {
         let recent = &mut self.submitted(partition).recent;
-        recent.next = number;
-        recent.remember(id);
+        recent.next = first;
+        for id in ids {
+            recent.remember(id);
+            recent.forget_beyond(DECIDED_IDS_PER_PARTITION_MAX);
+        }
     }
 
     fn ask(
@@ -192,6 +195,12 @@ impl Inbox {
             .range((partition, first)..)
             .take_while(move |((to, _), _)| *to == partition)
             .map(|((_, reference), command)| (reference, command))
+    }
+
+    /// A follow-up that waits for a decision of `partition`.
+    #[must_use]
+    pub fn get(&self, partition: Partition, reference: FollowUpRef) -> Option<&CommandEnvelope> {
+        self.pending.get(&(partition, reference))
     }
 
     /// Everything submitted to `partition` before this offset is decided.

@@ -153,13 +153,17 @@ impl Model {
     }
 
     fn apply_frame(&mut self, partition: Partition, frame: &Frame) -> Changes {
-        let mut touched: BTreeMap<&AggregateId, Vec<usize>> = BTreeMap::new();
         let mut views = Vec::new();
+        let mut touched: BTreeMap<&AggregateId, Vec<usize>> = BTreeMap::new();
         for (index, envelope) in frame.events.iter().enumerate() {
             let position = Position { partition, sequence: envelope.sequence };
-            self.evolve(position, envelope);
             views.extend(self.view(position, envelope));
             touched.entry(&envelope.aggregate).or_default().push(index);
+        }
+        // Aggregates know nothing of each other, so each is looked up once for all its events.
+        for (aggregate, events) in &touched {
+            let events = events.iter().map(|index| &frame.events[*index]);
+            self.evolve(aggregate, partition, events);
         }
 
         let route = self.router();
@@ -182,15 +186,20 @@ impl Model {
         Some(ChangedView { cluster: cluster.clone(), position, view })
     }
 
-    fn evolve(&mut self, position: Position, envelope: &Envelope) {
-        match &envelope.aggregate {
+    fn evolve<'a>(
+        &mut self,
+        aggregate: &AggregateId,
+        partition: Partition,
+        events: impl Iterator<Item = &'a Envelope>,
+    ) {
+        match aggregate {
             AggregateId::Cluster(name) => {
-                entry(&mut self.clusters, name).apply::<Cluster>(position, envelope);
+                entry(&mut self.clusters, name).apply_all::<Cluster>(partition, events);
             }
             AggregateId::Placement(key) => {
-                entry(&mut self.placements, key).apply::<Placement>(position, envelope);
+                entry(&mut self.placements, key).apply_all::<Placement>(partition, events);
             }
-            AggregateId::Fleet => self.fleet.apply::<Fleet>(position, envelope),
+            AggregateId::Fleet => self.fleet.apply_all::<Fleet>(partition, events),
         }
     }
 }
@@ -205,6 +214,18 @@ impl<S> Versioned<S> {
         self.sequence = envelope.aggregate_sequence;
         self.position = position;
         self.changed_at = envelope.time;
+    }
+}
+
+impl<S> Versioned<S> {
+    fn apply_all<'a, D: Decider<State = S>>(
+        &mut self,
+        partition: Partition,
+        events: impl Iterator<Item = &'a Envelope>,
+    ) {
+        for envelope in events {
+            self.apply::<D>(Position { partition, sequence: envelope.sequence }, envelope);
+        }
     }
 }
 

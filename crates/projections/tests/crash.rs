@@ -6,22 +6,13 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use projections::{Model, Opened, Store};
-use support::{Step, dirty, fold, long_history, partition_of, write};
+use projections::{Opened, Store};
+use support::{Step, dirty, fold, folded, long_history, partition_of, write};
 
 const PARTITIONS: u16 = 4;
 const ACTS: usize = 4_000;
 const ROUNDS: usize = 20;
 const DIR: &str = "PROJECTIONS_CRASH_DIR";
-
-/// How many steps are in a model: the records of each partition come in order.
-fn folded(model: &Model, steps: &[Step]) -> usize {
-    let is_folded = |step: &&Step| {
-        let at = model.checkpoint(step.partition);
-        step.checkpoint.last_record <= at.last_record
-    };
-    steps.iter().filter(is_folded).count()
-}
 
 fn check(opened: &Opened, steps: &[Step]) -> usize {
     let count = folded(&opened.model, steps);

@@ -406,7 +406,9 @@ fn what_was_not_read_yet_is_refused() {
     for moment in [At::Position(ahead), At::Watermark(watermark.clone())] {
         let refused = match id {
             AggregateId::Cluster(_) => queries.state_at::<Cluster>(id, &moment).map(drop),
-            _ => queries.state_at::<Placement>(id, &moment).map(drop),
+            AggregateId::Placement(_) | AggregateId::Fleet => {
+                queries.state_at::<Placement>(id, &moment).map(drop)
+            }
         };
         assert!(matches!(refused, Err(StoreError::NotReadYet { .. })), "{refused:?}");
     }

@@ -81,15 +81,15 @@ impl Queries {
             None => self.rows.chunk_from(Kind::Frames, chunk_at)?,
         };
         while let Some(current) = chunk {
-            for entry in current.entries().filter(|entry| entry.sequence >= from) {
+            for index in current.index_from(from)..current.len() {
+                let at = Position { partition, sequence: current.sequence(index) };
                 if page.items.len() == limit {
-                    page.next = Some(entry.sequence);
+                    page.next = Some(at.sequence);
                     return Ok(page);
                 }
-                let at = Position { partition, sequence: entry.sequence };
-                page.items.push((at, whole(read_record(at, entry.json)?, at, &mut events)?));
+                page.items.push((at, whole(read_record(&current, index, at)?, at, &mut events)?));
             }
-            chunk_at.sequence = current.last().sequence.plus(1);
+            chunk_at.sequence = current.last().plus(1);
             chunk = self.rows.chunk_from(Kind::Frames, chunk_at)?;
         }
         Ok(page)

@@ -11,7 +11,10 @@ use events::{CorrelationId, Partition, Position, Sequence, envelope};
 use serde::Deserialize;
 
 use super::{EVENTS_EXAMINED_MAX, EVENTS_PER_PAGE_MAX, EventFilter, Page, Queries, Recorded};
-use crate::store::{Chunk, Key, KeyReader, Kind, Rows, StoreError, nanoseconds, values};
+use crate::store::{
+    Chunk, CorrelatedEvent, Key, KeyReader, Kind, Rows, StoreError, bucket_of, chunk_json,
+    nanoseconds, values,
+};
 
 /// The most events of one correlation that are put in order of time by themselves. A larger set is
 /// found by looking at all events. At twice this, a page takes longer than a look at all.
@@ -53,17 +56,19 @@ impl Queries {
     /// Where the events of a correlation stand, in order, unless they are too many.
     fn correlated(&self, correlation: CorrelationId) -> Result<Option<Vec<Place>>, StoreError> {
         let mut places = Vec::new();
-        for row in self.rows.scan(&Key::correlation(correlation)) {
+        let (bucket, wanted) = bucket_of(correlation);
+        for row in self.rows.scan(&Key::correlations(bucket)) {
             let (key, value) = row?;
-            let positions: Vec<(Partition, Sequence)> =
+            let events: Vec<CorrelatedEvent> =
                 values::from_bincode(&value).map_err(|e| StoreError::damaged(&key, e))?;
-            if places.len() + positions.len() > CORRELATED_EVENTS_MAX {
-                return Ok(None);
-            }
-            for (partition, sequence) in positions {
+            let own = events.into_iter().filter(|(digest, ..)| *digest == wanted);
+            for (_, partition, sequence) in own {
                 let position = Position { partition, sequence };
                 let reached = self.reached(position)?;
                 places.extend(reached.map(|(_, time)| (time, position)));
+            }
+            if places.len() > CORRELATED_EVENTS_MAX {
+                return Ok(None);
             }
         }
         places.sort_unstable();
@@ -79,13 +84,13 @@ impl Queries {
     ) -> Result<Page<Recorded, Position>, StoreError> {
         let mut page = Page { items: Vec::new(), next: None };
         for (time, position) in places {
-            let chunk = self.rows.chunk_at(Kind::Events, position)?;
-            let entry = chunk.as_ref().and_then(|chunk| chunk.at(position.sequence));
-            let Some(entry) = entry else { continue };
             if matching.is_after(time) {
                 break;
             }
-            page.items.extend(matching.read(time, position, entry.json)?);
+            let Some(chunk) = self.rows.chunk_at(Kind::Events, position)? else { continue };
+            let Some(index) = chunk.index_at(position.sequence) else { continue };
+            let json = chunk_json(&chunk, index, position)?;
+            page.items.extend(matching.read(time, position, json)?);
             if page.items.len() == limit {
                 page.next = Some(position);
                 break;
@@ -116,7 +121,7 @@ impl Queries {
             if matching.is_after(time) {
                 break;
             }
-            page.items.extend(matching.read(time, position, stream.json())?);
+            page.items.extend(matching.read(time, position, stream.json()?)?);
             examined += 1;
             if page.items.len() == limit || examined == EVENTS_EXAMINED_MAX {
                 page.next = Some(position);
@@ -164,7 +169,7 @@ impl Stream {
     fn open(rows: &Rows, from: Position) -> Result<Option<Self>, StoreError> {
         let partition = from.partition;
         if let Some(chunk) = rows.chunk_at(Kind::Events, from)?
-            && chunk.last().sequence >= from.sequence
+            && chunk.last() >= from.sequence
         {
             let index = chunk.index_from(from.sequence);
             return Ok(Some(Self { partition, chunk, index }));
@@ -174,12 +179,12 @@ impl Stream {
     }
 
     fn place(&self) -> Place {
-        let entry = self.chunk.entry(self.index);
-        (entry.time, Position { partition: self.partition, sequence: entry.sequence })
+        let sequence = self.chunk.sequence(self.index);
+        (self.chunk.time(self.index), Position { partition: self.partition, sequence })
     }
 
-    fn json(&self) -> &[u8] {
-        self.chunk.entry(self.index).json
+    fn json(&self) -> Result<&[u8], StoreError> {
+        chunk_json(&self.chunk, self.index, self.place().1)
     }
 
     fn advance(self, rows: &Rows) -> Result<Option<Self>, StoreError> {
@@ -187,7 +192,7 @@ impl Stream {
         if index < self.chunk.len() {
             return Ok(Some(Self { index, ..self }));
         }
-        let sequence = self.chunk.last().sequence.plus(1);
+        let sequence = self.chunk.last().plus(1);
         Self::open(rows, Position { partition: self.partition, sequence })
     }
 }

@@ -96,9 +96,9 @@ impl Queries {
     /// The time that a partition had reached with the last event at or before a position, and
     /// that event.
     pub(super) fn reached(&self, at: Position) -> Result<Option<(Sequence, i64)>, StoreError> {
-        let chunk = self.rows.chunk_at(Kind::Events, at)?;
-        let entry = chunk.as_ref().and_then(|chunk| chunk.at(at.sequence));
-        Ok(entry.map(|entry| (entry.sequence, entry.time)))
+        let Some(chunk) = self.rows.chunk_at(Kind::Events, at)? else { return Ok(None) };
+        let index = chunk.index_at(at.sequence);
+        Ok(index.map(|index| (chunk.sequence(index), chunk.time(index))))
     }
 
     /// The last event of a partition that was recorded at a time or earlier; 0 when there is none.

@@ -8,18 +8,20 @@ use events::{AggregateId, CorrelationId, Envelope, Event, Partition, Position, R
 use serde::{Deserialize, Serialize};
 
 use super::chunk::ChunkWriter;
+use super::inbox_rows::{InboxRows, RowWrites};
 use super::keys::{self, Key, Kind};
 use super::parts;
 use super::records::RecordRowRef;
 use super::rows::{Run, nanoseconds};
 use super::values;
-use crate::inbox::InboxChange;
 use crate::model::Changes;
 use crate::step::FoldStep;
 
-/// The most events that one row about the places of an aggregate's (or a correlation's) events
-/// names: at most 9 KB.
+/// The most events that one row about the places of an aggregate's events names: at most 9 KB.
 const PLACES_PER_ROW_MAX: usize = 1_000;
+
+/// The most events that one row of a bucket of correlations names: at most 7 KB.
+const CORRELATED_PER_ROW_MAX: usize = 400;
 
 /// How a cluster looks to a scheduler from some event on; `None` when it left.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,13 +30,29 @@ pub(crate) struct ViewRow {
     pub(crate) view: Option<ClusterView>,
 }
 
+/// An event and a digest of the correlation that it belongs to. Events of other correlations with
+/// the same digest are told apart when they are read.
+pub(crate) type CorrelatedEvent = (u32, Partition, Sequence);
+
+/// How many buckets correlations are spread over. Each batch writes at most a row for each, and
+/// who looks for a correlation reads its bucket: of 10 million events, 10,000. Twice as many make
+/// a rebuild write more rows; half as many make look-ups longer.
+const CORRELATION_BUCKETS: u16 = 1_024;
+
+/// The bucket of a correlation, and its digest there. The last bytes of all kinds of UUIDs in use
+/// are random.
+pub(crate) fn bucket_of(correlation: CorrelationId) -> (u16, u32) {
+    let [.., a, b, c, d, e, f] = correlation.0.into_bytes();
+    (u16::from_be_bytes([e, f]) % CORRELATION_BUCKETS, u32::from_be_bytes([a, b, c, d]))
+}
+
 /// Collects the rows of some steps.
 #[derive(Debug, Default)]
 pub(crate) struct Batch<'a> {
-    rows: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    writes: RowWrites,
     partitions: BTreeMap<Partition, Chunks>,
     runs: BTreeMap<&'a AggregateId, Vec<(u64, Run)>>,
-    correlations: BTreeMap<CorrelationId, Vec<Position>>,
+    correlations: BTreeMap<u16, Vec<CorrelatedEvent>>,
     /// How many events of an aggregate there are, and how many bytes they have.
     pub(crate) tails: BTreeMap<&'a AggregateId, (u64, u64)>,
 }
@@ -53,10 +71,11 @@ impl<'a> Batch<'a> {
         &mut self,
         step: &'a FoldStep<'a>,
         changes: &Changes,
+        inbox: &mut InboxRows,
         time_of: impl Fn(Partition) -> i64,
     ) {
         let FoldStep { partition, position, record, checkpoint } = step;
-        self.put(Key::checkpoint(*partition), values::to_bincode(checkpoint));
+        self.writes.put(Key::checkpoint(*partition), values::to_bincode(checkpoint));
         let chunks = self.partitions.entry(*partition).or_insert_with(|| Chunks {
             events: ChunkWriter::new(*partition),
             frames: ChunkWriter::new(*partition),
@@ -64,7 +83,7 @@ impl<'a> Batch<'a> {
         });
         match record {
             Record::Genesis(genesis) => {
-                self.put(Key::from_bytes(keys::GENESIS), values::to_json(genesis));
+                self.writes.put(Key::from_bytes(keys::GENESIS), values::to_json(genesis));
             }
             Record::Claim(claim) => {
                 chunks.frames.push(position.sequence, 0, &RecordRowRef::Claim(claim));
@@ -77,10 +96,10 @@ impl<'a> Batch<'a> {
         for changed in &changes.views {
             let key = Key::view(&changed.cluster).u64(changed.position.sequence.0);
             let row = ViewRow { partition: changed.position.partition, view: changed.view.clone() };
-            self.put(key, values::to_bincode(&row));
+            self.writes.put(key, values::to_bincode(&row));
         }
         for change in &changes.inbox {
-            self.add_inbox_change(change);
+            inbox.note(*change, &mut self.writes);
         }
     }
 
@@ -94,13 +113,15 @@ impl<'a> Batch<'a> {
                 *tail = (tail.0 + 1, tail.1 + bytes);
             }
             self.add_to_run(position, envelope);
-            self.correlations.entry(envelope.correlation).or_default().push(position);
+            let (bucket, digest) = bucket_of(envelope.correlation);
+            let bucket = self.correlations.entry(bucket).or_default();
+            bucket.push((digest, partition, envelope.sequence));
             if let (AggregateId::Placement(placement), Event::Placement(event)) =
                 (&envelope.aggregate, &envelope.event)
                 && matches!(event, PlacementEvent::PlacementScheduled(_))
             {
                 let key = Key::scheduled(placement).u64(envelope.sequence.0);
-                self.put(key, values::to_bincode(&partition));
+                self.writes.put(key, values::to_bincode(&partition));
             }
         }
     }
@@ -119,93 +140,36 @@ impl<'a> Batch<'a> {
         runs.push((number, run));
     }
 
-    fn add_inbox_change(&mut self, change: &InboxChange) {
-        let nothing = Vec::new;
-        match *change {
-            InboxChange::Asked(reference) => {
-                self.put(Key::follow_up(Kind::Pending, reference), nothing());
-            }
-            InboxChange::Decided(reference) => {
-                self.delete(Key::follow_up(Kind::Pending, reference));
-            }
-            InboxChange::DecidedEarly(reference) => {
-                self.put(Key::follow_up(Kind::Early, reference), nothing());
-            }
-            InboxChange::Paired(reference) => self.delete(Key::follow_up(Kind::Early, reference)),
-            InboxChange::OffsetDecided(partition, offset) => {
-                self.put(Key::submitted(Kind::OffsetDecided, partition, offset), nothing());
-            }
-            InboxChange::OffsetForgotten(partition, offset) => {
-                self.delete(Key::submitted(Kind::OffsetDecided, partition, offset));
-            }
-            InboxChange::CommandsBefore(partition, offset) => {
-                self.put(Key::commands_before(partition), values::to_bincode(&offset));
-            }
-            InboxChange::IdRemembered(partition, number, id) => {
-                let key = Key::submitted(Kind::IdDecided, partition, number);
-                self.put(key, values::to_bincode(&id));
-            }
-            InboxChange::IdForgotten(partition, number) => {
-                self.delete(Key::submitted(Kind::IdDecided, partition, number));
-            }
-        }
-    }
-
-    fn put(&mut self, key: Key, value: Vec<u8>) {
-        self.rows.insert(key.into_bytes(), Some(value));
-    }
-
-    /// Deletes a row. What this batch put there was new, so nothing has to be deleted then.
-    fn delete(&mut self, key: Key) {
-        let key = key.into_bytes();
-        if self.rows.remove(&key).is_none() {
-            self.rows.insert(key, None);
-        }
-    }
-
     /// The time that each partition of the batch has reached.
     pub(crate) fn times(&self) -> impl Iterator<Item = (Partition, i64)> {
         self.partitions.iter().map(|(partition, chunks)| (*partition, chunks.time))
     }
 
     /// The rows as sled takes them.
-    pub(crate) fn finish(self) -> sled::Batch {
-        let mut batch = sled::Batch::default();
-        for (key, value) in self.rows {
-            match value {
-                Some(value) => batch.insert(key, value),
-                None => batch.remove(key),
-            }
-        }
+    pub(crate) fn finish(mut self, inbox: &mut InboxRows) -> sled::Batch {
+        inbox.finish(&mut self.writes);
+        let mut batch = self.writes.into_batch();
         for chunks in self.partitions.into_values() {
             let both = [(Kind::Events, chunks.events), (Kind::Frames, chunks.frames)];
             for (kind, chunks) in both {
                 for (at, value) in chunks.finish() {
-                    insert_parts(&mut batch, &Key::chunk(kind, at), &value);
+                    parts::insert(&mut batch, &Key::chunk(kind, at), &value);
                 }
             }
         }
         for (aggregate, runs) in self.runs {
             let prefix = Key::aggregate(Kind::Aggregate, aggregate);
             for (first, run) in runs {
-                batch.insert(prefix.clone().u64(first).into_bytes(), values::to_bincode(&run));
+                batch.insert(prefix.clone().u64(first).bytes(), values::to_bincode(&run));
             }
         }
-        for (correlation, positions) in self.correlations {
-            for positions in positions.chunks(PLACES_PER_ROW_MAX) {
-                let key = Key::correlation(correlation).position(positions[0]);
-                let places: Vec<(Partition, Sequence)> =
-                    positions.iter().map(|at| (at.partition, at.sequence)).collect();
-                batch.insert(key.into_bytes(), values::to_bincode(&places));
+        for (bucket, events) in self.correlations {
+            for events in events.chunks(CORRELATED_PER_ROW_MAX) {
+                let (_, partition, sequence) = events[0];
+                let key = Key::correlations(bucket).position(Position { partition, sequence });
+                batch.insert(key.bytes(), values::to_bincode(&events));
             }
         }
         batch
-    }
-}
-
-/// Adds a value that may be large.
-pub(crate) fn insert_parts(batch: &mut sled::Batch, key: &Key, value: &[u8]) {
-    for (key, part) in parts::split(key, value) {
-        batch.insert(key.into_bytes(), part);
     }
 }

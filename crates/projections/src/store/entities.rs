@@ -14,11 +14,10 @@ use domain::Decider;
 use events::{AggregateId, Position, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::batch::insert_parts;
 use super::error::StoreError;
 use super::keys::{Key, KeyReader, Kind};
 use super::rows::{EventReader, Rows};
-use super::values;
+use super::{parts, values};
 use crate::model::Versioned;
 
 /// A state is not written before so many events. To fold 64 events takes 0.1 ms; at half of this,
@@ -35,7 +34,7 @@ pub(crate) struct Tail {
     pub(crate) events: u64,
     /// As JSON.
     pub(crate) bytes: u64,
-    /// The size of the last state row.
+    /// The size of the state in the last row, before it was packed.
     pub(crate) state_bytes: u64,
 }
 
@@ -68,11 +67,12 @@ pub(crate) fn write<S: Serialize>(
 ) -> Result<Tail, StoreError> {
     let Versioned { sequence, position, changed_at, state } = versioned;
     let row = StateRowRef { position: *position, changed_at: *changed_at, state };
-    let value = values::to_bincode(&row);
+    let plain = values::to_bincode(&row);
+    let value = values::pack(&plain);
     let mut batch = sled::Batch::default();
-    insert_parts(&mut batch, &Key::aggregate(Kind::State, aggregate).u64(*sequence), &value);
+    parts::insert(&mut batch, &Key::aggregate(Kind::State, aggregate).u64(*sequence), &value);
     rows.apply(batch)?;
-    Ok(Tail { state_bytes: value.len() as u64, ..Tail::default() })
+    Ok(Tail { state_bytes: plain.len() as u64, ..Tail::default() })
 }
 
 /// The state of an aggregate after its event `last`, and the events since the last state row.
@@ -125,7 +125,9 @@ fn last_state_row<S: serde::de::DeserializeOwned + Default>(
     let mut reader = KeyReader::new(&key);
     let (_, sequence) = (reader.name(), reader.u64());
     let sequence = sequence.ok_or_else(|| StoreError::damaged(&key, "it has no sequence"))?;
-    let row = values::from_bincode(&value).map_err(|e| StoreError::damaged(&key, e))?;
+    let damaged = |error| StoreError::damaged(&key, error);
+    let plain = values::unpack(&value).map_err(damaged)?;
+    let row = values::from_bincode(&plain).map_err(damaged)?;
     let StateRow { position, changed_at, state } = row;
-    Ok((Versioned { sequence, position, changed_at, state }, value.len() as u64))
+    Ok((Versioned { sequence, position, changed_at, state }, plain.len() as u64))
 }

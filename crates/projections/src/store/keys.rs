@@ -11,22 +11,20 @@
 //! | `e` partition, sequence, part | a [chunk](super::chunk) of events, JSON |
 //! | `d` partition, sequence, part | a chunk of frames without their events (decisions, follow-ups), and claims, JSON |
 //! | `a` aggregate `\0` aggregate sequence | where consecutive events of an aggregate stand |
-//! | `x` correlation, position | where the events of one correlation stand |
+//! | `x` bucket, position | events by correlation, in buckets |
 //! | `k` placement `\0` sequence | that a scheduling decision stands there |
 //! | `s` aggregate `\0` aggregate sequence, part | the state after that event |
 //! | `v` cluster `\0` sequence | how the cluster looks to a scheduler from that event on |
-//! | `p` frame, ordinal | a follow-up is pending; the command is in the frame's `d` row |
-//! | `y` frame, ordinal | a follow-up was decided before its frame was read |
+//! | `p` frame | which of its follow-ups are pending; the commands are in its `d` row |
+//! | `y` frame | which of its follow-ups were decided before it was read |
 //! | `b` partition | everything submitted before this offset is decided |
 //! | `o` partition, offset | so is this one |
-//! | `r` partition, number | the id of a command that was submitted and decided |
+//! | `r` partition, number | ids of commands that were submitted and decided, from this number on |
 //!
 //! There is no index by time: within a partition, time is made to rise (an event counts as no
 //! earlier than those before it), so that a moment is found by halving.
 
-use events::{
-    AggregateId, CorrelationId, FollowUpRef, Partition, PlacementKey, Position, Sequence,
-};
+use events::{AggregateId, Partition, PlacementKey, Position, Sequence};
 
 /// The version of all rows.
 pub(crate) const VERSION: &[u8] = b"0";
@@ -49,7 +47,7 @@ pub(crate) enum Kind {
     Early = b'y',
     CommandsBefore = b'b',
     OffsetDecided = b'o',
-    IdDecided = b'r',
+    IdsDecided = b'r',
 }
 
 /// Ends a name within a key. Kubernetes names cannot hold it, and it sorts before all of them.
@@ -84,10 +82,9 @@ impl Key {
         Self::of(kind).name(&aggregate.to_string())
     }
 
-    pub(crate) fn correlation(correlation: CorrelationId) -> Self {
-        let mut key = Self::of(Kind::Correlation);
-        key.0.extend_from_slice(correlation.0.as_bytes());
-        key
+    /// The start of the keys of a bucket of correlations.
+    pub(crate) fn correlations(bucket: u16) -> Self {
+        Self::of(Kind::Correlation).u16(bucket)
     }
 
     pub(crate) fn scheduled(placement: &PlacementKey) -> Self {
@@ -98,14 +95,7 @@ impl Key {
         Self::of(Kind::View).name(cluster)
     }
 
-    pub(crate) fn follow_up(kind: Kind, reference: FollowUpRef) -> Self {
-        let FollowUpRef { frame, ordinal } = reference;
-        let mut key = Self::of(kind).position(frame);
-        key.0.extend_from_slice(&ordinal.to_be_bytes());
-        key
-    }
-
-    pub(crate) fn submitted(kind: Kind, partition: Partition, number: u64) -> Self {
+    pub(crate) fn numbered(kind: Kind, partition: Partition, number: u64) -> Self {
         Self::of(kind).u16(partition.0).u64(number)
     }
 
@@ -189,12 +179,6 @@ impl<'a> KeyReader<'a> {
         Some(Position { partition, sequence })
     }
 
-    pub(crate) fn follow_up(&mut self) -> Option<FollowUpRef> {
-        let frame = self.position()?;
-        let ordinal = u32::from_be_bytes(self.take(4)?.try_into().ok()?);
-        Some(FollowUpRef { frame, ordinal })
-    }
-
     fn take(&mut self, bytes: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(bytes)?;
         self.0 = rest;
@@ -226,9 +210,8 @@ mod tests {
     #[test]
     fn keys_can_be_read() {
         let frame = Position { partition: Partition(7), sequence: Sequence(1042) };
-        let reference = FollowUpRef { frame, ordinal: 3 };
-        let key = Key::follow_up(Kind::Pending, reference);
-        assert_eq!(KeyReader::new(key.bytes()).follow_up(), Some(reference));
+        let key = Key::of(Kind::Pending).position(frame);
+        assert_eq!(KeyReader::new(key.bytes()).position(), Some(frame));
 
         let key = Key::view("eu-1").u64(9);
         let mut reader = KeyReader::new(key.bytes());

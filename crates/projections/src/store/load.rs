@@ -9,9 +9,9 @@ use domain::placement::Placement;
 use events::{AggregateId, Partition, Position, Sequence};
 
 use super::batch::ViewRow;
-use super::chunk::ChunkEntry;
 use super::entities::{self, Tail};
 use super::error::StoreError;
+use super::inbox_rows::InboxRows;
 use super::keys::{self, Key, KeyReader, Kind};
 use super::load_inbox::load_inbox;
 use super::records::{RecordRow, read_record};
@@ -23,6 +23,8 @@ use crate::step::Checkpoint;
 /// What is in the rows.
 pub(crate) struct Loaded {
     pub(crate) model: Model,
+    /// What the rows say about the inbox.
+    pub(crate) inbox_rows: InboxRows,
     /// The events of each aggregate since its last state row.
     pub(crate) tails: BTreeMap<AggregateId, Tail>,
     /// The time that each partition has reached.
@@ -52,8 +54,9 @@ pub(crate) fn load(rows: &Rows, partition_of: PartitionOf) -> Result<Loaded, Sto
     }
     load_view(rows, &mut model)?;
     let tails = load_entities(rows, &mut model)?;
-    model.inbox = load_inbox(rows, &model)?;
-    Ok(Loaded { model, tails, times })
+    let (inbox, inbox_rows) = load_inbox(rows, &model)?;
+    model.inbox = inbox;
+    Ok(Loaded { model, inbox_rows, tails, times })
 }
 
 /// The last event of a partition and the time that it reached.
@@ -63,7 +66,7 @@ fn last_event(
     last: Sequence,
 ) -> Result<Option<(Sequence, i64)>, StoreError> {
     let chunk = rows.chunk_at(Kind::Events, Position { partition, sequence: last })?;
-    Ok(chunk.map(|chunk| (chunk.last().sequence, chunk.last().time)))
+    Ok(chunk.map(|chunk| (chunk.last(), chunk.time(chunk.len() - 1))))
 }
 
 /// Rows and checkpoints are written together, so the last record ends where the checkpoint is.
@@ -71,9 +74,9 @@ fn check_last_record(rows: &Rows, partition: Partition, last: Sequence) -> Resul
     let end = Position { partition, sequence: Sequence(u64::MAX) };
     let found = match rows.chunk_at(Kind::Frames, end)? {
         Some(chunk) => {
-            let ChunkEntry { sequence, json, .. } = chunk.last();
-            match read_record(Position { partition, sequence }, json)? {
-                RecordRow::Claim(_) => sequence,
+            let at = Position { partition, sequence: chunk.last() };
+            match read_record(&chunk, chunk.len() - 1, at)? {
+                RecordRow::Claim(_) => at.sequence,
                 RecordRow::Frame(frame) => frame.last(),
             }
         }

@@ -1,22 +1,34 @@
 //! The inbox, from rows.
 
-use events::{FollowUpRef, Partition, Position};
+use events::{CommandId, FollowUpRef, Partition, Position};
 use serde::de::DeserializeOwned;
 
 use super::error::StoreError;
+use super::inbox_rows::InboxRows;
 use super::keys::{Key, KeyReader, Kind};
-use super::records::{FrameRow, frame_around};
+use super::records::frame_around;
 use super::rows::Rows;
 use super::values;
 use crate::inbox::Inbox;
 use crate::model::Model;
 
 /// Loads the inbox. The model knows the genesis already.
-pub(crate) fn load_inbox(rows: &Rows, model: &Model) -> Result<Inbox, StoreError> {
+pub(crate) fn load_inbox(rows: &Rows, model: &Model) -> Result<(Inbox, InboxRows), StoreError> {
     let mut inbox = Inbox::default();
-    load_pending(rows, model, &mut inbox)?;
+    let mut known = InboxRows::default();
+    for row in rows.scan(&Key::of(Kind::Pending)) {
+        let (key, value) = row?;
+        let (frame, ordinals): (_, Vec<u32>) = (position(&key)?, read(&key, &value)?);
+        known.restore_frame(Kind::Pending, frame, &ordinals);
+        restore_pending(rows, model, &mut inbox, frame, ordinals)?;
+    }
     for row in rows.scan(&Key::of(Kind::Early)) {
-        inbox.restore_early(follow_up(&row?.0)?);
+        let (key, value) = row?;
+        let (frame, ordinals): (_, Vec<u32>) = (position(&key)?, read(&key, &value)?);
+        known.restore_frame(Kind::Early, frame, &ordinals);
+        for ordinal in ordinals {
+            inbox.restore_early(FollowUpRef { frame, ordinal });
+        }
     }
     for row in rows.scan(&Key::of(Kind::CommandsBefore)) {
         let (key, value) = row?;
@@ -27,34 +39,39 @@ pub(crate) fn load_inbox(rows: &Rows, model: &Model) -> Result<Inbox, StoreError
         let (partition, offset) = numbered(&key)?;
         inbox.restore_decided(partition, offset);
     }
-    for row in rows.scan(&Key::of(Kind::IdDecided)) {
+    for row in rows.scan(&Key::of(Kind::IdsDecided)) {
         let (key, value) = row?;
-        let (partition, number) = numbered(&key)?;
-        inbox.restore_id(partition, number, read(&key, &value)?);
+        let (partition, first) = numbered(&key)?;
+        let ids: Vec<CommandId> = read(&key, &value)?;
+        known.restore_ids(partition, first, ids.len() as u64);
+        inbox.restore_ids(partition, first, ids);
     }
-    Ok(inbox)
+    Ok((inbox, known))
 }
 
-/// The rows say which follow-ups are pending; the commands are in their frames. Those of one frame
-/// come one after another.
-fn load_pending(rows: &Rows, model: &Model, inbox: &mut Inbox) -> Result<(), StoreError> {
-    let mut frame: Option<(Position, FrameRow)> = None;
-    for row in rows.scan(&Key::of(Kind::Pending)) {
-        let (key, _) = row?;
-        let reference = follow_up(&key)?;
-        if frame.as_ref().is_none_or(|(at, _)| *at != reference.frame) {
-            frame = frame_around(rows, reference.frame)?.map(|frame| (reference.frame, frame));
-        }
-        let command = frame.as_ref().and_then(|(_, frame)| frame.follow_up(reference));
-        let command = command.ok_or_else(|| StoreError::damaged(&key, "no such follow-up"))?;
-        let to = model.route(&command.aggregate);
-        inbox.restore_pending(to, reference, command.clone());
+/// The commands themselves are in the frame.
+fn restore_pending(
+    rows: &Rows,
+    model: &Model,
+    inbox: &mut Inbox,
+    at: Position,
+    ordinals: Vec<u32>,
+) -> Result<(), StoreError> {
+    let frame = frame_around(rows, at)?;
+    for ordinal in ordinals {
+        let reference = FollowUpRef { frame: at, ordinal };
+        let command = frame.as_ref().and_then(|frame| frame.follow_up(reference));
+        let command = command.ok_or_else(|| {
+            let key = Key::of(Kind::Pending).position(at);
+            StoreError::inconsistent(&key, format!("{at} asks for no follow-up {ordinal}"))
+        })?;
+        inbox.restore_pending(model.route(&command.aggregate), reference, command.clone());
     }
     Ok(())
 }
 
-fn follow_up(key: &[u8]) -> Result<FollowUpRef, StoreError> {
-    KeyReader::new(key).follow_up().ok_or_else(|| StoreError::damaged(key, "no reference"))
+fn position(key: &[u8]) -> Result<Position, StoreError> {
+    KeyReader::new(key).position().ok_or_else(|| StoreError::damaged(key, "no position"))
 }
 
 fn partition(key: &[u8]) -> Result<Partition, StoreError> {

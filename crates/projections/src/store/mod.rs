@@ -9,12 +9,16 @@ mod chunk;
 mod directory;
 mod entities;
 mod error;
+mod inbox_rows;
 mod keys;
 mod load;
 mod load_inbox;
 mod open;
+mod packing;
 mod parts;
 mod records;
+#[cfg(test)]
+mod round_trip;
 mod rows;
 pub(crate) mod values;
 
@@ -31,18 +35,19 @@ use events::{AggregateId, Partition, Position, Sequence};
 use self::batch::Batch;
 use self::directory::Lock;
 use self::entities::Tail;
+use self::inbox_rows::InboxRows;
 use crate::model::{Changes, Model, PartitionOf, Versioned};
 use crate::query::Queries;
 use crate::step::FoldStep;
 
-pub(crate) use self::batch::ViewRow;
+pub(crate) use self::batch::{CorrelatedEvent, ViewRow, bucket_of};
 pub(crate) use self::chunk::Chunk;
 pub use self::directory::QUARANTINED_MAX;
 pub(crate) use self::entities::restore;
 pub use self::error::StoreError;
 pub(crate) use self::keys::{Key, KeyReader, Kind};
 pub(crate) use self::records::{FrameRow, RecordRow, frame_around, read_record};
-pub(crate) use self::rows::{EventReader, Rows, nanoseconds};
+pub(crate) use self::rows::{EventReader, Rows, chunk_json, nanoseconds};
 
 /// The writer of the rows. One per directory; queries have their own handle.
 #[derive(Debug)]
@@ -50,6 +55,7 @@ pub struct Store {
     dir: PathBuf,
     rows: Rows,
     partition_of: PartitionOf,
+    inbox_rows: InboxRows,
     /// The events of each aggregate since its last state row.
     tails: BTreeMap<AggregateId, Tail>,
     /// The time that each partition has reached.
@@ -124,14 +130,16 @@ impl Store {
         let mut batch = Batch::default();
         let mut written = BTreeMap::new();
         for (step, changes) in steps {
-            batch.add(step, changes, |partition| {
-                self.times.get(&partition).copied().unwrap_or(i64::MIN)
+            let times = &self.times;
+            batch.add(step, changes, &mut self.inbox_rows, |partition| {
+                times.get(&partition).copied().unwrap_or(i64::MIN)
             });
             written.insert(step.partition, step.checkpoint.last);
         }
         let tails = std::mem::take(&mut batch.tails);
         let times: Vec<_> = batch.times().collect();
-        self.apply(batch.finish())?;
+        let batch = batch.finish(&mut self.inbox_rows);
+        self.apply(batch)?;
 
         self.times.extend(times);
         self.written.append(&mut written);

@@ -25,7 +25,7 @@ const CLOSING_POLL: Duration = Duration::from_millis(10);
 
 /// What came of an attempt to open a directory.
 enum Attempt {
-    Usable(Store, Box<Model>),
+    Usable(Box<(Store, Model)>),
     /// For this reason.
     Unusable(String),
 }
@@ -37,7 +37,10 @@ pub(super) fn open(
     partition_of: PartitionOf,
 ) -> Result<Opened, StoreError> {
     match attempt(dir, lock, partition_of)? {
-        Attempt::Usable(store, model) => Ok(Opened { store, model: *model, rebuilt: None }),
+        Attempt::Usable(usable) => {
+            let (store, model) = *usable;
+            Ok(Opened { store, model, rebuilt: None })
+        }
         Attempt::Unusable(reason) => open_anew(dir, lock, partition_of, reason),
     }
 }
@@ -55,9 +58,10 @@ pub(super) fn open_anew(
         "the projections cannot be used; they are built again from the log, which takes a while"
     );
     match attempt(dir, lock, partition_of)? {
-        Attempt::Usable(store, model) => {
+        Attempt::Usable(usable) => {
+            let (store, model) = *usable;
             let rebuilt = Some(Quarantine { moved_to, reason });
-            Ok(Opened { store, model: *model, rebuilt })
+            Ok(Opened { store, model, rebuilt })
         }
         Attempt::Unusable(reason) => Err(StoreError::Fresh { dir: dir.to_owned(), reason }),
     }
@@ -68,11 +72,20 @@ fn attempt(dir: &Path, lock: &Arc<Lock>, partition_of: PartitionOf) -> Result<At
     let opened = catch_unwind(AssertUnwindSafe(|| open_and_load(dir, lock, partition_of)));
     match opened {
         Ok(Ok((rows, loaded))) => {
-            let Loaded { model, tails, times } = loaded;
+            let Loaded { model, inbox_rows, tails, times } = loaded;
             let written = model.checkpoints.iter().map(|(p, at)| (*p, at.last)).collect();
             let dir = dir.to_owned();
-            let store = Store { dir, rows, partition_of, tails, times, written, is_broken: false };
-            Ok(Attempt::Usable(store, Box::new(model)))
+            let store = Store {
+                dir,
+                rows,
+                partition_of,
+                inbox_rows,
+                tails,
+                times,
+                written,
+                is_broken: false,
+            };
+            Ok(Attempt::Usable(Box::new((store, model))))
         }
         Ok(Err(Unopened::Unusable(reason))) => Ok(Attempt::Unusable(reason)),
         Ok(Err(Unopened::Failed(error))) => Err(error),

@@ -4,7 +4,7 @@
 //! ten changes; from 128 KiB on it leaves the log for a file of its own. So a large value is kept
 //! in several rows, whose keys end with the number of the part.
 
-use sled::{IVec, Tree};
+use sled::{Batch, IVec, Tree};
 
 use super::keys::Key;
 
@@ -15,11 +15,11 @@ pub(crate) const PART_BYTES_MAX: usize = 7 * 1024;
 /// The length of the number of the part at the end of a key.
 const SUFFIX: usize = 2;
 
-/// The rows of a value.
-pub(crate) fn split(key: &Key, value: &[u8]) -> impl Iterator<Item = (Key, Vec<u8>)> {
-    (0..)
-        .zip(value.chunks(PART_BYTES_MAX))
-        .map(|(part, bytes)| (key.clone().u16(part), bytes.to_vec()))
+/// Adds the rows of a value to a batch.
+pub(crate) fn insert(batch: &mut Batch, key: &Key, value: &[u8]) {
+    for (part, bytes) in (0..).zip(value.chunks(PART_BYTES_MAX)) {
+        batch.insert(key.clone().u16(part).bytes(), bytes);
+    }
 }
 
 /// The value of a key, put together.

@@ -6,9 +6,11 @@ use events::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::chunk::Chunk;
 use super::error::StoreError;
 use super::keys::{Key, Kind};
 use super::rows::Rows;
+use super::values::Malformed;
 
 /// A record as it is read.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -82,15 +84,21 @@ impl<'a> From<&'a Frame> for RecordRowRef<'a> {
 /// none. `None` for a claim and for what was not read yet.
 pub(crate) fn frame_around(rows: &Rows, at: Position) -> Result<Option<FrameRow>, StoreError> {
     let Some(chunk) = rows.chunk_at(Kind::Frames, at)? else { return Ok(None) };
-    let Some(entry) = chunk.at(at.sequence) else { return Ok(None) };
-    match read_record(at, entry.json)? {
+    let Some(index) = chunk.index_at(at.sequence) else { return Ok(None) };
+    match read_record(&chunk, index, at)? {
         RecordRow::Frame(frame) if at.sequence <= frame.last() => Ok(Some(frame)),
         RecordRow::Frame(_) | RecordRow::Claim(_) => Ok(None),
     }
 }
 
-/// Reads a record that was found at or before a position.
-pub(crate) fn read_record(at: Position, json: &[u8]) -> Result<RecordRow, StoreError> {
-    serde_json::from_slice(json)
-        .map_err(|e| StoreError::damaged(Key::chunk(Kind::Frames, at).bytes(), e))
+/// Reads a record that was found in a chunk at or before a position.
+pub(crate) fn read_record(
+    chunk: &Chunk,
+    index: usize,
+    at: Position,
+) -> Result<RecordRow, StoreError> {
+    let damaged =
+        |source: Malformed| StoreError::damaged(Key::chunk(Kind::Frames, at).bytes(), source);
+    let json = chunk.json(index).map_err(damaged)?;
+    serde_json::from_slice(json).map_err(|error| damaged(error.into()))
 }

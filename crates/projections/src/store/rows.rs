@@ -202,6 +202,11 @@ fn read_chunk(found: Option<(IVec, IVec)>) -> Result<Option<Chunk>, StoreError> 
     Chunk::read(value).map(Some).map_err(|e| StoreError::damaged(&key, e))
 }
 
+/// The JSON of an event in a chunk.
+pub(crate) fn chunk_json(chunk: &Chunk, index: usize, at: Position) -> Result<&[u8], StoreError> {
+    chunk.json(index).map_err(|e| StoreError::damaged(Key::chunk(Kind::Events, at).bytes(), e))
+}
+
 /// Reads events one by one. Neighbours share a chunk, so the last one is kept.
 #[derive(Debug)]
 pub(crate) struct EventReader<'a> {
@@ -218,13 +223,14 @@ impl<'a> EventReader<'a> {
     /// The event at a position, and how many bytes it has as JSON.
     pub(crate) fn get(&mut self, at: Position) -> Result<Option<(Envelope, u64)>, StoreError> {
         let Some(chunk) = self.chunk(at)? else { return Ok(None) };
-        let Some(entry) = chunk.at(at.sequence).filter(|entry| entry.sequence == at.sequence)
-        else {
+        let found = chunk.index_at(at.sequence);
+        let Some(index) = found.filter(|index| chunk.sequence(*index) == at.sequence) else {
             return Ok(None);
         };
-        let envelope = serde_json::from_slice(entry.json)
+        let json = chunk_json(chunk, index, at)?;
+        let envelope = serde_json::from_slice(json)
             .map_err(|e| StoreError::damaged(Key::chunk(Kind::Events, at).bytes(), e))?;
-        Ok(Some((envelope, entry.json.len() as u64)))
+        Ok(Some((envelope, json.len() as u64)))
     }
 
     /// An event that other rows say is there.
@@ -235,9 +241,7 @@ impl<'a> EventReader<'a> {
     }
 
     fn chunk(&mut self, at: Position) -> Result<Option<&Chunk>, StoreError> {
-        let has = |chunk: &Chunk| {
-            chunk.entry(0).sequence <= at.sequence && at.sequence <= chunk.last().sequence
-        };
+        let has = |chunk: &Chunk| chunk.first() <= at.sequence && at.sequence <= chunk.last();
         if self.partition != at.partition || !self.chunk.as_ref().is_some_and(has) {
             self.chunk = self.rows.chunk_at(Kind::Events, at)?;
             self.partition = at.partition;

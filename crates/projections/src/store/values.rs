@@ -8,6 +8,8 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::packing;
+
 /// The version of all rows: their keys, their codecs, the shape of the states in them, and the
 /// way in which events change states. Another version is rebuilt from the log, so raise it with
 /// every change of any of these.
@@ -20,6 +22,7 @@ const VALUE_BYTES_MAX: usize = 256 << 20;
 const BINCODE: u8 = 1;
 const JSON: u8 = 2;
 const CHUNK: u8 = 3;
+const PACKED: u8 = 4;
 
 /// A value that is not what it should be.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +37,11 @@ pub(crate) enum Malformed {
     /// It is shorter than it says.
     #[error("it is cut short")]
     Short,
+    #[error("it cannot be unpacked")]
+    Packing(#[from] lz4_flex::block::DecompressError),
+    /// There are bytes after its end.
+    #[error("it is longer than its type")]
+    Long,
 }
 
 fn config() -> impl bincode::config::Config {
@@ -48,7 +56,8 @@ pub(crate) fn to_bincode(value: &impl Serialize) -> Vec<u8> {
 /// Reads a value that [`to_bincode`] wrote.
 pub(crate) fn from_bincode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Malformed> {
     let body = body(BINCODE, bytes)?;
-    Ok(bincode::serde::decode_from_slice(body, config())?.0)
+    let (value, length) = bincode::serde::decode_from_slice(body, config())?;
+    if length == body.len() { Ok(value) } else { Err(Malformed::Long) }
 }
 
 /// Writes a value as JSON.
@@ -67,6 +76,18 @@ pub(crate) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Malforme
 pub(crate) fn write_json(bytes: &mut Vec<u8>, value: &impl Serialize) {
     serde_json::to_writer(bytes, value)
         .expect("it came from JSON, and writing to memory does not fail");
+}
+
+/// Packs a value that [`to_bincode`] wrote.
+pub(crate) fn pack(plain: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![PACKED, ROWS_VERSION];
+    packing::pack(&mut bytes, plain);
+    bytes
+}
+
+/// The value that [`pack`] was given.
+pub(crate) fn unpack(bytes: &[u8]) -> Result<Vec<u8>, Malformed> {
+    packing::unpack(body(PACKED, bytes)?)
 }
 
 /// Starts a chunk with its table. Its entries follow.

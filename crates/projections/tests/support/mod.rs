@@ -72,6 +72,15 @@ pub fn fold<'a>(steps: impl IntoIterator<Item = &'a Step>) -> Model {
     model
 }
 
+/// How many steps are in a model: the records of each partition come in order.
+pub fn folded(model: &Model, steps: &[Step]) -> usize {
+    let is_folded = |step: &&Step| {
+        let at = model.checkpoint(step.partition);
+        step.checkpoint.last_record <= at.last_record
+    };
+    steps.iter().filter(is_folded).count()
+}
+
 /// The same records in another order, as another reader would have folded them.
 pub fn refold(steps: impl IntoIterator<Item = Step>) -> (Vec<Step>, Model) {
     let mut model = Model::new(partition_of);
@@ -252,8 +261,7 @@ impl MiniHub {
                 (source, command)
             }
             Ask::FollowUp(reference) => {
-                let pending = self.model.inbox.pending(partition);
-                let (_, command) = pending.into_iter().find(|(r, _)| *r == reference).unwrap();
+                let command = self.model.inbox.get(partition, *reference).unwrap();
                 (CommandSource::FollowUp(*reference), command.clone())
             }
         }
