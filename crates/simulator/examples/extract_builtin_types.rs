@@ -36,6 +36,9 @@ const SERVED: &[&str] = &[
 /// Subresources that the simulator serves; the others (logs, exec, tokens…) need a kubelet.
 const SUBRESOURCES: &[&str] = &["status", "scale", "finalize"];
 
+/// Resources that stand for actions on others, or on parts that the simulator does not have.
+const UNSERVED: &[&str] = &["bindings", "componentstatuses"];
+
 /// Keywords of a schema that carry structure.
 const KEPT: &[&str] = &[
     "type",
@@ -97,7 +100,7 @@ fn resource_list(source: &Path, group_version: &str) -> Result<Value, Box<dyn Er
     served.retain(|resource| {
         let name = resource["name"].as_str().unwrap_or_default();
         match name.split_once('/') {
-            None => true,
+            None => !UNSERVED.contains(&name),
             Some((owner, subresource)) => {
                 SUBRESOURCES.contains(&subresource)
                     && !(owner == "namespaces" && subresource == "scale")

@@ -132,11 +132,14 @@ pub(crate) fn check(crd: &Value, causes: &mut Vec<Cause>) {
     }
 }
 
+/// The versions that objects are stored in: the one that says so.
+pub(crate) fn storage_versions(crd: &Value) -> Vec<Value> {
+    let versions = crd["spec"]["versions"].as_array().into_iter().flatten();
+    versions.filter(|it| it["storage"] == true).map(|it| it["name"].clone()).collect()
+}
+
 /// The status of a CRD whose names are accepted and whose resources are served.
 pub(crate) fn established_status(crd: &Value, now: &str) -> Value {
-    let versions = crd["spec"]["versions"].as_array().into_iter().flatten();
-    let storage: Vec<&Value> =
-        versions.filter(|it| it["storage"] == true).map(|it| &it["name"]).collect();
     let condition = |kind: &str, reason: &str, message: &str| {
         json!({"type": kind, "status": "True", "lastTransitionTime": now, "reason": reason,
                "message": message})
@@ -147,6 +150,6 @@ pub(crate) fn established_status(crd: &Value, now: &str) -> Value {
             condition("Established", "InitialNamesAccepted", "the initial names have been accepted"),
         ],
         "acceptedNames": crd["spec"]["names"],
-        "storedVersions": storage,
+        "storedVersions": storage_versions(crd),
     })
 }

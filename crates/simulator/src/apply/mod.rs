@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::error::{ApiError, Cause};
 use crate::object::{Meta, Object};
-use crate::schema::Schema;
+use crate::schema::{Schema, zero_value};
 use compare::{compare, field_set_of};
 pub(crate) use field_set::FieldSet;
 pub(crate) use managed_fields::{ManagedFields, Manager, Operation};
@@ -107,13 +107,6 @@ fn asked_managers(new: &Value, live: &Value) -> Asked {
         Some(_) => Asked::Keep(ManagedFields::of(new)),
         None => Asked::Keep(ManagedFields::of(live)),
     }
-}
-
-/// What is there before anything was written: the struct fields that Go always writes.
-fn zero_value(schema: &Schema) -> Value {
-    let empty = Value::Object(Object::new());
-    let structs = schema.properties.iter().filter(|(_, it)| it.default.as_ref() == Some(&empty));
-    Value::Object(structs.map(|(name, it)| (name.clone(), zero_value(it.link.get()))).collect())
 }
 
 /// Fields that belong to nobody.

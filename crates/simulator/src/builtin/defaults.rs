@@ -19,11 +19,38 @@ pub(crate) fn prepare_create(
             object["status"] = json!({"phase": "Active"});
         }
         ("", "services") => assign_cluster_ip(object, random()),
-        ("", "persistentvolumeclaims") | ("", "persistentvolumes") | ("", "pods") => {
+        ("", "persistentvolumeclaims" | "persistentvolumes") => {
+            object["status"] = json!({"phase": "Pending"});
+        }
+        ("", "pods") => {
+            admit_pod(child_object(object, "spec"));
             object["status"] = json!({"phase": "Pending"});
         }
         ("batch", "jobs") => label_job(object),
+        ("apiextensions.k8s.io", _) => {
+            object["status"] = json!({"storedVersions": crate::crd::storage_versions(object)});
+        }
+        ("apps", "daemonsets") => {
+            let annotations = object.meta_mut().entry("annotations").or_insert(json!({}));
+            let key = "deprecated.daemonset.template.generation";
+            default_field(as_object_mut(annotations), key, "1");
+        }
         _ => {}
+    }
+    if let Some(finalizer) = protection_of(resource) {
+        let mut finalizers: Vec<String> =
+            object.finalizers().into_iter().map(str::to_owned).collect();
+        finalizers.push(finalizer.to_owned());
+        object.set_finalizers(&finalizers);
+    }
+}
+
+/// The finalizer that keeps storage while it is in use.
+fn protection_of(resource: &Resource) -> Option<&'static str> {
+    match (resource.group.as_str(), resource.plural.as_str()) {
+        ("", "persistentvolumeclaims") => Some("kubernetes.io/pvc-protection"),
+        ("", "persistentvolumes") => Some("kubernetes.io/pv-protection"),
+        _ => None,
     }
 }
 
@@ -37,7 +64,16 @@ pub(crate) fn prepare_write(resource: &Resource, object: &mut Value) {
         }
         ("", "secrets") => default_secret(object),
         ("", "services") => default_service(object),
-        ("", "pods") => default_pod_spec(child_object(object, "spec")),
+        ("", "pods") => default_pod(child_object(object, "spec")),
+        ("", "podtemplates") => default_template(object, "template"),
+        ("", "endpoints") => {
+            for subset in objects_in(as_object_mut(object), "subsets") {
+                objects_in(subset, "ports").for_each(default_protocol);
+            }
+        }
+        ("", "limitranges") => {
+            objects_in(child_object(object, "spec"), "limits").for_each(default_limit);
+        }
         ("", "persistentvolumeclaims") => {
             default_field(child_object(object, "spec"), "volumeMode", "Filesystem");
         }
@@ -45,10 +81,9 @@ pub(crate) fn prepare_write(resource: &Resource, object: &mut Value) {
             let spec = child_object(object, "spec");
             default_field(spec, "volumeMode", "Filesystem");
             default_field(spec, "persistentVolumeReclaimPolicy", "Retain");
+            default_volume(spec);
         }
-        ("", "replicationcontrollers") => {
-            default_field(child_object(object, "spec"), "replicas", 1)
-        }
+        ("", "replicationcontrollers") => default_replication_controller(object),
         ("apps", "deployments") => default_deployment(object),
         ("apps", "statefulsets") => default_stateful_set(object),
         ("apps", "daemonsets") => default_daemon_set(object),
@@ -58,7 +93,15 @@ pub(crate) fn prepare_write(resource: &Resource, object: &mut Value) {
         }
         ("batch", "jobs") => default_job(child_object(object, "spec")),
         ("batch", "cronjobs") => default_cron_job(object),
+        ("admissionregistration.k8s.io", plural) => default_admission(plural, object),
         ("apiextensions.k8s.io", _) => default_crd(object),
+        ("autoscaling", _) => default_field(child_object(object, "spec"), "minReplicas", 1),
+        ("discovery.k8s.io", _) => {
+            for port in objects_in(as_object_mut(object), "ports") {
+                default_field(port, "name", "");
+                default_protocol(port);
+            }
+        }
         ("networking.k8s.io", "networkpolicies") => default_network_policy(object),
         ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings") => {
             default_binding(object);
@@ -96,6 +139,8 @@ fn assign_cluster_ip(object: &mut Value, random: u64) {
     default_field(spec, "clusterIP", format!("10.96.{high}.{}", low.max(2)));
     let ip = spec["clusterIP"].clone();
     spec.insert("clusterIPs".into(), json!([ip]));
+    default_field(spec, "ipFamilies", json!(["IPv4"]));
+    default_field(spec, "ipFamilyPolicy", "SingleStack");
 }
 
 fn default_service(object: &mut Value) {
@@ -105,8 +150,6 @@ fn default_service(object: &mut Value) {
     let kind = spec["type"].as_str().unwrap_or_default().to_owned();
     if kind != "ExternalName" {
         default_field(spec, "internalTrafficPolicy", "Cluster");
-        default_field(spec, "ipFamilies", json!(["IPv4"]));
-        default_field(spec, "ipFamilyPolicy", "SingleStack");
     }
     if kind == "LoadBalancer" || kind == "NodePort" {
         default_field(spec, "externalTrafficPolicy", "Cluster");
@@ -139,6 +182,50 @@ fn default_deployment(object: &mut Value) {
     default_template(object, "spec.template");
 }
 
+fn default_replication_controller(object: &mut Value) {
+    let labels = at(object, "spec.template.metadata.labels").cloned();
+    let spec = child_object(object, "spec");
+    default_field(spec, "replicas", 1);
+    if let Some(labels) = labels {
+        default_field(spec, "selector", labels.clone());
+        default_field(object.meta_mut(), "labels", labels);
+    }
+    default_template(object, "spec.template");
+}
+
+fn default_pod(spec: &mut Object) {
+    default_pod_spec(spec);
+    default_field(spec, "enableServiceLinks", true);
+}
+
+/// What admission plugins add to a Pod.
+fn admit_pod(spec: &mut Object) {
+    default_field(spec, "preemptionPolicy", "PreemptLowerPriority");
+    default_field(spec, "priority", 0);
+    default_field(spec, "serviceAccountName", "default");
+    let account = spec["serviceAccountName"].clone();
+    default_field(spec, "serviceAccount", account);
+    let tolerated = ["not-ready", "unreachable"].map(|taint| {
+        json!({"effect": "NoExecute", "key": format!("node.kubernetes.io/{taint}"),
+               "operator": "Exists", "tolerationSeconds": 300})
+    });
+    default_field(spec, "tolerations", json!(tolerated));
+}
+
+/// Limits of containers are also what they request by default.
+fn default_limit(limit: &mut Object) {
+    if limit.get("type").and_then(Value::as_str) != Some("Container") {
+        return;
+    }
+    if let Some(default) = limit.get("default").cloned() {
+        default_field(limit, "defaultRequest", default);
+    }
+}
+
+fn default_protocol(port: &mut Object) {
+    default_field(port, "protocol", "TCP");
+}
+
 fn default_stateful_set(object: &mut Value) {
     let spec = child_object(object, "spec");
     default_field(spec, "replicas", 1);
@@ -149,6 +236,13 @@ fn default_stateful_set(object: &mut Value) {
     default_field(spec, "serviceName", "");
     let strategy = json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 0}});
     default_field(spec, "updateStrategy", strategy);
+    for claim in objects_in(spec, "volumeClaimTemplates") {
+        default_field(claim, "apiVersion", "v1");
+        default_field(claim, "kind", "PersistentVolumeClaim");
+        default_field(claim, "status", json!({"phase": "Pending"}));
+        default_field(claim, "spec", json!({}));
+        default_field(as_object_mut(&mut claim["spec"]), "volumeMode", "Filesystem");
+    }
     default_template(object, "spec.template");
 }
 
@@ -199,6 +293,8 @@ fn label_job(object: &mut Value) {
     let metadata = as_object_mut(template.entry("metadata").or_insert(json!({})));
     let template_labels = as_object_mut(metadata.entry("labels").or_insert(json!({})));
     template_labels.extend(labels.map(|(key, value)| (key.to_owned(), json!(value))));
+    let template_labels = Value::Object(template_labels.clone());
+    default_field(object.meta_mut(), "labels", template_labels);
 }
 
 fn default_cron_job(object: &mut Value) {
@@ -233,12 +329,44 @@ fn default_pod_spec(spec: &mut Object) {
     for list in ["containers", "initContainers"] {
         objects_in(spec, list).for_each(default_container);
     }
-    for volume in objects_in(spec, "volumes") {
-        for source in ["configMap", "secret", "projected", "downwardAPI"] {
-            if let Some(source) = volume.get_mut(source) {
-                default_field(as_object_mut(source), "defaultMode", 420);
+    objects_in(spec, "volumes").for_each(default_volume);
+}
+
+fn default_volume(volume: &mut Object) {
+    for source in ["configMap", "secret", "projected", "downwardAPI"] {
+        if let Some(source) = volume.get_mut(source) {
+            default_field(as_object_mut(source), "defaultMode", 420);
+        }
+    }
+    if let Some(path) = volume.get_mut("hostPath") {
+        default_field(as_object_mut(path), "type", "");
+    }
+    if let Some(items) = volume.get_mut("downwardAPI") {
+        objects_in(as_object_mut(items), "items").for_each(default_field_reference);
+    }
+    if let Some(projected) = volume.get_mut("projected") {
+        for source in objects_in(as_object_mut(projected), "sources") {
+            if let Some(token) = source.get_mut("serviceAccountToken") {
+                default_field(as_object_mut(token), "expirationSeconds", 3600);
+            }
+            if let Some(items) = source.get_mut("downwardAPI") {
+                objects_in(as_object_mut(items), "items").for_each(default_field_reference);
             }
         }
+    }
+}
+
+/// A field of the pod is named in an API version.
+fn default_field_reference(holder: &mut Object) {
+    if let Some(reference) = holder.get_mut("fieldRef") {
+        default_field(as_object_mut(reference), "apiVersion", "v1");
+    }
+}
+
+fn default_http_get(holder: &mut Object) {
+    if let Some(get) = holder.get_mut("httpGet") {
+        default_field(as_object_mut(get), "path", "/");
+        default_field(as_object_mut(get), "scheme", "HTTP");
     }
 }
 
@@ -250,9 +378,16 @@ fn default_container(container: &mut Object) {
     default_field(container, "imagePullPolicy", pull);
     default_field(container, "terminationMessagePath", "/dev/termination-log");
     default_field(container, "terminationMessagePolicy", "File");
-    default_field(container, "resources", json!({}));
-    for port in objects_in(container, "ports") {
-        default_field(port, "protocol", "TCP");
+    objects_in(container, "ports").for_each(default_protocol);
+    for variable in objects_in(container, "env") {
+        if let Some(source) = variable.get_mut("valueFrom") {
+            default_field_reference(as_object_mut(source));
+        }
+    }
+    for hook in ["postStart", "preStop"] {
+        if let Some(hook) = container.get_mut("lifecycle").and_then(|it| it.get_mut(hook)) {
+            default_http_get(as_object_mut(hook));
+        }
     }
     for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
         if let Some(probe) = container.get_mut(probe) {
@@ -270,9 +405,38 @@ fn default_probe(probe: &mut Object) {
     ] {
         default_field(probe, field, value);
     }
-    if let Some(get) = probe.get_mut("httpGet") {
-        default_field(as_object_mut(get), "path", "/");
-        default_field(as_object_mut(get), "scheme", "HTTP");
+    default_http_get(probe);
+}
+
+fn default_admission(plural: &str, object: &mut Value) {
+    for webhook in objects_in(as_object_mut(object), "webhooks") {
+        default_field(webhook, "failurePolicy", "Fail");
+        default_field(webhook, "timeoutSeconds", 10);
+        if plural == "mutatingwebhookconfigurations" {
+            default_field(webhook, "reinvocationPolicy", "Never");
+        }
+        let service = webhook.get_mut("clientConfig").and_then(|it| it.get_mut("service"));
+        if let Some(service) = service {
+            default_field(as_object_mut(service), "port", 443);
+        }
+        default_match(webhook, "rules");
+    }
+    if plural == "validatingadmissionpolicies" {
+        let spec = child_object(object, "spec");
+        default_field(spec, "failurePolicy", "Fail");
+        if let Some(constraints) = spec.get_mut("matchConstraints") {
+            default_match(as_object_mut(constraints), "resourceRules");
+        }
+    }
+}
+
+/// What admission rules match when they do not say.
+fn default_match(holder: &mut Object, rules: &str) {
+    default_field(holder, "matchPolicy", "Equivalent");
+    default_field(holder, "namespaceSelector", json!({}));
+    default_field(holder, "objectSelector", json!({}));
+    for rule in objects_in(holder, rules) {
+        default_field(rule, "scope", "*");
     }
 }
 
@@ -288,6 +452,11 @@ fn default_crd(object: &mut Value) {
 
 fn default_network_policy(object: &mut Value) {
     let spec = child_object(object, "spec");
+    for list in ["ingress", "egress"] {
+        for rule in objects_in(spec, list) {
+            objects_in(rule, "ports").for_each(default_protocol);
+        }
+    }
     let mut types = vec!["Ingress"];
     if spec.get("egress").and_then(Value::as_array).is_some_and(|it| !it.is_empty()) {
         types.push("Egress");

@@ -89,14 +89,9 @@ impl Cluster {
             as_object_mut(&mut object).remove("status");
         }
         builtin::prepare_write(&resource, &mut object);
-        builtin::prepare_create(&resource, &mut object, || self.rng.u64(..));
         finish_structure(&resource, &mut object);
-        let mut causes = builtin::validate_metadata(&resource, &object);
-        causes.extend(self.violations(&resource, None, &object));
-        if !causes.is_empty() {
-            return Err(ApiError::invalid(&resource, object.name(), &causes));
-        }
-        let object = match managed {
+        // What the server itself adds from here on belongs to nobody.
+        let mut object = match managed {
             Some(managed) => {
                 object.set_meta("managedFields", managed);
                 object
@@ -106,6 +101,13 @@ impl Cluster {
                 apply::record_update(None, object, resource.schema(), &manager)
             }
         };
+        builtin::prepare_create(&resource, &mut object, || self.rng.u64(..));
+        finish_structure(&resource, &mut object);
+        let mut causes = builtin::validate_metadata(&resource, &object);
+        causes.extend(self.violations(&resource, None, &object));
+        if !causes.is_empty() {
+            return Err(ApiError::invalid(&resource, object.name(), &causes));
+        }
         if call.is_dry_run()? {
             return Ok(object);
         }
@@ -460,7 +462,7 @@ fn needs_revision(resource: &Resource) -> bool {
 /// Kinds whose `metadata.generation` counts changes.
 fn counts_generations(resource: &Resource) -> bool {
     const COUNTED: &[(&str, &[&str])] = &[
-        ("", &["replicationcontrollers", "pods"]),
+        ("", &["replicationcontrollers", "pods", "podtemplates"]),
         ("admissionregistration.k8s.io", &[]),
         ("apiextensions.k8s.io", &[]),
         ("apps", &["deployments", "statefulsets", "daemonsets", "replicasets"]),
@@ -468,6 +470,7 @@ fn counts_generations(resource: &Resource) -> bool {
         ("discovery.k8s.io", &[]),
         ("networking.k8s.io", &["ingresses", "networkpolicies", "ingressclasses"]),
         ("policy", &[]),
+        ("scheduling.k8s.io", &[]),
     ];
     resource.is_custom()
         || COUNTED.iter().any(|(group, plurals)| {
@@ -580,9 +583,9 @@ fn confine(object: &mut Value, old: &Value, resource: &Resource, subresource: &s
     }
 }
 
-/// A replaced Service keeps its address unless it says another.
+/// A replaced Service keeps what was allocated to it unless it says otherwise.
 fn keep_cluster_ip(object: &mut Value, old: &Value) {
-    for field in ["clusterIP", "clusterIPs"] {
+    for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
         let missing = object["spec"].get(field).is_none_or(Value::is_null);
         if let Some(value) = old["spec"].get(field).filter(|_| missing) {
             object["spec"][field] = value.clone();
@@ -597,5 +600,6 @@ fn finish_structure(resource: &Resource, object: &mut Value) {
     } else {
         schema::canonicalise_quantities(object, resource.schema());
         schema::drop_empty_collections(object, resource.schema());
+        schema::fill_zero_fields(object, resource.schema());
     }
 }

@@ -11,6 +11,9 @@ name_cases![
     daemon_sets_are_observed,
     stateful_sets_are_observed,
     jobs_are_started,
+    pod_templates_are_defaulted,
+    kinds_are_defaulted,
+    creation_owns_defaults_but_not_what_the_server_adds,
 ];
 
 fn observed(generation: i64) -> impl Fn(&Value) -> bool {
@@ -75,4 +78,100 @@ async fn jobs_are_started(server: Server) {
     let labels = &made["spec"]["template"]["metadata"]["labels"];
     assert_eq!(labels["job-name"], "j");
     server.until(&jobs, "j", |it| it["status"]["startTime"].is_string()).await;
+}
+
+async fn pod_templates_are_defaulted(server: Server) {
+    let mut object = deployment("d", 0);
+    object["spec"]["template"]["spec"] = json!({
+        "serviceAccountName": "someone",
+        "volumes": [{"name": "c", "configMap": {"name": "x"}},
+                    {"name": "h", "hostPath": {"path": "/x"}},
+                    {"name": "e", "emptyDir": {}}],
+        "containers": [{"name": "c", "image": "example.com/x:latest",
+            "env": [{"name": "N", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
+            "ports": [{"containerPort": 80}], "resources": {"requests": {"cpu": 0.5}},
+            "livenessProbe": {"httpGet": {"port": 80}}}],
+    });
+    let made = server.post(&server.grouped("apps/v1", "deployments"), &object).await.ok();
+    let expected = json!({
+        "containers": [{"name": "c", "image": "example.com/x:latest",
+            "env": [{"name": "N", "valueFrom": {"fieldRef": {"apiVersion": "v1",
+                                                             "fieldPath": "metadata.name"}}}],
+            "imagePullPolicy": "Always",
+            "livenessProbe": {"failureThreshold": 3, "httpGet": {"path": "/", "port": 80,
+                "scheme": "HTTP"}, "periodSeconds": 10, "successThreshold": 1, "timeoutSeconds": 1},
+            "ports": [{"containerPort": 80, "protocol": "TCP"}],
+            "resources": {"requests": {"cpu": "500m"}},
+            "terminationMessagePath": "/dev/termination-log",
+            "terminationMessagePolicy": "File"}],
+        "dnsPolicy": "ClusterFirst", "restartPolicy": "Always",
+        "schedulerName": "default-scheduler", "securityContext": {},
+        "serviceAccount": "someone", "serviceAccountName": "someone",
+        "terminationGracePeriodSeconds": 30,
+        "volumes": [{"name": "c", "configMap": {"defaultMode": 420, "name": "x"}},
+                    {"name": "h", "hostPath": {"path": "/x", "type": ""}},
+                    {"name": "e", "emptyDir": {}}],
+    });
+    assert_eq!(made["spec"]["template"]["spec"], expected);
+}
+
+async fn kinds_are_defaulted(server: Server) {
+    let meta = json!({"name": "x"});
+    let ports = json!([{"ports": [{"port": 80}]}]);
+    let cases = [
+        (
+            server.grouped("networking.k8s.io/v1", "networkpolicies"),
+            json!({"metadata": meta, "spec": {"podSelector": {}, "ingress": ports}}),
+            json!({"podSelector": {}, "ingress": [{"ports": [{"port": 80, "protocol": "TCP"}]}],
+                   "policyTypes": ["Ingress"]}),
+        ),
+        (
+            server.grouped("autoscaling/v2", "horizontalpodautoscalers"),
+            json!({"metadata": meta, "spec": {"maxReplicas": 3, "scaleTargetRef": {
+                "apiVersion": "apps/v1", "kind": "Deployment", "name": "d"},
+                "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": {
+                    "type": "Utilization", "averageUtilization": 50}}}]}}),
+            json!({"maxReplicas": 3, "minReplicas": 1, "scaleTargetRef": {
+                "apiVersion": "apps/v1", "kind": "Deployment", "name": "d"},
+                "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": {
+                    "type": "Utilization", "averageUtilization": 50}}}]}),
+        ),
+        (
+            server.core("limitranges"),
+            json!({"metadata": meta, "spec": {"limits": [
+                {"type": "Container", "default": {"cpu": "500m"}}]}}),
+            json!({"limits": [{"type": "Container", "default": {"cpu": "500m"},
+                               "defaultRequest": {"cpu": "500m"}}]}),
+        ),
+    ];
+    for (path, object, spec) in cases {
+        assert_eq!(server.post(&path, &object).await.ok()["spec"], spec, "{path}");
+    }
+}
+
+async fn creation_owns_defaults_but_not_what_the_server_adds(server: Server) {
+    let fields = |object: &Value| object["metadata"]["managedFields"][0]["fieldsV1"].clone();
+    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"},
+        "spec": {"selector": {"app": "x"}, "ports": [{"port": 80}]}});
+    let made = server.post(&server.core("services"), &service).await.ok();
+    let port = json!({".": {}, "f:port": {}, "f:protocol": {}, "f:targetPort": {}});
+    let expected = json!({"f:spec": {
+        "f:internalTrafficPolicy": {},
+        "f:ports": {".": {}, "k:{\"port\":80,\"protocol\":\"TCP\"}": port},
+        "f:selector": {}, "f:sessionAffinity": {}, "f:type": {}}});
+    assert_eq!(fields(&made), expected);
+
+    let deployments = server.grouped("apps/v1", "deployments");
+    let made = server.post(&deployments, &deployment("d", 0)).await.ok();
+    let container = json!({".": {}, "f:image": {}, "f:imagePullPolicy": {}, "f:name": {},
+        "f:resources": {}, "f:terminationMessagePath": {}, "f:terminationMessagePolicy": {}});
+    let pod = json!({"f:containers": {"k:{\"name\":\"main\"}": container}, "f:dnsPolicy": {},
+        "f:restartPolicy": {}, "f:schedulerName": {}, "f:securityContext": {},
+        "f:terminationGracePeriodSeconds": {}});
+    let rolling = json!({".": {}, "f:maxSurge": {}, "f:maxUnavailable": {}});
+    let expected = json!({"f:spec": {
+        "f:progressDeadlineSeconds": {}, "f:replicas": {}, "f:revisionHistoryLimit": {},
+        "f:selector": {}, "f:strategy": {"f:rollingUpdate": rolling, "f:type": {}},
+        "f:template": {"f:metadata": {"f:labels": {".": {}, "f:app": {}}}, "f:spec": pod}}});
+    assert_eq!(fields(&made), expected);
 }

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::builtin;
 
-pub(crate) use default::apply_defaults;
+pub(crate) use default::{apply_defaults, fill_zero_fields, zero_value};
 pub(crate) use parse::{parse_builtin, parse_crd};
 pub(crate) use prune::{canonicalise_quantities, drop_empty_collections, prune};
 pub(crate) use validate::{builtin_type_errors, validate};

@@ -15,6 +15,7 @@ pub(crate) fn parse_builtin(name: &str, schema: &Value) -> Schema {
     let mut parsed = structure(schema, Source::Builtin);
     let short = name.rsplit('.').next().unwrap_or(name);
     parsed.int_or_string = INT_OR_STRING.contains(&short);
+    parsed.atomic_map |= short == "RawExtension";
     parsed.is_quantity = short == "Quantity";
     if short == "JSONSchemaProps" || short == "JSON" || short.starts_with("JSONSchemaPropsOr") {
         parsed = Schema { preserve_unknown: true, ..Schema::default() };
@@ -72,7 +73,7 @@ fn structure(schema: &Value, source: Source) -> Schema {
         is_quantity: false,
         nullable: flag(schema, "nullable"),
         rules: match source {
-            Source::Builtin => Rules::default(),
+            Source::Builtin => Rules { required: texts(schema, "required"), ..Rules::default() },
             Source::Crd => rules(schema),
         },
         patch: patch_rules(schema),
