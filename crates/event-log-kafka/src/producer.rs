@@ -163,9 +163,12 @@ impl Sent {
             answer.map_err(|late| unsettled("append: the driver does not answer", late))?;
         let answer = answer.map_err(|gone| unsettled("append: the producer is gone", gone))?;
         let delivery = answer.map_err(|(error, _)| not_delivered(error, self.bytes))?;
-        // A broker that recognises a retry may have forgotten where it had put the entry.
+        // The driver reports success without an offset when it only concludes that an entry is
+        // stored: a later one of the same partition is. On a partition that knows nothing of this
+        // producer yet, and whose leader is not ready for the first entry but for the second, that
+        // is wrong: the first one is lost (seen on new topics). So this is no success.
         u64::try_from(delivery.offset)
-            .map_err(|unknown| unsettled("append: stored, but the broker forgot where", unknown))
+            .map_err(|unknown| unsettled("append: nobody knows at which offset", unknown))
     }
 }
 
@@ -208,5 +211,84 @@ impl Shared {
     fn put(&self, client: Client) {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Current::new(client);
         self.replaced.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use event_log::Failure;
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+    use super::*;
+    use crate::config::KafkaConfig;
+    use crate::topics::Topic;
+
+    const TRACK: Track = Track { topic: Topic::Events, partition: 0 };
+
+    /// A broker in this process: good enough to hand out errors, no proof of anything else.
+    fn brokers()
+    -> (MockCluster<'static, rdkafka::producer::DefaultProducerContext>, Topics, Producer) {
+        let brokers = MockCluster::new(1).unwrap();
+        let config = KafkaConfig::new(brokers.bootstrap_servers());
+        let topics = Topics::new(&config);
+        brokers.create_topic(topics.name(Topic::Events), 1, 1).unwrap();
+        (brokers, topics, Producer::start(config.producer()).unwrap())
+    }
+
+    async fn append(producer: &Producer, topics: &Topics) -> Result<u64, LogError> {
+        producer.send(topics, TRACK, "", b"entry")?.stored().await
+    }
+
+    /// The broker says that entries are missing which the driver has no memory of: it cannot go on
+    /// without breaking its promises, and dies. What was in flight is unsettled; the next producer
+    /// goes on.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_producer_that_dies_is_replaced() {
+        let (brokers, topics, producer) = brokers();
+        append(&producer, &topics).await.unwrap();
+
+        let desync = RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
+        brokers.request_errors(RDKafkaApiKey::Produce, &[desync]);
+        let error = append(&producer, &topics).await.unwrap_err();
+        assert_eq!(error.failure(), Failure::Indeterminate, "{error:?}");
+
+        // Refused, and certainly not stored, until there is another one.
+        let refused_before = producer.refused();
+        let stored = loop {
+            match append(&producer, &topics).await {
+                Ok(offset) => break offset,
+                Err(error) => assert_eq!(error.failure(), Failure::Determinate, "{error:?}"),
+            }
+        };
+        assert_eq!(stored, 1, "nothing was stored in between");
+        assert_eq!(producer.replaced(), 1);
+        assert!(producer.refused() > refused_before);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_entry_that_the_broker_does_not_want_is_certainly_not_there() {
+        let (brokers, topics, producer) = brokers();
+        let denied = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
+        brokers.request_errors(RDKafkaApiKey::Produce, &[denied]);
+        let error = append(&producer, &topics).await.unwrap_err();
+        assert_eq!(error.failure(), Failure::Determinate, "{error:?}");
+    }
+
+    /// The leader is not ready for the first entry, but for the second: the driver concludes that
+    /// the first is stored, and reports success. It is not.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn regression_success_without_an_offset_is_not_believed() {
+        let (brokers, topics, producer) = brokers();
+        brokers.broker_round_trip_time(1, Duration::from_millis(300)).unwrap();
+        let not_ready = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION;
+        brokers.request_errors(RDKafkaApiKey::Produce, &[not_ready]);
+        // Too large for one request together; both are on their way before there is an answer.
+        let entry = vec![0; 600_000];
+        let send = || producer.send(&topics, TRACK, "", &entry).unwrap().stored();
+        let (first, second) = futures::join!(send(), send());
+        assert_eq!(second.unwrap(), 0, "it is the only one in the log");
+        assert_eq!(first.unwrap_err().failure(), Failure::Indeterminate);
+        assert_eq!(producer.end(&topics, TRACK).unwrap(), 1);
     }
 }

@@ -16,9 +16,10 @@ use crate::doctor::{
 use crate::error::{no_client, refused};
 use crate::topics::{Topic, Topics};
 
-/// How long brokers may take to agree on new topics: they do within a second. At twice this, a
-/// cluster without a majority only says so later.
-const TOPICS_READY_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long to wait for topics that are new and for leaders that are being elected: brokers need a
+/// second, and ten when one of them died. At twice this, a log of which a part is down only opens
+/// later.
+const READY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How often to look whether they have.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -28,15 +29,15 @@ pub(crate) async fn prepare(
     config: &KafkaConfig,
     topics: &Topics,
 ) -> Result<Vec<Finding>, LogError> {
-    let mut observed = observe(config, topics).await?;
+    let observed = observe(config, topics).await?;
     let missing: Vec<_> =
         Topic::ALL.into_iter().filter(|topic| !observed.topics.contains_key(topic)).collect();
     if !missing.is_empty() {
         // Before there are topics with too few copies.
         refuse(check_brokers(&observed, config.mode).as_slice())?;
         create(config, topics, &observed, &missing).await?;
-        observed = wait_until_ready(config, topics).await?;
     }
+    let observed = wait_until_ready(config, topics, observed).await?;
     let findings = check(&observed, config, config.mode);
     refuse(&findings)?;
     Ok(findings)
@@ -92,18 +93,25 @@ async fn create(
     Ok(())
 }
 
-/// Every broker may be asked next; wait until the one that answers knows all topics and leaders.
-async fn wait_until_ready(config: &KafkaConfig, topics: &Topics) -> Result<Observed, LogError> {
-    let deadline = Instant::now() + TOPICS_READY_TIMEOUT;
+/// Waits until all topics are there and every partition has a leader that answers. When some still
+/// have none after a while the log is opened without them: the rest works.
+async fn wait_until_ready(
+    config: &KafkaConfig,
+    topics: &Topics,
+    first: Observed,
+) -> Result<Observed, LogError> {
+    let deadline = Instant::now() + READY_TIMEOUT;
+    let mut seen = Ok(first);
     loop {
-        let observed = observe(config, topics).await;
-        let ready = observed.as_ref().is_ok_and(|observed| {
+        let ready = seen.as_ref().is_ok_and(|observed| {
             observed.topics.len() == Topic::ALL.len()
-                && observed.topics.values().all(|seen| seen.led && !seen.settings.is_empty())
+                && observed.topics.values().all(|topic| topic.leaderless.is_empty())
         });
         if ready || Instant::now() > deadline {
-            return observed;
+            return seen;
         }
         tokio::time::sleep(LOOK_EVERY).await;
+        // A broker may not know the new topics yet when it is asked for their settings.
+        seen = observe(config, topics).await;
     }
 }

@@ -1,5 +1,7 @@
 //! What is right and what is wrong about what was observed. Pure.
 
+use std::collections::BTreeSet;
+
 use crate::config::{KafkaConfig, Mode};
 use crate::topics::{Topic, Topics};
 
@@ -21,7 +23,9 @@ pub(crate) const MESSAGE_BYTES_MIN: u64 = 2 * 1024 * 1024;
 pub(crate) fn check(observed: &Observed, config: &KafkaConfig, mode: Mode) -> Vec<Finding> {
     let topics = Topics::new(config);
     let check = Check { observed, config, mode, topics: &topics, tools: Tools::new(config) };
-    let mut findings: Vec<_> = check_brokers(observed, mode).into_iter().collect();
+    let complete = observed.topics.len() == Topic::ALL.len();
+    let brokers = if complete { check.brokers_down() } else { check_brokers(observed, mode) };
+    let mut findings: Vec<_> = brokers.into_iter().collect();
     for topic in Topic::ALL {
         match observed.topics.get(&topic) {
             Some(seen) => findings.extend(check.topic(topic, seen)),
@@ -31,7 +35,8 @@ pub(crate) fn check(observed: &Observed, config: &KafkaConfig, mode: Mode) -> Ve
     findings
 }
 
-/// Whether there are enough brokers.
+/// Whether there are enough brokers to create topics on. Afterwards it is the topics that say how
+/// many copies there are: a broker that is down must not keep a node from starting.
 pub(crate) fn check_brokers(observed: &Observed, mode: Mode) -> Option<Finding> {
     let count = observed.brokers.len();
     let few = count < usize::from(WELL_REPLICATED) && mode == Mode::Production;
@@ -68,6 +73,23 @@ impl Check<'_> {
         Finding { severity: self.severity(), problem, remedy }
     }
 
+    /// Brokers that hold copies and do not answer. The others go on without them, so do we.
+    fn brokers_down(&self) -> Option<Finding> {
+        let brokers = &self.observed.brokers;
+        let replicas =
+            self.observed.topics.values().flat_map(|seen| seen.replicas.iter().flatten());
+        let down: BTreeSet<_> = replicas.filter(|broker| !brokers.contains(broker)).collect();
+        let down: Vec<_> = down.into_iter().map(ToString::to_string).collect();
+        (!down.is_empty()).then(|| Finding {
+            severity: Severity::Warn,
+            problem: format!(
+                "Kafka brokers that hold copies of the log are down: {}",
+                down.join(", ")
+            ),
+            remedy: "start them again".to_owned(),
+        })
+    }
+
     fn missing(&self, topic: Topic) -> Finding {
         let name = self.topics.name(topic);
         let copies = copies(self.config, self.observed);
@@ -81,6 +103,7 @@ impl Check<'_> {
 
     fn topic(&self, topic: Topic, seen: &Seen) -> Vec<Finding> {
         let mut findings: Vec<_> = self.partitions(topic, seen).into_iter().collect();
+        findings.extend(self.leaderless(topic, seen));
         findings.extend(self.copies(topic, seen));
         let settings = rules(topic, self.mode);
         findings.extend(settings.into_iter().filter_map(|rule| self.setting(topic, seen, &rule)));
@@ -131,6 +154,18 @@ impl Check<'_> {
             );
         }
         None
+    }
+
+    fn leaderless(&self, topic: Topic, seen: &Seen) -> Option<Finding> {
+        let name = self.topics.name(topic);
+        (!seen.leaderless.is_empty()).then(|| Finding {
+            severity: Severity::Warn,
+            problem: format!(
+                "partitions of the topic {name} have no leader that answers: {:?}",
+                seen.leaderless
+            ),
+            remedy: "start the brokers that hold them".to_owned(),
+        })
     }
 
     fn copies(&self, topic: Topic, seen: &Seen) -> Option<Finding> {
@@ -247,4 +282,91 @@ fn rules(topic: Topic, mode: Mode) -> Vec<Rule> {
         ));
     }
     rules
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// A log as we create it, on these brokers.
+    fn well(brokers: &[i32]) -> (Observed, KafkaConfig) {
+        let config = KafkaConfig::new("b:1");
+        let topics = Topics::new(&config);
+        let mut observed = Observed { brokers: brokers.to_vec(), ..Observed::default() };
+        let copies = copies(&config, &observed);
+        for topic in Topic::ALL {
+            let settings = settings_of(topic, copies).into_iter();
+            let seen = Seen {
+                replicas: vec![brokers.to_vec(); usize::from(topics.partitions(topic))],
+                leaderless: Vec::new(),
+                settings: settings.map(|(name, value)| (name.to_owned(), value)).collect(),
+            };
+            observed.topics.insert(topic, seen);
+        }
+        (observed, config)
+    }
+
+    fn findings(observed: &Observed, config: &KafkaConfig, mode: Mode) -> Vec<String> {
+        let findings = check(observed, config, mode).into_iter();
+        findings.map(|one| format!("{:?}: {}", one.severity, one.problem)).collect()
+    }
+
+    #[test]
+    fn three_brokers_with_our_topics_are_production() {
+        let (observed, config) = well(&[1, 2, 3]);
+        assert_eq!(check(&observed, &config, Mode::Production), []);
+    }
+
+    #[test]
+    fn one_broker_with_our_topics_is_development() {
+        let (observed, config) = well(&[1]);
+        assert_eq!(check(&observed, &config, Mode::Development), []);
+        let strict = findings(&observed, &config, Mode::Production);
+        assert_eq!(
+            strict.iter().filter(|one| one.contains("has 1 copies instead of 3")).count(),
+            4
+        );
+        assert!(strict.iter().any(|one| one.contains("min.insync.replicas=1")), "{strict:#?}");
+    }
+
+    /// A hub node that restarts while one of three brokers is down must come up.
+    #[test]
+    fn a_broker_that_is_down_is_only_said() {
+        let (mut observed, config) = well(&[1, 2, 3]);
+        observed.brokers = vec![1, 3];
+        let found = findings(&observed, &config, Mode::Production);
+        assert_eq!(found, ["Warn: Kafka brokers that hold copies of the log are down: 2"]);
+    }
+
+    #[test]
+    fn topics_are_not_created_on_too_few_brokers() {
+        let (mut observed, config) = well(&[1, 2]);
+        observed.topics = BTreeMap::new();
+        assert!(
+            findings(&observed, &config, Mode::Production)[0].starts_with("Refuse: there are 2")
+        );
+    }
+
+    /// Each setting that may lose records is found, with a command that sets what is allowed.
+    #[test]
+    fn every_rule_is_refused_in_production_and_said_in_development() {
+        for topic in Topic::ALL {
+            for rule in rules(topic, Mode::Production) {
+                let (mut observed, config) = well(&[1, 2, 3]);
+                let seen = observed.topics.get_mut(&topic).unwrap();
+                seen.settings.insert(rule.setting.to_owned(), "1".to_owned());
+                let found = check(&observed, &config, Mode::Production);
+                assert_eq!(found.len(), 1, "{topic:?} {}", rule.setting);
+                assert_eq!(found[0].severity, Severity::Refuse);
+                let value = rule.wanted.value();
+                assert!(rule.wanted.allows(&value));
+                assert!(found[0].remedy.ends_with(&format!("{}={value}", rule.setting)));
+
+                let said = check(&observed, &config, Mode::Development);
+                assert!(said.iter().all(|one| one.severity == Severity::Warn), "{said:?}");
+            }
+        }
+    }
 }

@@ -16,7 +16,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::aside::drop_aside;
 use crate::config::{Fetch, KafkaConfig, QUESTION_TIMEOUT};
-use crate::context::Context;
+use crate::context::{Context, Trouble};
 use crate::error::{no_client, refused};
 use crate::topics::{Topic, Topics};
 
@@ -36,11 +36,14 @@ pub(crate) struct Observed {
 pub(crate) struct Seen {
     /// The brokers that hold each partition.
     pub(crate) replicas: Vec<Vec<i32>>,
-    /// Whether each partition has a leader.
-    pub(crate) led: bool,
+    /// The partitions whose leader does not answer, or that have none.
+    pub(crate) leaderless: Vec<i32>,
     /// Its settings, the defaults included.
     pub(crate) settings: BTreeMap<String, String>,
 }
+
+/// How long to wait for the reason of a failure, which the driver gives on another way.
+const REASON_TIMEOUT: Duration = Duration::from_secs(1);
 
 type Questioner = BaseConsumer<Context>;
 
@@ -75,13 +78,17 @@ fn ask(config: &KafkaConfig, topics: &Topics) -> Result<Observed, LogError> {
         config.consumer(Fetch::PICK).create_with_context(context).map_err(no_client)?;
     // About all topics: to ask for one by its name could make some brokers create it.
     let metadata = questioner.fetch_metadata(None, QUESTION_TIMEOUT).map_err(|error| {
-        while questioner.poll(Duration::ZERO).is_some() {}
-        let reason = trouble.last().unwrap_or_else(|| error.to_string());
+        let reason = reason(&questioner, &trouble).unwrap_or_else(|| error.to_string());
         refused("connect", Unreachable { bootstrap: config.bootstrap.clone(), reason })
     })?;
     let seen = metadata.topics().iter().filter(|topic| topic.error().is_none());
-    let topics_seen: BTreeMap<Topic, Seen> =
+    let mut topics_seen: BTreeMap<Topic, Seen> =
         seen.filter_map(|topic| Some((topics.find(topic.name())?, look_at(topic)))).collect();
+    let leaderless = leaderless(&questioner, topics, &topics_seen)
+        .map_err(|error| refused("ask for the partitions' leaders", error))?;
+    for (topic, partition) in leaderless {
+        topics_seen.entry(topic).or_default().leaderless.push(partition);
+    }
     let brokers = metadata.brokers().iter().map(|broker| broker.id()).collect();
     let genesis = if topics_seen.contains_key(&Topic::Events) {
         genesis(&questioner, topics).unwrap_or_else(|error| {
@@ -95,14 +102,48 @@ fn ask(config: &KafkaConfig, topics: &Topics) -> Result<Observed, LogError> {
     Ok(Observed { brokers, topics: topics_seen, genesis })
 }
 
+/// What the driver complained about. It says so to those who poll, and not at once.
+fn reason(questioner: &Questioner, trouble: &Trouble) -> Option<String> {
+    let deadline = Instant::now() + REASON_TIMEOUT;
+    while trouble.last().is_none() && Instant::now() < deadline {
+        // Its complaints are for the context; there is no message to come.
+        drop(questioner.poll(REASON_TIMEOUT / 10));
+    }
+    trouble.last()
+}
+
 fn look_at(topic: &MetadataTopic) -> Seen {
     let mut partitions: Vec<_> = topic.partitions().iter().collect();
     partitions.sort_by_key(|partition| partition.id());
     Seen {
         replicas: partitions.iter().map(|partition| partition.replicas().to_vec()).collect(),
-        led: partitions.iter().all(|partition| partition.leader() >= 0),
+        leaderless: Vec::new(),
         settings: BTreeMap::new(),
     }
+}
+
+/// The partitions that cannot be written to now. What the brokers tell of leaders says who should
+/// lead; a leader that is not ready yet refuses what is sent to it, also when it is asked for its
+/// partition's end.
+fn leaderless(
+    questioner: &Questioner,
+    topics: &Topics,
+    seen: &BTreeMap<Topic, Seen>,
+) -> Result<Vec<(Topic, i32)>, KafkaError> {
+    let mut asked = TopicPartitionList::new();
+    for (topic, seen) in seen {
+        for (partition, _) in (0..).zip(&seen.replicas) {
+            asked.add_partition_offset(topics.name(*topic), partition, Offset::End)?;
+        }
+    }
+    if asked.count() == 0 {
+        return Ok(Vec::new());
+    }
+    let answers = questioner.offsets_for_times(asked, QUESTION_TIMEOUT)?;
+    let refused = answers.elements().into_iter().filter(|answer| answer.error().is_err());
+    Ok(refused
+        .filter_map(|answer| Some((topics.find(answer.topic())?, answer.partition())))
+        .collect())
 }
 
 /// Reads the first record of partition 0.
