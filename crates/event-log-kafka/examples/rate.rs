@@ -168,11 +168,10 @@ async fn replay(config: &KafkaConfig) -> Outcome<serde_json::Value> {
         let (mut reader, end) = (log.read(stream, 0).await?, log.end(stream).await?);
         readers.push(tokio::spawn(async move {
             let mut count = 0;
-            while end > 0 {
+            let mut read_up_to = 0;
+            while read_up_to < end {
                 count += 1;
-                if next(&mut reader).await?.0 + 1 >= end {
-                    break;
-                }
+                read_up_to = next(&mut reader).await?.0 + 1;
             }
             Outcome::Ok(count)
         }));

@@ -48,16 +48,16 @@ fn too_large(bytes: usize) -> LogError {
 
 /// A client could not be made: its settings contradict each other, or mean nothing.
 pub(crate) fn no_client(error: KafkaError) -> LogError {
-    match error {
-        KafkaError::ClientConfig(_, ref what, ref name, _) => misconfigured(
+    if let KafkaError::ClientConfig(_, what, name, _) = &error {
+        return misconfigured(
             format!("the Kafka driver does not take the property {name}: {what}"),
             format!("correct {name} in the properties"),
-        ),
-        other => misconfigured(
-            format!("the Kafka driver cannot work with these settings: {other}"),
-            "correct the properties",
-        ),
+        );
     }
+    misconfigured(
+        format!("the Kafka driver cannot work with these settings: {error}"),
+        "correct the properties",
+    )
 }
 
 #[cfg(test)]

@@ -166,10 +166,10 @@ impl Poller {
             }
         }
         while let Ok(command) = self.received.try_recv() {
-            match command {
-                Command::Stop => return Next::Stop,
-                other => self.act(other),
+            if let Command::Stop = command {
+                return Next::Stop;
             }
+            self.act(command);
         }
         Next::GoOn
     }
@@ -289,18 +289,18 @@ impl Poller {
         if let KafkaError::MessageConsumptionFatal(_) = error {
             return self.start_over();
         }
-        match error.rdkafka_error_code() {
-            Some(
-                RDKafkaErrorCode::AutoOffsetReset
-                | RDKafkaErrorCode::OffsetOutOfRange
-                | RDKafkaErrorCode::LogTruncation
-                | RDKafkaErrorCode::UnknownTopicOrPartition
-                | RDKafkaErrorCode::UnknownTopic
-                | RDKafkaErrorCode::UnknownPartition
-                | RDKafkaErrorCode::TopicAuthorizationFailed,
-            ) => self.examine(),
-            // The context has said it; the driver tries again.
-            Some(_) | None => {}
+        // Anything else the context has said, and the driver tries again.
+        if let Some(
+            RDKafkaErrorCode::AutoOffsetReset
+            | RDKafkaErrorCode::OffsetOutOfRange
+            | RDKafkaErrorCode::LogTruncation
+            | RDKafkaErrorCode::UnknownTopicOrPartition
+            | RDKafkaErrorCode::UnknownTopic
+            | RDKafkaErrorCode::UnknownPartition
+            | RDKafkaErrorCode::TopicAuthorizationFailed,
+        ) = error.rdkafka_error_code()
+        {
+            self.examine();
         }
     }
 

@@ -70,7 +70,10 @@ fn unseen(config: &KafkaConfig, error: LogError) -> Finding {
             format!("the brokers cannot be asked ({stage}): {source}"),
             Tools::new(config).is_anybody_there(),
         ),
-        other => (other.to_string(), Tools::new(config).is_anybody_there()),
+        error @ (LogError::Full { .. }
+        | LogError::TooLarge { .. }
+        | LogError::Corrupt { .. }
+        | LogError::InUse { .. }) => (error.to_string(), Tools::new(config).is_anybody_there()),
     };
     Finding { severity: Severity::Refuse, problem, remedy }
 }
