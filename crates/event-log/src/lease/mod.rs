@@ -22,7 +22,9 @@
 //!   takes nobody for gone; when they come back after a pause, everybody that was there before gets
 //!   the full time again, to renew too. So a broker that fails over moves no partition.
 //! - **A node that says goodbye** is gone as soon as that is read.
-//! - **Of two processes with one name** the one that came later stays.
+//! - **Of two processes with one name** the one that came later stays: each run of a node has a
+//!   generation, which is more than those of all runs that it read of. What a former run had
+//!   appended may still come late, and is not mistaken for the run of today.
 //!
 //! One embedded log has one process, which its file lock sees to; a node that is alone gets all
 //! partitions as soon as it has read its first renewal back.
@@ -47,8 +49,8 @@ pub const RECORDS_READ_AT_START: u64 = 1_000;
 /// written are too old to be worth anything; at twice this, nothing is gained.
 const RENEWALS_IN_FLIGHT_MAX: usize = 16;
 
-/// How many TTLs a node that has left is remembered, so that a renewal of it that was delayed does
-/// not bring it back. Longer than any backend tries to append.
+/// For how many TTLs a goodbye is remembered, so that a renewal that was delayed does not bring the
+/// node back. Longer than any backend tries to append.
 const LEFT_REMEMBERED_TTLS: u64 = 10;
 
 /// How long leases last. All nodes of a deployment should agree, but nothing breaks when not.
@@ -97,19 +99,20 @@ pub struct LeaseActions {
     pub next_tick_ms: u64,
 }
 
+/// One run of a node. A later one is greater; between two that know nothing of each other the name
+/// decides, for everybody alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Run {
+    generation: u64,
+    incarnation: Uuid,
+}
+
 /// Another node, as far as this one knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Member {
-    incarnation: Uuid,
+    run: Run,
     ttl_ms: u64,
     /// When a record of it was read last, or when it got the full time again.
-    read_ms: u64,
-}
-
-/// A run that has said goodbye.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Left {
-    incarnation: Uuid,
     read_ms: u64,
 }
 
@@ -117,11 +120,12 @@ struct Left {
 #[derive(Debug, Clone)]
 pub struct LeaseCore {
     node: String,
-    incarnation: Uuid,
+    run: Run,
     partitions: u16,
     config: LeaseConfig,
     others: BTreeMap<String, Member>,
-    left: BTreeMap<String, Left>,
+    /// The last run of each node that has said goodbye, with when that was read.
+    left: BTreeMap<String, (Run, u64)>,
     /// When each renewal under way was written.
     in_flight: BTreeMap<u64, u64>,
     renewals: u64,
@@ -131,8 +135,6 @@ pub struct LeaseCore {
     held_since_ms: Option<u64>,
     /// When a renewal came back last.
     answered_ms: Option<u64>,
-    /// Other runs of this node that were read of before the first renewal came back.
-    former: BTreeSet<Uuid>,
     is_leaving: bool,
     is_superseded: bool,
 }
@@ -143,7 +145,7 @@ impl LeaseCore {
     pub fn new(node: String, incarnation: Uuid, partitions: u16, config: LeaseConfig) -> Self {
         Self {
             node,
-            incarnation,
+            run: Run { generation: 1, incarnation },
             partitions,
             config,
             others: BTreeMap::new(),
@@ -153,7 +155,6 @@ impl LeaseCore {
             wrote_ms: None,
             held_since_ms: None,
             answered_ms: None,
-            former: BTreeSet::new(),
             is_leaving: false,
             is_superseded: false,
         }
@@ -175,12 +176,9 @@ impl LeaseCore {
     }
 
     fn on_own_name(&mut self, seen: &NodeSeen, now_ms: u64) {
-        if seen.incarnation != self.incarnation {
-            // Whoever was there before this run is a former life of it. Who comes later is not.
-            match self.answered_ms {
-                None => drop(self.former.insert(seen.incarnation)),
-                Some(_) => self.is_superseded |= !self.former.contains(&seen.incarnation),
-            }
+        let run = Run { generation: seen.generation, incarnation: seen.incarnation };
+        if run.incarnation != self.run.incarnation {
+            self.on_other_run(run);
             return;
         }
         let Some(wrote_ms) = self.in_flight.remove(&seen.renewal) else { return };
@@ -196,23 +194,45 @@ impl LeaseCore {
         }
     }
 
-    fn on_other(&mut self, seen: &NodeSeen, now_ms: u64) {
-        let left = self.left.get(&seen.node);
-        if left.is_some_and(|left| left.incarnation == seen.incarnation) {
+    /// Another run of this node: a former one, unless this one is known already and that is later.
+    fn on_other_run(&mut self, other: Run) {
+        if other < self.run {
             return;
         }
-        let NodeSeen { incarnation, ttl_ms, .. } = *seen;
-        let member = Member { incarnation, ttl_ms, read_ms: now_ms };
-        self.others.insert(seen.node.clone(), member);
+        if self.answered_ms.is_some() {
+            self.is_superseded = true;
+        } else {
+            self.run.generation = other.generation + 1;
+            // What was written before is that of a former run to everybody else. Once more, at once.
+            self.in_flight.clear();
+            self.wrote_ms = None;
+        }
+    }
+
+    fn on_other(&mut self, seen: &NodeSeen, now_ms: u64) {
+        let NodeSeen { generation, incarnation, ttl_ms, .. } = *seen;
+        let run = Run { generation, incarnation };
+        let has_left = self.left.get(&seen.node).is_some_and(|(left, _)| run <= *left);
+        let is_former = self.others.get(&seen.node).is_some_and(|known| run < known.run);
+        if !has_left && !is_former {
+            self.others.insert(seen.node.clone(), Member { run, ttl_ms, read_ms: now_ms });
+        }
     }
 
     fn on_leaving(&mut self, leaving: &NodeLeaving, now_ms: u64) {
-        let incarnation = leaving.incarnation;
-        let known = self.others.get(&leaving.node);
-        if known.is_some_and(|member| member.incarnation == incarnation) {
+        let NodeLeaving { generation, incarnation, .. } = *leaving;
+        let run = Run { generation, incarnation };
+        if leaving.node == self.node {
+            if self.answered_ms.is_none() {
+                self.on_other_run(run);
+            }
+            return;
+        }
+        if self.others.get(&leaving.node).is_some_and(|member| member.run <= run) {
             self.others.remove(&leaving.node);
         }
-        self.left.insert(leaving.node.clone(), Left { incarnation, read_ms: now_ms });
+        let left = self.left.entry(leaving.node.clone()).or_insert((run, now_ms));
+        *left = (left.0.max(run), now_ms);
     }
 
     /// What to do now. To be asked after every record and at `next_tick_ms`; asking more often
@@ -236,8 +256,8 @@ impl LeaseCore {
     pub fn leave(&mut self) -> LeaseRecord {
         let partitions = self.desired();
         self.is_leaving = true;
-        let (node, incarnation) = (self.node.clone(), self.incarnation);
-        LeaseRecord::NodeLeaving(NodeLeaving { node, incarnation, partitions })
+        let (node, Run { generation, incarnation }) = (self.node.clone(), self.run);
+        LeaseRecord::NodeLeaving(NodeLeaving { node, generation, incarnation, partitions })
     }
 
     /// The nodes that count as there, this one included once it is.
@@ -281,7 +301,7 @@ impl LeaseCore {
             self.others.retain(|_, other| now_ms < other.read_ms + other.ttl_ms);
         }
         let remembered_ms = self.config.ttl_ms * LEFT_REMEMBERED_TTLS;
-        self.left.retain(|_, left| now_ms < left.read_ms + remembered_ms);
+        self.left.retain(|_, (_, read_ms)| now_ms < *read_ms + remembered_ms);
     }
 
     fn renewal_due_ms(&self, now_ms: u64) -> u64 {
@@ -303,7 +323,8 @@ impl LeaseCore {
         }
         Some(LeaseRecord::NodeSeen(NodeSeen {
             node: self.node.clone(),
-            incarnation: self.incarnation,
+            generation: self.run.generation,
+            incarnation: self.run.incarnation,
             renewal: self.renewals,
             ttl_ms: self.config.ttl_ms,
         }))

@@ -22,7 +22,9 @@ pub enum LeaseRecord {
 pub struct NodeSeen {
     /// Its name, the same after a restart.
     pub node: String,
-    /// This run of it.
+    /// Which run of it this is: more than every run that this one has read of.
+    pub generation: u64,
+    /// Names this run.
     pub incarnation: Uuid,
     /// Counts what this run has appended, from 1.
     pub renewal: u64,
@@ -35,7 +37,9 @@ pub struct NodeSeen {
 pub struct NodeLeaving {
     /// Its name.
     pub node: String,
-    /// The run that ends.
+    /// Which run of it ends.
+    pub generation: u64,
+    /// Its name.
     pub incarnation: Uuid,
     /// What it owned until now and will not write to any more.
     pub partitions: BTreeSet<Partition>,
@@ -69,23 +73,25 @@ mod tests {
     fn leases_are_written_as_they_always_were() {
         let seen = LeaseRecord::NodeSeen(NodeSeen {
             node: "hub-1".to_owned(),
+            generation: 3,
             incarnation: Uuid::from_u128(7),
             renewal: 42,
             ttl_ms: 3000,
         });
         let leaving = LeaseRecord::NodeLeaving(NodeLeaving {
             node: "hub-1".to_owned(),
+            generation: 3,
             incarnation: Uuid::from_u128(7),
             partitions: BTreeSet::from([Partition(1), Partition(30)]),
         });
         let text = |record: &LeaseRecord| String::from_utf8(record.to_bytes().into()).unwrap();
         assert_eq!(
             text(&seen),
-            r#"{"node_seen":{"node":"hub-1","incarnation":"00000000-0000-0000-0000-000000000007","renewal":42,"ttl_ms":3000}}"#
+            r#"{"node_seen":{"node":"hub-1","generation":3,"incarnation":"00000000-0000-0000-0000-000000000007","renewal":42,"ttl_ms":3000}}"#
         );
         assert_eq!(
             text(&leaving),
-            r#"{"node_leaving":{"node":"hub-1","incarnation":"00000000-0000-0000-0000-000000000007","partitions":[1,30]}}"#
+            r#"{"node_leaving":{"node":"hub-1","generation":3,"incarnation":"00000000-0000-0000-0000-000000000007","partitions":[1,30]}}"#
         );
         for record in [seen, leaving] {
             assert_eq!(LeaseRecord::from_bytes(&record.to_bytes()).unwrap(), record);

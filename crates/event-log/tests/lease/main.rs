@@ -3,9 +3,12 @@
 
 mod simulation;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use event_log::PARTITIONS;
+use event_log::lease::{NodeLeaving, NodeSeen};
+use event_log::{LeaseConfig, LeaseCore, LeaseRecord, PARTITIONS};
+use uuid::Uuid;
+
 use simulation::{Fault, NodeId, Simulation, Weather};
 
 /// How many histories each property is tried on. `LEASE_SEEDS` raises it.
@@ -131,6 +134,32 @@ fn a_quick_restart_moves_nothing() {
         settle(&mut simulation, 500, "after a restart");
         assert_eq!(settled(&simulation).expect("settled"), before);
     }
+}
+
+/// What a former run had appended comes late, a renewal and then its goodbye: neither is about the
+/// run that took its place.
+#[test]
+fn regression_a_former_run_says_goodbye_late() {
+    let mut core = LeaseCore::new("hub-0".to_owned(), Uuid::nil(), 4, LeaseConfig::default());
+    let seen = |generation: u64, renewal| {
+        LeaseRecord::NodeSeen(NodeSeen {
+            node: "hub-1".to_owned(),
+            generation,
+            incarnation: Uuid::from_u128(generation.into()),
+            renewal,
+            ttl_ms: 3_000,
+        })
+    };
+    let goodbye = LeaseRecord::NodeLeaving(NodeLeaving {
+        node: "hub-1".to_owned(),
+        generation: 1,
+        incarnation: Uuid::from_u128(1),
+        partitions: BTreeSet::new(),
+    });
+    for record in [seen(1, 8), seen(2, 1), seen(1, 9), goodbye] {
+        core.on_record(&record, 10);
+    }
+    assert_eq!(core.nodes(), BTreeSet::from(["hub-1"]));
 }
 
 /// A broker fails over: nobody can renew for a while. That moves no partition, however long it
