@@ -150,14 +150,21 @@ impl Inbox {
         self.submitted(partition).decided.insert(offset);
     }
 
-    /// Ids come in the order of their numbers. More than are kept may come.
-    pub(crate) fn restore_ids(&mut self, partition: Partition, first: u64, ids: Vec<CommandId>) {
+    /// Ids come in the order of their numbers. More than are kept may come: answers with the
+    /// numbers of those that are not.
+    pub(crate) fn restore_ids(
+        &mut self,
+        partition: Partition,
+        first: u64,
+        ids: Vec<CommandId>,
+    ) -> Vec<u64> {
         let recent = &mut self.submitted(partition).recent;
         recent.next = first;
-        for id in ids {
+        let forgotten = ids.into_iter().filter_map(|id| {
             recent.remember(id);
-            recent.forget_beyond(DECIDED_IDS_PER_PARTITION_MAX);
-        }
+            recent.forget_beyond(DECIDED_IDS_PER_PARTITION_MAX)
+        });
+        forgotten.collect()
     }
 
     fn ask(

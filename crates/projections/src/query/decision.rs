@@ -75,10 +75,10 @@ impl Queries {
         let limit = limit.min(EVENTS_PER_PAGE_MAX);
         let mut page = Page { items: Vec::new(), next: None };
         let mut events = EventReader::new(&self.rows);
-        let mut chunk_at = Position { partition, sequence: from };
-        let mut chunk = match self.rows.chunk_at(Kind::Frames, chunk_at)? {
+        let start = Position { partition, sequence: from };
+        let mut chunk = match self.rows.chunk_at(Kind::Frames, start)? {
             Some(chunk) => Some(chunk),
-            None => self.rows.chunk_from(Kind::Frames, chunk_at)?,
+            None => self.rows.chunk_from(Kind::Frames, start)?,
         };
         while let Some(current) = chunk {
             for index in current.index_from(from)..current.len() {
@@ -89,8 +89,7 @@ impl Queries {
                 }
                 page.items.push((at, whole(read_record(&current, index, at)?, at, &mut events)?));
             }
-            chunk_at.sequence = current.last().plus(1);
-            chunk = self.rows.chunk_from(Kind::Frames, chunk_at)?;
+            chunk = self.rows.chunk_after(Kind::Frames, partition, &current)?;
         }
         Ok(page)
     }

@@ -192,8 +192,8 @@ impl Stream {
         if index < self.chunk.len() {
             return Ok(Some(Self { index, ..self }));
         }
-        let sequence = self.chunk.last().plus(1);
-        Self::open(rows, Position { partition: self.partition, sequence })
+        let chunk = rows.chunk_after(Kind::Events, self.partition, &self.chunk)?;
+        Ok(chunk.map(|chunk| Self { chunk, index: 0, ..self }))
     }
 }
 

@@ -4,17 +4,20 @@ use std::collections::BTreeMap;
 
 use domain::ClusterView;
 use events::event::PlacementEvent;
-use events::{AggregateId, CorrelationId, Envelope, Event, Partition, Position, Record, Sequence};
+use events::{
+    AggregateId, CorrelationId, Envelope, Event, Frame, Partition, Position, Record, Sequence,
+};
 use serde::{Deserialize, Serialize};
 
 use super::chunk::ChunkWriter;
-use super::inbox_rows::{InboxRows, RowWrites};
+use super::inbox_rows::RowWrites;
 use super::keys::{self, Key, Kind};
+use super::known::Known;
 use super::parts;
 use super::records::RecordRowRef;
 use super::rows::{Run, nanoseconds};
 use super::values;
-use crate::model::Changes;
+use crate::model::{ChangedAggregate, ChangedView, Changes};
 use crate::step::FoldStep;
 
 /// The most events that one row about the places of an aggregate's events names: at most 9 KB.
@@ -53,33 +56,24 @@ pub(crate) struct Batch<'a> {
     partitions: BTreeMap<Partition, Chunks>,
     runs: BTreeMap<&'a AggregateId, Vec<(u64, Run)>>,
     correlations: BTreeMap<u16, Vec<CorrelatedEvent>>,
-    /// How many events of an aggregate there are, and how many bytes they have.
-    pub(crate) tails: BTreeMap<&'a AggregateId, (u64, u64)>,
 }
 
 #[derive(Debug)]
 struct Chunks {
     events: ChunkWriter,
     frames: ChunkWriter,
-    /// The time of the last event or of one before it, whichever is later.
-    time: i64,
 }
 
 impl<'a> Batch<'a> {
-    /// Adds a step. `time_of` is the time that a partition had reached before this batch.
-    pub(crate) fn add(
-        &mut self,
-        step: &'a FoldStep<'a>,
-        changes: &Changes,
-        inbox: &mut InboxRows,
-        time_of: impl Fn(Partition) -> i64,
-    ) {
+    /// Adds a step.
+    pub(crate) fn add(&mut self, step: &'a FoldStep<'a>, changes: &Changes, known: &mut Known) {
         let FoldStep { partition, position, record, checkpoint } = step;
         self.writes.put(Key::checkpoint(*partition), values::to_bincode(checkpoint));
+        let end = known.ends.entry(*partition).or_default();
+        end.last = checkpoint.last;
         let chunks = self.partitions.entry(*partition).or_insert_with(|| Chunks {
-            events: ChunkWriter::new(*partition),
-            frames: ChunkWriter::new(*partition),
-            time: time_of(*partition),
+            events: ChunkWriter::new(*partition, end.event),
+            frames: ChunkWriter::new(*partition, end.record),
         });
         match record {
             Record::Genesis(genesis) => {
@@ -87,31 +81,49 @@ impl<'a> Batch<'a> {
             }
             Record::Claim(claim) => {
                 chunks.frames.push(position.sequence, 0, &RecordRowRef::Claim(claim));
+                end.record = position.sequence;
             }
             Record::Frame(frame) => {
                 chunks.frames.push(frame.first, 0, &RecordRowRef::from(&**frame));
-                self.add_events(*partition, &frame.events);
+                end.record = frame.first;
+                self.add_events(*partition, frame, changes, known);
             }
         }
         for changed in &changes.views {
-            let key = Key::view(&changed.cluster).u64(changed.position.sequence.0);
-            let row = ViewRow { partition: changed.position.partition, view: changed.view.clone() };
-            self.writes.put(key, values::to_bincode(&row));
+            let ChangedView { cluster, position: Position { partition, sequence }, view } = changed;
+            let row = ViewRow { partition: *partition, view: view.clone() };
+            self.writes.put(Key::view(cluster).u64(sequence.0), values::to_bincode(&row));
+            known.set_view(cluster, *sequence);
         }
         for change in &changes.inbox {
-            inbox.note(*change, &mut self.writes);
+            known.inbox.note(*change, &mut self.writes);
         }
     }
 
-    fn add_events(&mut self, partition: Partition, envelopes: &'a [Envelope]) {
-        for envelope in envelopes {
-            let position = Position { partition, sequence: envelope.sequence };
-            if let Some(chunks) = self.partitions.get_mut(&partition) {
-                chunks.time = chunks.time.max(nanoseconds(envelope.time));
-                let bytes = chunks.events.push(envelope.sequence, chunks.time, envelope);
-                let tail = self.tails.entry(&envelope.aggregate).or_default();
-                *tail = (tail.0 + 1, tail.1 + bytes);
+    fn add_events(
+        &mut self,
+        partition: Partition,
+        frame: &'a Frame,
+        changes: &Changes,
+        known: &mut Known,
+    ) {
+        let mut sizes = Vec::with_capacity(frame.events.len());
+        if let (Some(chunks), Some(end)) =
+            (self.partitions.get_mut(&partition), known.ends.get_mut(&partition))
+        {
+            for envelope in &frame.events {
+                end.time = end.time.max(nanoseconds(envelope.time));
+                end.event = envelope.sequence;
+                sizes.push(chunks.events.push(envelope.sequence, end.time, envelope));
             }
+        }
+        for ChangedAggregate { aggregate, events } in &changes.aggregates {
+            let bytes = events.iter().map(|index| sizes[*index]).sum();
+            let last = events.last().map_or(0, |index| frame.events[*index].aggregate_sequence);
+            known.add_events(aggregate, last, events.len() as u64, bytes);
+        }
+        for envelope in &frame.events {
+            let position = Position { partition, sequence: envelope.sequence };
             self.add_to_run(position, envelope);
             let (bucket, digest) = bucket_of(envelope.correlation);
             let bucket = self.correlations.entry(bucket).or_default();
@@ -140,14 +152,11 @@ impl<'a> Batch<'a> {
         runs.push((number, run));
     }
 
-    /// The time that each partition of the batch has reached.
-    pub(crate) fn times(&self) -> impl Iterator<Item = (Partition, i64)> {
-        self.partitions.iter().map(|(partition, chunks)| (*partition, chunks.time))
-    }
-
     /// The rows as sled takes them.
-    pub(crate) fn finish(mut self, inbox: &mut InboxRows) -> sled::Batch {
-        inbox.finish(&mut self.writes);
+    pub(crate) fn finish(mut self, known: &mut Known) -> sled::Batch {
+        known.inbox.finish(&mut self.writes);
+        let digest = known.digest().to_bytes().to_vec();
+        self.writes.put(Key::from_bytes(keys::DIGEST), digest);
         let mut batch = self.writes.into_batch();
         for chunks in self.partitions.into_values() {
             let both = [(Kind::Events, chunks.events), (Kind::Frames, chunks.frames)];

@@ -18,6 +18,13 @@ use super::values::{self, Malformed};
 /// takes 20 µs; at twice this, a look at one event takes twice that and most chunks two parts.
 const CHUNK_BYTES_MAX: usize = 24 * 1024;
 
+#[derive(Debug, Serialize, Deserialize)]
+struct Table {
+    /// The last entry before this chunk; 0 if there is none. It tells when a chunk is missing.
+    after: Sequence,
+    entries: Vec<Entry>,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Entry {
     sequence: Sequence,
@@ -31,14 +38,15 @@ struct Entry {
 pub(crate) struct ChunkWriter {
     full: Vec<(Position, Vec<u8>)>,
     partition: events::Partition,
-    table: Vec<Entry>,
+    table: Table,
     bytes: Vec<u8>,
 }
 
 impl ChunkWriter {
-    pub(crate) fn new(partition: events::Partition) -> Self {
-        let bytes = Vec::with_capacity(2 * CHUNK_BYTES_MAX);
-        Self { full: Vec::new(), partition, table: Vec::new(), bytes }
+    /// Goes on after the last entry that was written before.
+    pub(crate) fn new(partition: events::Partition, after: Sequence) -> Self {
+        let table = Table { after, entries: Vec::new() };
+        Self { full: Vec::new(), partition, table, bytes: Vec::new() }
     }
 
     /// Adds an entry, as JSON. Answers with its size.
@@ -50,7 +58,7 @@ impl ChunkWriter {
             self.close(start);
         }
         let entry_length = u32::try_from(length).expect("a record has at most 900 KB");
-        self.table.push(Entry { sequence, time, length: entry_length });
+        self.table.entries.push(Entry { sequence, time, length: entry_length });
         length as u64
     }
 
@@ -62,19 +70,22 @@ impl ChunkWriter {
 
     /// Makes a chunk of the entries in the table, which have so many bytes.
     fn close(&mut self, length: usize) {
-        let Some(first) = self.table.first() else { return };
+        let entries = &self.table.entries;
+        let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return };
         let at = Position { partition: self.partition, sequence: first.sequence };
+        let next = Table { after: last.sequence, entries: Vec::new() };
         let mut value = values::chunk_start(&self.table);
         packing::pack(&mut value, &self.bytes[..length]);
         self.bytes.drain(..length);
         self.full.push((at, value));
-        self.table.clear();
+        self.table = next;
     }
 }
 
 /// A chunk that was read.
 #[derive(Debug)]
 pub(crate) struct Chunk {
+    after: Sequence,
     table: Vec<Entry>,
     value: IVec,
     /// Where the packed entries start.
@@ -85,15 +96,20 @@ pub(crate) struct Chunk {
 
 impl Chunk {
     pub(crate) fn read(value: IVec) -> Result<Self, Malformed> {
-        let (table, start) = values::chunk_table::<Vec<Entry>>(&value)?;
+        let (Table { after, entries: table }, start) = values::chunk_table(&value)?;
         if table.is_empty() {
             return Err(Malformed::Short);
         }
-        Ok(Self { table, value, start, entries: OnceCell::new() })
+        Ok(Self { after, table, value, start, entries: OnceCell::new() })
     }
 
     pub(crate) fn len(&self) -> usize {
         self.table.len()
+    }
+
+    /// The last entry before this chunk; 0 if there is none.
+    pub(crate) fn after(&self) -> Sequence {
+        self.after
     }
 
     pub(crate) fn first(&self) -> Sequence {
@@ -154,7 +170,7 @@ mod tests {
     fn entries_come_back_from_full_chunks_and_oversized_ones() {
         let texts: Vec<String> =
             (0..200).map(|n| "x".repeat(if n == 100 { 50_000 } else { n * 7 })).collect();
-        let mut writer = ChunkWriter::new(Partition(3));
+        let mut writer = ChunkWriter::new(Partition(3), Sequence(0));
         for (sequence, text) in (1..).zip(&texts) {
             // Claims take sequences without an event: every third one is missing.
             writer.push(Sequence(sequence * 3), i64::try_from(sequence).unwrap(), text);
@@ -166,6 +182,7 @@ mod tests {
         for (at, value) in chunks {
             let chunk = Chunk::read(value.into()).unwrap();
             assert_eq!(chunk.first(), at.sequence);
+            assert_eq!(chunk.after().0, 3 * read.len() as u64);
             for index in 0..chunk.len() {
                 let sequence = chunk.sequence(index);
                 assert_eq!(chunk.index_at(sequence.plus(2)), Some(index));
@@ -179,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_cut_chunk_is_noticed() {
-        let mut writer = ChunkWriter::new(Partition(0));
+        let mut writer = ChunkWriter::new(Partition(0), Sequence(0));
         writer.push(Sequence(1), 0, &"some event");
         let (_, value) = writer.finish().remove(0);
         let json = |value: &[u8]| {

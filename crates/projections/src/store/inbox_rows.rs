@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use events::{CommandId, FollowUpRef, Partition, Position};
 
 use super::keys::{Key, Kind};
+use super::known::Digest;
 use super::values;
 use crate::inbox::InboxChange;
 
@@ -48,6 +49,8 @@ pub(crate) struct InboxRows {
     pending: OpenFrames,
     early: OpenFrames,
     ids: BTreeMap<Partition, IdRows>,
+    before: BTreeMap<Partition, u64>,
+    digest: Digest,
 }
 
 /// Frames with open follow-ups.
@@ -76,16 +79,53 @@ struct IdRows {
 }
 
 impl InboxRows {
-    /// A row that was read: what is open of a frame.
+    /// A row that was read: what is open of a frame. So with the others.
     pub(crate) fn restore_frame(&mut self, kind: Kind, frame: Position, ordinals: &[u32]) {
+        for ordinal in ordinals {
+            self.toggle_follow_up(kind, FollowUpRef { frame, ordinal: *ordinal });
+        }
         let ordinals = ordinals.iter().copied().collect();
         self.open(kind).frames.insert(frame, OpenFrame { ordinals, has_row: true });
     }
 
-    /// A row that was read: so many ids from this number on.
+    pub(crate) fn restore_commands_before(&mut self, partition: Partition, before: u64) {
+        self.set_before(partition, before);
+    }
+
+    pub(crate) fn restore_offset(&mut self, partition: Partition, offset: u64) {
+        self.digest.toggle(&Key::numbered(Kind::OffsetDecided, partition, offset));
+    }
+
+    /// So many ids from this number on.
     pub(crate) fn restore_ids(&mut self, partition: Partition, first: u64, count: u64) {
+        for number in first..first + count {
+            self.digest.toggle(&Key::numbered(Kind::IdsDecided, partition, number));
+        }
         let ids = self.ids.entry(partition).or_default();
         ids.rows.insert(first + count - 1, first);
+    }
+
+    /// An id of a row that was read is forgotten already.
+    pub(crate) fn restore_forgotten(&mut self, partition: Partition, number: u64) {
+        self.digest.toggle(&Key::numbered(Kind::IdsDecided, partition, number));
+    }
+
+    /// The digest of what is open, decided and remembered.
+    pub(crate) fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    fn toggle_follow_up(&mut self, kind: Kind, reference: FollowUpRef) {
+        let FollowUpRef { frame, ordinal } = reference;
+        self.digest.toggle(&Key::of(kind).position(frame).u64(u64::from(ordinal)));
+    }
+
+    fn set_before(&mut self, partition: Partition, before: u64) {
+        let key = Key::commands_before(partition);
+        if let Some(earlier) = self.before.insert(partition, before) {
+            self.digest.toggle(&key.clone().u64(earlier));
+        }
+        self.digest.toggle(&key.u64(before));
     }
 
     fn open(&mut self, kind: Kind) -> &mut OpenFrames {
@@ -95,23 +135,42 @@ impl InboxRows {
     /// Takes note of a change. What can be written at once is.
     pub(crate) fn note(&mut self, change: InboxChange, writes: &mut RowWrites) {
         match change {
-            InboxChange::Asked(reference) => self.pending.add(reference),
-            InboxChange::Decided(reference) => self.pending.remove(reference),
-            InboxChange::DecidedEarly(reference) => self.early.add(reference),
-            InboxChange::Paired(reference) => self.early.remove(reference),
+            InboxChange::Asked(reference) => {
+                self.toggle_follow_up(Kind::Pending, reference);
+                self.pending.add(reference);
+            }
+            InboxChange::Decided(reference) => {
+                self.toggle_follow_up(Kind::Pending, reference);
+                self.pending.remove(reference);
+            }
+            InboxChange::DecidedEarly(reference) => {
+                self.toggle_follow_up(Kind::Early, reference);
+                self.early.add(reference);
+            }
+            InboxChange::Paired(reference) => {
+                self.toggle_follow_up(Kind::Early, reference);
+                self.early.remove(reference);
+            }
             InboxChange::OffsetDecided(partition, offset) => {
-                writes.put(Key::numbered(Kind::OffsetDecided, partition, offset), Vec::new());
+                let key = Key::numbered(Kind::OffsetDecided, partition, offset);
+                self.digest.toggle(&key);
+                writes.put(key, Vec::new());
             }
             InboxChange::OffsetForgotten(partition, offset) => {
-                writes.delete(Key::numbered(Kind::OffsetDecided, partition, offset));
+                let key = Key::numbered(Kind::OffsetDecided, partition, offset);
+                self.digest.toggle(&key);
+                writes.delete(key);
             }
             InboxChange::CommandsBefore(partition, offset) => {
+                self.set_before(partition, offset);
                 writes.put(Key::commands_before(partition), values::to_bincode(&offset));
             }
             InboxChange::IdRemembered(partition, number, id) => {
+                self.digest.toggle(&Key::numbered(Kind::IdsDecided, partition, number));
                 self.ids.entry(partition).or_default().remember(number, id);
             }
             InboxChange::IdForgotten(partition, number) => {
+                self.digest.toggle(&Key::numbered(Kind::IdsDecided, partition, number));
                 let ids = self.ids.entry(partition).or_default();
                 if let Some(first) = ids.forget(number) {
                     writes.delete(Key::numbered(Kind::IdsDecided, partition, first));

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `0` | the version of all rows |
 //! | `g` | the genesis, JSON |
+//! | `z` | a [digest](super::known) of what a load puts together |
 //! | `c` partition | the reader's checkpoint |
 //! | `e` partition, sequence, part | a [chunk](super::chunk) of events, JSON |
 //! | `d` partition, sequence, part | a chunk of frames without their events (decisions, follow-ups), and claims, JSON |
@@ -30,6 +31,8 @@ use events::{AggregateId, Partition, PlacementKey, Position, Sequence};
 pub(crate) const VERSION: &[u8] = b"0";
 /// The genesis.
 pub(crate) const GENESIS: &[u8] = b"g";
+/// The digest of what a load puts together.
+pub(crate) const DIGEST: &[u8] = b"z";
 
 /// Everything of one kind has keys that start with this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

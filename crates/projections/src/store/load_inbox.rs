@@ -32,11 +32,14 @@ pub(crate) fn load_inbox(rows: &Rows, model: &Model) -> Result<(Inbox, InboxRows
     }
     for row in rows.scan(&Key::of(Kind::CommandsBefore)) {
         let (key, value) = row?;
-        inbox.restore_commands_before(partition(&key)?, read(&key, &value)?);
+        let (partition, before) = (partition(&key)?, read(&key, &value)?);
+        known.restore_commands_before(partition, before);
+        inbox.restore_commands_before(partition, before);
     }
     for row in rows.scan(&Key::of(Kind::OffsetDecided)) {
         let (key, _) = row?;
         let (partition, offset) = numbered(&key)?;
+        known.restore_offset(partition, offset);
         inbox.restore_decided(partition, offset);
     }
     for row in rows.scan(&Key::of(Kind::IdsDecided)) {
@@ -44,7 +47,9 @@ pub(crate) fn load_inbox(rows: &Rows, model: &Model) -> Result<(Inbox, InboxRows
         let (partition, first) = numbered(&key)?;
         let ids: Vec<CommandId> = read(&key, &value)?;
         known.restore_ids(partition, first, ids.len() as u64);
-        inbox.restore_ids(partition, first, ids);
+        for number in inbox.restore_ids(partition, first, ids) {
+            known.restore_forgotten(partition, number);
+        }
     }
     Ok((inbox, known))
 }

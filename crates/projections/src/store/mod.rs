@@ -11,6 +11,7 @@ mod entities;
 mod error;
 mod inbox_rows;
 mod keys;
+mod known;
 mod load;
 mod load_inbox;
 mod open;
@@ -22,7 +23,6 @@ mod round_trip;
 mod rows;
 pub(crate) mod values;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -30,12 +30,12 @@ use domain::Decider;
 use domain::cluster::Cluster;
 use domain::fleet::Fleet;
 use domain::placement::Placement;
-use events::{AggregateId, Partition, Position, Sequence};
+use events::{AggregateId, Position};
 
 use self::batch::Batch;
 use self::directory::Lock;
 use self::entities::Tail;
-use self::inbox_rows::InboxRows;
+use self::known::Known;
 use crate::model::{Changes, Model, PartitionOf, Versioned};
 use crate::query::Queries;
 use crate::step::FoldStep;
@@ -55,13 +55,7 @@ pub struct Store {
     dir: PathBuf,
     rows: Rows,
     partition_of: PartitionOf,
-    inbox_rows: InboxRows,
-    /// The events of each aggregate since its last state row.
-    tails: BTreeMap<AggregateId, Tail>,
-    /// The time that each partition has reached.
-    times: BTreeMap<Partition, i64>,
-    /// How far each partition is written.
-    written: BTreeMap<Partition, Sequence>,
+    known: Known,
     /// Set when a batch failed.
     is_broken: bool,
 }
@@ -128,31 +122,11 @@ impl Store {
         steps: impl IntoIterator<Item = (&'a FoldStep<'a>, &'a Changes)>,
     ) -> Result<(), StoreError> {
         let mut batch = Batch::default();
-        let mut written = BTreeMap::new();
         for (step, changes) in steps {
-            let times = &self.times;
-            batch.add(step, changes, &mut self.inbox_rows, |partition| {
-                times.get(&partition).copied().unwrap_or(i64::MIN)
-            });
-            written.insert(step.partition, step.checkpoint.last);
+            batch.add(step, changes, &mut self.known);
         }
-        let tails = std::mem::take(&mut batch.tails);
-        let times: Vec<_> = batch.times().collect();
-        let batch = batch.finish(&mut self.inbox_rows);
-        self.apply(batch)?;
-
-        self.times.extend(times);
-        self.written.append(&mut written);
-        for (aggregate, (events, bytes)) in tails {
-            if !self.tails.contains_key(aggregate) {
-                self.tails.insert(aggregate.clone(), Tail::default());
-            }
-            if let Some(tail) = self.tails.get_mut(aggregate) {
-                tail.events += events;
-                tail.bytes += bytes;
-            }
-        }
-        Ok(())
+        let batch = batch.finish(&mut self.known);
+        self.apply(batch)
     }
 
     /// Writes the states of those of the given aggregates that have many events since their last
@@ -167,7 +141,7 @@ impl Store {
         dirty: impl IntoIterator<Item = &'a AggregateId>,
     ) -> Result<(), StoreError> {
         for aggregate in dirty {
-            if self.tails.get(aggregate).is_some_and(Tail::is_long) {
+            if self.known.tail(aggregate).is_long() {
                 let tail = match aggregate {
                     AggregateId::Cluster(name) => {
                         self.state_row::<Cluster>(aggregate, model.clusters.get(name))
@@ -177,7 +151,7 @@ impl Store {
                     }
                     AggregateId::Fleet => self.state_row::<Fleet>(aggregate, Some(&model.fleet)),
                 }?;
-                self.tails.insert(aggregate.clone(), tail);
+                self.known.set_tail(aggregate, tail);
             }
         }
         Ok(())
@@ -191,7 +165,8 @@ impl Store {
         known: Option<&Versioned<D::State>>,
     ) -> Result<Tail, StoreError> {
         let is_written = |position: Position| {
-            self.written.get(&position.partition).is_some_and(|last| position.sequence <= *last)
+            let end = self.known.ends.get(&position.partition);
+            end.is_some_and(|end| position.sequence <= end.last)
         };
         match known.filter(|known| is_written(known.position)) {
             Some(known) => entities::write(&self.rows, aggregate, known),

@@ -72,19 +72,9 @@ fn attempt(dir: &Path, lock: &Arc<Lock>, partition_of: PartitionOf) -> Result<At
     let opened = catch_unwind(AssertUnwindSafe(|| open_and_load(dir, lock, partition_of)));
     match opened {
         Ok(Ok((rows, loaded))) => {
-            let Loaded { model, inbox_rows, tails, times } = loaded;
-            let written = model.checkpoints.iter().map(|(p, at)| (*p, at.last)).collect();
+            let Loaded { model, known } = loaded;
             let dir = dir.to_owned();
-            let store = Store {
-                dir,
-                rows,
-                partition_of,
-                inbox_rows,
-                tails,
-                times,
-                written,
-                is_broken: false,
-            };
+            let store = Store { dir, rows, partition_of, known, is_broken: false };
             Ok(Attempt::Usable(Box::new((store, model))))
         }
         Ok(Err(Unopened::Unusable(reason))) => Ok(Attempt::Unusable(reason)),

@@ -98,6 +98,24 @@ impl Rows {
         read_chunk(found)
     }
 
+    /// The chunk that follows on one of a partition.
+    pub(crate) fn chunk_after(
+        &self,
+        kind: Kind,
+        partition: Partition,
+        chunk: &Chunk,
+    ) -> Result<Option<Chunk>, StoreError> {
+        let at = Position { partition, sequence: chunk.last().plus(1) };
+        let next = self.chunk_from(kind, at)?;
+        match &next {
+            Some(next) if next.after() != chunk.last() => {
+                let what = format!("the chunk after {} is missing", chunk.last());
+                Err(StoreError::inconsistent(&Key::chunk(kind, at), what))
+            }
+            Some(_) | None => Ok(next),
+        }
+    }
+
     /// The names that there are under a kind of which the keys start with a name, from `prefix`
     /// on: one look-up for each name, however many rows it has.
     pub(crate) fn names(
@@ -174,7 +192,19 @@ impl Rows {
             Ok((first, run)) => run.positions(first).map(Ok).collect(),
             Err(error) => vec![Err(error)],
         });
-        Ok(each.filter(move |at| at.as_ref().map_or(true, |(number, _)| *number >= from)))
+        let own = each.filter(move |at| at.as_ref().map_or(true, |(number, _)| *number >= from));
+        // An aggregate's events have no holes, so a hole is a row that is missing.
+        let key = Key::aggregate(Kind::Aggregate, aggregate);
+        let mut next = from.max(1);
+        Ok(own.map(move |at| {
+            let at = at?;
+            if at.0 != next {
+                let what = format!("event {next} is missing");
+                return Err(StoreError::inconsistent(&key, what));
+            }
+            next += 1;
+            Ok(at)
+        }))
     }
 }
 
