@@ -14,7 +14,7 @@ use crate::commands::{
 };
 use crate::demo::{self, DemoOptions};
 use crate::output::Format;
-use crate::telemetry::{LogFormat, Telemetry};
+use crate::telemetry::{self, LogFormat, Telemetry};
 
 /// Manages resources on a fleet of Kubernetes clusters, and keeps a record of every decision.
 #[derive(Debug, Parser)]
@@ -128,6 +128,8 @@ fn two_lines(page: &str, command: &str) -> String {
     let join = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let what = join(paragraphs.next().unwrap_or_default());
     let usage = page.lines().find_map(|line| line.strip_prefix("Usage: "));
+    // It shows when it comes from the environment.
+    let usage = usage.map(|usage| usage.replace("--server <URL> ", ""));
     let tip = page.lines().find_map(|line| line.trim().strip_prefix("tip: "));
     let how = match (tip, usage) {
         (Some(tip), _) => format!("tip: {tip}"),
@@ -146,7 +148,7 @@ fn run(cli: Cli) -> Result<()> {
         other => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
-                let _telemetry = Telemetry::start(global.log_format, "warn")?;
+                let _telemetry = Telemetry::start(global.log_format, telemetry::QUIET)?;
                 ask(other, &global).await
             })
         }
@@ -173,7 +175,7 @@ async fn ask(command: Command, global: &Global) -> Result<()> {
 
 fn run_demo(options: DemoOptions, global: &Global) -> Result<()> {
     hub::system(hub::cores()).block_on(async {
-        let _telemetry = Telemetry::start(global.log_format, "warn")?;
+        let _telemetry = Telemetry::start(global.log_format, telemetry::QUIET)?;
         demo::run(options).await
     })
 }

@@ -18,17 +18,27 @@ const AGGREGATE_FORMS: &str =
 pub fn placement(text: &str) -> Result<PlacementKey, String> {
     let parts: Vec<&str> = text.split('/').collect();
     let is_whole = parts.iter().all(|part| !part.is_empty());
+    let unknown = || Err(format!("{text:?} names no placement; write {PLACEMENT_FORMS}"));
     match parts[..] {
-        [name] | ["crp" | "clusterresourceplacement" | "cluster", name] if is_whole => {
+        _ if !is_whole => unknown(),
+        ["placement", ref rest @ ..] if !rest.is_empty() => placement(&rest.join("/")),
+        [name] | ["crp" | "clusterresourceplacement" | "cluster", name] => {
             Ok(PlacementKey::cluster(name))
         }
-        ["rp" | "resourceplacement", namespace, name] | [namespace, name] if is_whole => {
+        ["rp" | "resourceplacement", _] => unknown(),
+        ["rp" | "resourceplacement", namespace, name] | [namespace, name] => {
             let namespace = namespace.strip_prefix("ns.").unwrap_or(namespace);
             Ok(PlacementKey::namespaced(namespace, name))
         }
-        ["placement", ref rest @ ..] if is_whole && !rest.is_empty() => placement(&rest.join("/")),
-        _ => Err(format!("{text:?} names no placement; write {PLACEMENT_FORMS}")),
+        _ => unknown(),
     }
+}
+
+/// A placement as people write it: `web`, or `team-a/web`. What is no placement stays as it is.
+#[must_use]
+pub fn short(placement: &str) -> &str {
+    let named = placement.strip_prefix("cluster/").or_else(|| placement.strip_prefix("ns."));
+    named.unwrap_or(placement)
 }
 
 /// Anything with a history: `cluster/eu-1`, `placement/web`, `crp/web`, `rp/team-a/web`, `fleet`.
@@ -84,12 +94,21 @@ mod tests {
             ("placement/team-a/web", Some("ns.team-a/web")),
             ("placement/cluster/web", Some("cluster/web")),
             ("", None),
+            ("rp/web", None),
             ("web/", None),
             ("a/b/c/d", None),
         ];
         for (text, expected) in table {
             let key = placement(text).ok().map(|key| key.to_string());
             assert_eq!(key.as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn short_names_lead_back() {
+        for text in ["web", "team-a/web"] {
+            let key = placement(text).unwrap().to_string();
+            assert_eq!(short(&key), text);
         }
     }
 

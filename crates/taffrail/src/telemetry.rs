@@ -1,6 +1,8 @@
 //! Logs on standard error, and traces to OpenTelemetry when the standard environment variables say
 //! where.
 
+use std::io::IsTerminal as _;
+
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use opentelemetry::trace::{TraceContextExt as _, TracerProvider as _};
@@ -14,6 +16,12 @@ use tracing_subscriber::{EnvFilter, Layer as _};
 
 /// The environment variables that turn traces on.
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
+
+/// What commands log that end by themselves: their errors are told anyway.
+pub(crate) const QUIET: &str = "warn,kube_client=off";
+
+/// What a hub logs. Its HTTP server has nothing to say that the hub does not.
+pub(crate) const HUB: &str = "info,actix_server=warn";
 
 /// The form of the logs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -33,14 +41,17 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    /// Starts logging, with `level` where `RUST_LOG` does not say otherwise, and tracing if there
+    /// Starts logging, with this much of it where `RUST_LOG` does not say otherwise, and tracing if there
     /// is somewhere to send traces. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// When the environment says where traces go, but they cannot go there.
-    pub fn start(format: LogFormat, level: &str) -> Result<Self> {
-        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-        let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    pub fn start(format: LogFormat, directives: &str) -> Result<Self> {
+        let filter =
+            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(directives));
+        let logs = tracing_subscriber::fmt::layer()
+            .with_writer(std::io::stderr)
+            .with_ansi(std::io::stderr().is_terminal());
         let logs = match format {
             LogFormat::Text => logs.boxed(),
             LogFormat::Json => logs.json().boxed(),

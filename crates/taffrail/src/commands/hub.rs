@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::{Global, configuration};
 use crate::serve::{self, ServeConfig};
-use crate::telemetry::Telemetry;
+use crate::telemetry::{self, LogFormat, Telemetry};
 
 /// Run a hub.
 ///
@@ -30,8 +30,8 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, global: &Global) -> Result<()> {
     let config = configuration(&args.config)?;
     system(config.threads).block_on(async {
-        let _telemetry = Telemetry::start(global.log_format, "info")?;
-        serve_until_told(config).await
+        let _telemetry = Telemetry::start(global.log_format, telemetry::HUB)?;
+        serve_until_told(config, global.log_format).await
     })
 }
 
@@ -51,7 +51,8 @@ pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-async fn serve_until_told(config: ServeConfig) -> Result<()> {
+async fn serve_until_told(config: ServeConfig, format: LogFormat) -> Result<()> {
+    let say = |step: &str| say(format, step);
     let mut signals = Signals::listen()?;
     say(&format!("taffrail {}", env!("CARGO_PKG_VERSION")));
     let starting = serve::start(config, say);
@@ -72,9 +73,12 @@ async fn serve_until_told(config: ServeConfig) -> Result<()> {
 }
 
 /// Tells of a step. Standard output is for answers; this is not one.
-fn say(step: &str) {
-    // Nobody can be told when standard error is closed.
-    drop(writeln!(io::stderr(), "{step}"));
+fn say(format: LogFormat, step: &str) {
+    match format {
+        // Nobody can be told when standard error is closed.
+        LogFormat::Text => drop(writeln!(io::stderr(), "{step}")),
+        LogFormat::Json => tracing::info!("{step}"),
+    }
 }
 
 struct Signals {

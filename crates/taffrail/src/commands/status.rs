@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::cli::Global;
 use crate::client::HubClient;
+use crate::names;
 use crate::output::{self, Table, age};
 
 /// Show the hub, its clusters and its placements.
@@ -117,7 +118,7 @@ fn placements_table(placements: &[PlacementSummary], now: Timestamp) -> Table {
         Table::new(["PLACEMENT", "STATE", "CLUSTERS", "OBJECTS", "REVISION", "CHANGED", "MESSAGE"]);
     for placement in placements {
         table.row([
-            placement_name(&placement.scope, &placement.name),
+            names::short(&format!("{}/{}", placement.scope, placement.name)).to_owned(),
             format!("{:?}", placement.phase),
             format!("{}/{}", placement.available, placement.chosen),
             placement.objects.to_string(),
@@ -127,14 +128,6 @@ fn placements_table(placements: &[PlacementSummary], now: Timestamp) -> Table {
         ]);
     }
     table
-}
-
-/// As other commands take it: `web`, or `team-a/web`.
-fn placement_name(scope: &str, name: &str) -> String {
-    match scope.strip_prefix("ns.") {
-        Some(namespace) => format!("{namespace}/{name}"),
-        None => name.to_owned(),
-    }
 }
 
 #[cfg(test)]

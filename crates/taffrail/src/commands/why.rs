@@ -30,12 +30,13 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
 }
 
 fn text(why: &Why, is_one: bool) -> String {
+    let name = names::short(&why.placement);
     let mut text = String::new();
     match (is_one, why.clusters.as_slice()) {
-        (true, [cluster]) => text += &one(cluster, why.decision.is_some(), &why.placement),
+        (true, [cluster]) => text += &one(cluster, why.decision.is_some(), name),
         (_, clusters) => {
             if let Some(decision) = &why.decision {
-                writeln!(text, "{}: {}.\n", why.placement, decision.message).expect("a String");
+                writeln!(text, "{name}: {}.\n", decision.message).expect("a String");
             }
             write!(text, "{}", all(clusters)).expect("a String takes it");
         }
