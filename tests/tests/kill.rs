@@ -2,6 +2,7 @@
 //!
 //! Afterwards every member holds exactly what it should, the log replays clean, and nothing was
 //! ever deleted.
+#![expect(clippy::print_stdout, reason = "a failed run has to say its seed")]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};

@@ -1,4 +1,5 @@
 //! Two hubs share the partitions of one real Kafka.
+#![expect(clippy::print_stdout, reason = "the measured time is worth reading")]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,11 +37,11 @@ fn share_the_work_and_take_over_from_each_other() {
         let dir = tempfile::tempdir().unwrap();
         let ownership = Ownership::Leased(LeaseConfig::default());
 
-        let log = connect(&bootstrap, &prefix).await;
+        let log = connect(bootstrap, &prefix).await;
         let data = dir.path().join("a");
         let first = hubs::start("hub-a", &ground, log.clone(), &data, ownership).await;
         let data = dir.path().join("b");
-        let other_log = connect(&bootstrap, &prefix).await;
+        let other_log = connect(bootstrap, &prefix).await;
         let second = hubs::start("hub-b", &ground, other_log, &data, ownership).await;
         let share = |hub: &hub::Hub| hub.router().status().owning.len();
         eventually("both own something, and all is owned", || async {

@@ -109,6 +109,7 @@ enum Parsed {
     Wrong(String),
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "every other kind of error is a wrong use")]
 fn parse(arguments: impl IntoIterator<Item = impl Into<OsString>>) -> Result<Cli, Parsed> {
     let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
     let command = arguments.get(1).and_then(|argument| argument.to_str()).unwrap_or_default();
@@ -139,6 +140,7 @@ fn two_lines(page: &str, command: &str) -> String {
     format!("{what}\n{how}")
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "all others ask and end: see `ask`")]
 fn run(cli: Cli) -> Result<()> {
     let Cli { global, command } = cli;
     match command {

@@ -1,6 +1,8 @@
 //! A hub as a process of its own, to be killed: `hub_process NAME KUBECONFIG DATA LOG`, where LOG is
 //! `embedded` (a file in DATA) or `kafka:BOOTSTRAP,PREFIX`. Prints `ready` when it decides.
 
+#![expect(clippy::print_stdout, reason = "the test waits for the line")]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

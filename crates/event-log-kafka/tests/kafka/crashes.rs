@@ -88,7 +88,7 @@ fn check(written: &Written, new: &Owner) {
         written.unsettled.iter().filter(|(first, _)| found.contains_key(first)).collect();
     assert_eq!(found.len(), written.acknowledged.len() + settled.len(), "nothing is doubled");
     assert!(found.values().all(|offset| *offset < claimed_at));
-    println!(
+    eprintln!(
         "{} acknowledged, {} unsettled of which {} had happened, {} rejected",
         written.acknowledged.len(),
         written.unsettled.len(),
@@ -190,7 +190,7 @@ async fn the_leader_of_three_is_killed() {
             }
         }
     }
-    println!("writing again {:?} after the leader was killed", killed.elapsed());
+    eprintln!("writing again {:?} after the leader was killed", killed.elapsed());
     assert!(owner.commit("and on", 1).await);
 
     let frames = owner.accepted.iter().filter(|one| matches!(one.record, Record::Frame(_)));

@@ -15,10 +15,9 @@ use uuid::Uuid;
 use crate::bed::{broker, fresh, open, tool};
 
 async fn refusal(config: KafkaConfig) -> (String, String) {
-    match KafkaLog::connect(config).await.expect_err("it is refused") {
-        LogError::Misconfigured { problem, remedy } => (problem, remedy),
-        other => panic!("{other:?}"),
-    }
+    let error = KafkaLog::connect(config).await.expect_err("it is refused");
+    let LogError::Misconfigured { problem, remedy } = error else { panic!("{error:?}") };
+    (problem, remedy)
 }
 
 /// Somebody has created the events topic by hand, with the broker's defaults.
