@@ -82,7 +82,7 @@ fn rows_that_do_not_fit_are_set_aside() {
     let last =
         |db: &sled::Db, kind: u8| db.scan_prefix([kind]).keys().next_back().unwrap().unwrap();
     type Change<'a> = &'a dyn Fn(&sled::Db);
-    let changes: [(&str, Change<'_>); 7] = [
+    let changes: [(&str, Change<'_>); 12] = [
         ("a state that is no state", &|db| {
             db.insert(last(db, b's'), &[1, 1, 255, 255]).unwrap();
         }),
@@ -102,11 +102,25 @@ fn rows_that_do_not_fit_are_set_aside() {
         ("events that are missing", &|db| {
             db.remove(last(db, b'e')).unwrap();
         }),
-        ("places of events that are missing", &|db| {
-            // In the middle of an aggregate's events, after its last state.
-            let rows: Vec<_> = db.scan_prefix(b"afleet").keys().map(Result::unwrap).collect();
-            assert!(rows.is_empty(), "nobody founded this fleet");
-            db.insert(b"afleet\0\0\0\0\0\0\0\0\x01", &[1, 1, 0, 1, 3]).unwrap();
+        ("a place of an event of another aggregate", &|db| {
+            db.insert(b"acluster/nobody\0\0\0\0\0\0\0\0\x01", &[1, 1, 0, 1, 3]).unwrap();
+        }),
+        ("places of the last events that are missing", &|db| {
+            db.remove(last(db, b'a')).unwrap();
+        }),
+        ("an aggregate that is missing", &|db| {
+            for key in db.scan_prefix(b"acluster/member-1").keys() {
+                db.remove(key.unwrap()).unwrap();
+            }
+        }),
+        ("a view that is missing", &|db| {
+            db.remove(last(db, b'v')).unwrap();
+        }),
+        ("follow-ups that are missing", &|db| {
+            db.remove(last(db, b'p')).unwrap();
+        }),
+        ("an id that is missing", &|db| {
+            db.remove(last(db, b'r')).unwrap();
         }),
         ("a follow-up that nobody asked for", &|db| {
             let mut key = vec![b'p'];
@@ -163,7 +177,7 @@ fn nothing_wrong_is_loaded_from_damaged_files() {
         fs::remove_dir_all(&dir).unwrap();
     }
     eprintln!("40 damaged files: {rebuilt} set aside, {shorter} shorter, {whole} unharmed");
-    assert!(rebuilt > 0, "no damage was noticed");
+    assert!(rebuilt + shorter > 10, "hardly any damage was done");
 }
 
 fn copy(from: &Path, to: &Path) {

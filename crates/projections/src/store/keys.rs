@@ -5,7 +5,7 @@
 //!
 //! | key | row |
 //! |---|---|
-//! | `0` | the version of all rows |
+//! | `0` | the [version](super::version) of all rows |
 //! | `g` | the genesis, JSON |
 //! | `z` | a [digest](super::known) of what a load puts together |
 //! | `c` partition | the reader's checkpoint |

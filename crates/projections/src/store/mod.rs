@@ -6,6 +6,7 @@
 
 mod batch;
 mod chunk;
+mod database;
 mod directory;
 mod entities;
 mod error;
@@ -22,6 +23,7 @@ mod records;
 mod round_trip;
 mod rows;
 pub(crate) mod values;
+mod version;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -101,7 +103,7 @@ impl Store {
     /// [`StoreError::Directory`] when the directory cannot be moved or made again.
     pub fn start_over(self, reason: &str) -> Result<Opened, StoreError> {
         let Self { dir, rows, partition_of, is_broken, .. } = self;
-        let lock = Arc::clone(&rows.lock);
+        let lock = rows.db.lock();
         drop(rows);
         if is_broken {
             return open::open(&dir, &lock, partition_of);

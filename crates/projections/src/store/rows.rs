@@ -1,14 +1,15 @@
 //! Reading rows: what the load at the start and the queries have in common.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use events::{AggregateId, Envelope, Partition, Position, Sequence, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use sled::{Db, IVec};
+use sled::IVec;
 
 use super::chunk::Chunk;
-use super::directory::Lock;
+use super::database::Database;
 use super::error::StoreError;
 use super::keys::{Key, KeyReader, Kind};
 use super::{parts, values};
@@ -16,9 +17,7 @@ use super::{parts, values};
 /// The rows of an open store. Clones share it; the directory is locked while there are any.
 #[derive(Debug, Clone)]
 pub(crate) struct Rows {
-    pub(crate) db: Db,
-    /// Dropped after `db`.
-    pub(crate) lock: Arc<Lock>,
+    pub(crate) db: Arc<Database>,
 }
 
 /// Where consecutive events of an aggregate stand.
@@ -53,9 +52,13 @@ impl Rows {
         self.db.get(key).map_err(unread)
     }
 
-    /// Writes all of a batch or nothing.
+    /// Writes all of a batch or nothing. sled panics where it finds pages that rotted.
     pub(crate) fn apply(&self, batch: sled::Batch) -> Result<(), StoreError> {
-        self.db.apply_batch(batch).map_err(|source| StoreError::Write { source })
+        let applied = catch_unwind(AssertUnwindSafe(|| self.db.apply_batch(batch)));
+        let applied = applied.unwrap_or_else(|_| {
+            Err(sled::Error::ReportableBug("sled panicked at a write".to_owned()))
+        });
+        applied.map_err(|source| StoreError::Write { source })
     }
 
     /// All rows with keys that start with `prefix`, in order.

@@ -10,9 +10,9 @@ use serde::de::DeserializeOwned;
 
 use super::packing;
 
-/// The version of all rows: their keys, their codecs, the shape of the states in them, and the
-/// way in which events change states. Another version is rebuilt from the log, so raise it with
-/// every change of any of these.
+/// The version of all rows: their keys and codecs. Rows of another version are built anew from the
+/// log, so raise it with every change of any of these. Changes of states and of the way in which
+/// events change them are noticed by themselves (see [`super::version`]).
 pub(crate) const ROWS_VERSION: u8 = 1;
 
 /// The most bytes that a bincode value may claim to have: 256 MiB, a hundred times a cluster with

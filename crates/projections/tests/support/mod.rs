@@ -100,6 +100,10 @@ pub fn long_history(partitions: u16, acts: usize) -> MiniHub {
         perform(&mut hub, &some);
         hub.acts += some.len();
     }
+    // Something is pending at its end.
+    hub.direct(cluster(7), observe(7, 0, false));
+    hub.direct(cluster(7), link(7));
+    hub.direct(placement(7), place(7, 1, None, 1));
     hub
 }
 

@@ -3,13 +3,14 @@
 use domain::cluster::{ClusterCommand, DeliveryPhase};
 use domain::cluster::{
     DeliveryOutcome, ObserveCluster, RemoveCluster, ReportDelivery, ReportHealth, ReportLink,
-    ReportRemoval,
+    ReportLinkProblem, ReportRemoval,
 };
+use domain::fleet::{FleetCommand, FoundFleet};
 use domain::placement::{
-    DeletePlacement, PlacementCommand, Reschedule, RevisionInput, SubmitPlacement,
+    DeletePlacement, PlacementCommand, RefusePlacement, Reschedule, RevisionInput, SubmitPlacement,
 };
-use events::cluster::{ApplyStrategy, ObjectFailure, Taint};
-use events::placement::{LabelSelector, PlacementSpec, Policy};
+use events::cluster::{ApplyStrategy, LinkProblem, ObjectFailure, Taint};
+use events::placement::{LabelSelector, PlacementSpec, Policy, RefusalReason};
 use events::{AggregateId, ContentHash, ObjectId, Partition, PlacementKey};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -32,6 +33,9 @@ pub enum Act {
         healthy: bool,
         nodes: u8,
     },
+    LinkProblem {
+        name: u8,
+    },
     Leave {
         name: u8,
     },
@@ -42,12 +46,17 @@ pub enum Act {
         manifests: u8,
         submitted: bool,
     },
+    Refuse {
+        name: u8,
+        generation: i64,
+    },
     Reschedule {
         name: u8,
     },
     Delete {
         name: u8,
     },
+    Found,
     /// Some of what waits for a partition is decided, in one frame.
     FollowUps {
         partition: u16,
@@ -77,7 +86,11 @@ pub fn acts(partitions: u16, max: usize) -> impl Strategy<Value = Vec<Act>> {
         3 => name.clone().prop_map(|name| Act::Link { name }),
         2 => (name.clone(), any::<bool>(), 0..3_u8)
             .prop_map(|(name, healthy, nodes)| Act::Health { name, healthy, nodes }),
+        1 => name.clone().prop_map(|name| Act::LinkProblem { name }),
         1 => name.clone().prop_map(|name| Act::Leave { name }),
+        1 => Just(Act::Found),
+        1 => (name.clone(), 1..4_i64)
+            .prop_map(|(name, generation)| Act::Refuse { name, generation }),
         4 => (name.clone(), 1..4_i64, proptest::option::of(0..3_u8), 0..4_u8, any::<bool>())
             .prop_map(|(name, generation, region, manifests, submitted)| {
                 Act::Place { name, generation, region, manifests, submitted }
@@ -140,6 +153,28 @@ impl MiniHub {
                     properties: Some(properties),
                 };
                 self.direct(cluster(*name), ClusterCommand::ReportHealth(report));
+            }
+            Act::LinkProblem { name } => {
+                let problem = ReportLinkProblem {
+                    problem: LinkProblem::DuplicateOf("member-9".to_owned()),
+                    message: "in words".to_owned(),
+                };
+                self.direct(cluster(*name), ClusterCommand::ReportLinkProblem(problem));
+            }
+            Act::Found => {
+                let deployment = uuid::Uuid::from_u128(1);
+                let version = "0.1.0".to_owned();
+                let founded = FoundFleet { deployment, partitions: 4, version };
+                self.direct(AggregateId::Fleet, FleetCommand::FoundFleet(founded));
+            }
+            Act::Refuse { name, generation } => {
+                let refuse = RefusePlacement {
+                    uid: format!("uid-{name}"),
+                    generation: *generation,
+                    reason: RefusalReason::InvalidResourceSelectors,
+                    message: "in words".to_owned(),
+                };
+                self.direct(placement(*name), PlacementCommand::RefusePlacement(refuse));
             }
             Act::Leave { name } => {
                 let uid = format!("uid-{name}");
