@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use projections::{Opened, Store};
+use projections::{Opened, Store, StoreError};
 use support::{Step, dirty, fold, folded, long_history, partition_of, write};
 
 const PARTITIONS: u16 = 4;
@@ -99,4 +99,49 @@ fn a_store_that_is_dropped_unflushed_leaves_a_prefix() {
         write(&mut opened.store, some);
         written = from + some.len();
     }
+}
+
+/// Not a test of its own: writes until the system refuses, as on a full disk.
+#[test]
+#[ignore = "runs as a child of the other tests"]
+fn child_writes_until_it_may_not() {
+    let Ok(dir) = std::env::var(DIR) else { return };
+    let dir = Path::new(&dir);
+    let steps = long_history(PARTITIONS, ACTS).steps;
+    let mut opened = Store::open(dir, partition_of).unwrap();
+    let mut try_to_write = |some: &[Step]| {
+        let folds: Vec<_> = some.iter().map(Step::fold).collect();
+        let written = opened.store.write(folds.iter().zip(some.iter().map(|step| &step.changes)));
+        written.and_then(|()| opened.store.flush())
+    };
+    // A flush that fails leaves the store as it is; the write after it finds out.
+    let mut errors = steps.chunks(3).filter_map(|some| try_to_write(some).err());
+    let refused = errors.find(|_| !dir.exists());
+    let refused = refused.expect("the file may not grow this far");
+    assert!(matches!(refused, StoreError::Write { .. }), "{refused:?}");
+    drop(errors);
+    let again = try_to_write(&steps[..1]).unwrap_err();
+    assert!(matches!(again, StoreError::Broken { .. }), "{again:?}");
+    eprintln!("refused");
+}
+
+#[test]
+fn rows_that_could_not_be_written_are_set_aside() {
+    let tmp = tempfile::tempdir().unwrap();
+    let dir = tmp.path().join("rows");
+    let script = "trap '' XFSZ; ulimit -f 1100; exec \"$@\"";
+    let child = Command::new("sh")
+        .args(["-c", script, "sh"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "child_writes_until_it_may_not", "--ignored", "--nocapture"])
+        .env(DIR, &dir)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&child.stderr);
+    assert!(said.contains("refused"), "{said}");
+
+    let opened = Store::open(&dir, partition_of).unwrap();
+    assert_eq!(opened.rebuilt, None);
+    assert_eq!(opened.model, fold(&[]), "nothing of what is incomplete is found again");
+    assert!(tmp.path().join("quarantine").join("rows-1").exists());
 }
