@@ -1,8 +1,10 @@
-//! Writes `data/resources.json` and `data/types.json` from the `api/` directory of the Kubernetes
-//! sources: what a kube-apiserver serves, and the shape of it, without the prose.
+//! Writes the data files from the Kubernetes sources: what a kube-apiserver serves
+//! (`resources.json`), the shape of it without the prose (`types.json`), and the field numbers of
+//! its protobuf encoding (`protobuf.json`).
 //!
 //! ```text
-//! cargo run -p simulator --example extract_builtin_types -- <kubernetes>/api crates/simulator/data
+//! cargo run -p simulator --example extract_builtin_types -- \
+//!     <k8s.io/kubernetes>/api <k8s.io/api> <k8s.io/apimachinery> crates/simulator/data
 //! ```
 
 use std::collections::BTreeMap;
@@ -55,8 +57,10 @@ const KEPT: &[&str] = &[
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [source, target] = arguments.as_slice() else {
-        return Err("usage: extract_builtin_types <kubernetes>/api <data directory>".into());
+    let [source, api, machinery, target] = arguments.as_slice() else {
+        return Err(
+            "usage: extract_builtin_types <kubernetes>/api <api> <apimachinery> <data>".into()
+        );
     };
     let (source, target) = (Path::new(source), Path::new(target));
     let mut resources = Vec::new();
@@ -66,8 +70,98 @@ fn main() -> Result<(), Box<dyn Error>> {
         collect_types(source, group_version, &mut types)?;
     }
     write_lines(&target.join("resources.json"), resources.iter().map(Value::to_string), "[", "]")?;
-    let types = types.iter().map(|(name, schema)| format!("{}:{schema}", json!(name)));
-    write_lines(&target.join("types.json"), types, "{", "}")
+    let mut messages = BTreeMap::new();
+    for module in [api, machinery] {
+        collect_messages(Path::new(module), &mut messages)?;
+    }
+    let used = reachable(types.keys(), &messages);
+    let line = |(name, it): (&String, &Value)| format!("{}:{it}", json!(name));
+    write_lines(&target.join("types.json"), types.iter().map(line), "{", "}")?;
+    write_lines(&target.join("protobuf.json"), used.iter().map(line), "{", "}")
+}
+
+/// Reads all `generated.proto` files below the directory. A field becomes
+/// `"number": "name:type"`, with `*` before the type of a list and `%` before that of a map.
+fn collect_messages(
+    directory: &Path,
+    messages: &mut BTreeMap<String, Value>,
+) -> Result<(), Box<dyn Error>> {
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            collect_messages(&path, messages)?;
+        } else if path.file_name().is_some_and(|it| it == "generated.proto") {
+            parse_messages(&std::fs::read_to_string(&path)?, messages);
+        }
+    }
+    Ok(())
+}
+
+fn parse_messages(source: &str, messages: &mut BTreeMap<String, Value>) {
+    let mut package = String::new();
+    let mut message = String::new();
+    for line in source.lines().map(str::trim).filter(|it| !it.starts_with("//")) {
+        if let Some(name) = line.strip_prefix("package ") {
+            package = openapi_name(name.trim_end_matches(';'));
+        } else if let Some(name) = line.strip_prefix("message ") {
+            message = format!("{package}.{}", name.trim_end_matches('{').trim());
+            messages.insert(message.clone(), json!({}));
+        } else if let Some((number, field)) = parse_field(line, &package)
+            && let Some(fields) = messages.get_mut(&message)
+        {
+            fields[number] = json!(field);
+        }
+    }
+}
+
+/// `optional k8s.io.api.core.v1.PodSpec spec = 2;` and the like.
+fn parse_field<'a>(line: &'a str, package: &str) -> Option<(&'a str, String)> {
+    let (declaration, number) = line.strip_suffix(';')?.split_once(" = ")?;
+    let (kind, name) = declaration.rsplit_once(' ')?;
+    let typed = |mark: &str, kind: &str| {
+        let is_scalar = matches!(kind, "string" | "bool" | "bytes" | "double")
+            || kind.starts_with("int")
+            || kind.starts_with("uint");
+        let kind = match kind {
+            scalar if is_scalar => scalar.to_owned(),
+            absolute if absolute.contains('.') => openapi_name(absolute),
+            local => format!("{package}.{local}"),
+        };
+        format!("{name}:{mark}{kind}")
+    };
+    let field = if let Some(kind) = kind.strip_prefix("optional ") {
+        typed("", kind)
+    } else if let Some(kind) = kind.strip_prefix("repeated ") {
+        typed("*", kind)
+    } else {
+        let value = kind.strip_prefix("map<string, ")?.strip_suffix('>')?;
+        typed("%", value)
+    };
+    Some((number, field))
+}
+
+/// Go packages are named backwards in OpenAPI.
+fn openapi_name(proto: &str) -> String {
+    proto.trim_start_matches('.').replacen("k8s.io.", "io.k8s.", 1)
+}
+
+/// The messages of the served types and all that they are made of.
+fn reachable<'a>(
+    types: impl Iterator<Item = &'a String>,
+    messages: &BTreeMap<String, Value>,
+) -> BTreeMap<String, Value> {
+    let mut wanted: Vec<String> = types.cloned().collect();
+    let mut used = BTreeMap::new();
+    while let Some(name) = wanted.pop() {
+        let Some(fields) = messages.get(&name).filter(|_| !used.contains_key(&name)) else {
+            continue;
+        };
+        let kinds = fields.as_object().into_iter().flatten().filter_map(|(_, it)| it.as_str());
+        let kinds = kinds.filter_map(|field| field.split_once(':'));
+        wanted.extend(kinds.map(|(_, kind)| kind.trim_start_matches(['*', '%']).to_owned()));
+        used.insert(name, fields.clone());
+    }
+    used
 }
 
 /// One entry for each line, so that a diff between two Kubernetes versions can be read.

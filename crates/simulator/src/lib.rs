@@ -43,7 +43,7 @@
 //! * Pods: Deployments and the like become ready without ReplicaSets and Pods under them. A Pod
 //!   that is created is Running after the delay. No scheduler, no logs, no exec.
 //! * Conversion webhooks: versions of a CRD differ in `apiVersion` only.
-//! * The protobuf encoding, HTTP/2, aggregated API servers.
+//! * Answers in the protobuf encoding (requests in it are read), HTTP/2, aggregated API servers.
 //! * All of the validation of built-in kinds: see `builtin/validate.rs` for what is checked.
 
 mod apply;
@@ -58,6 +58,7 @@ mod jsonpath;
 mod names;
 mod object;
 mod patch;
+mod protobuf;
 mod registry;
 mod request;
 mod schema;

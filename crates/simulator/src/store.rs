@@ -207,7 +207,8 @@ impl Store {
         Stored {
             uid: object.uid().unwrap_or_default(),
             labels: object.labels(),
-            body: Bytes::from(object.to_string()),
+            // Boxed, because bodies are kept: a string may have grown to twice its length.
+            body: Bytes::from(object.to_string().into_boxed_str().into_boxed_bytes()),
         }
     }
 

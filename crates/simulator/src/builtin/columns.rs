@@ -107,7 +107,7 @@ fn middle_columns(group: &str, plural: &str) -> Vec<Column> {
             number("Ready", ".status.readyReplicas"),
         ],
         ("batch", "jobs") => vec![
-            text("Status", ".status.conditions[?(@.status==\"True\")].type"),
+            text("Status", ".status.conditions[?(@.type==\"Complete\")].type"),
             ratio("Completions", ".status.succeeded", ".spec.completions"),
         ],
         ("batch", "cronjobs") => vec![text("Schedule", ".spec.schedule")],

@@ -54,6 +54,12 @@ pub(crate) fn type_named(name: &str) -> &'static Schema {
     TYPES.by_name.get(name).unwrap_or_else(|| Schema::deduced())
 }
 
+/// The name of the built-in type of a kind.
+pub(crate) fn type_of_kind(api_version: &str, kind: &str) -> Option<&'static str> {
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    TYPES.by_kind.get(&kind_key(group, version, kind)).map(String::as_str)
+}
+
 fn kind_keys(schema: &Value) -> impl Iterator<Item = String> {
     let kinds = schema["x-kubernetes-group-version-kind"].as_array().into_iter().flatten();
     kinds.map(|it| kind_key(&text(it, "group"), &text(it, "version"), &text(it, "kind")))

@@ -9,6 +9,7 @@ use crate::builtin;
 use crate::error::{ApiError, Cause};
 use crate::object::{Meta, as_object_mut, drop_nulls};
 use crate::patch::{PatchKind, patched};
+use crate::protobuf;
 use crate::registry::Resource;
 use crate::request::Reply;
 use crate::schema;
@@ -272,9 +273,13 @@ pub(super) enum Writer {
 }
 
 impl Call<'_> {
-    /// The body as any document: JSON, or YAML where the content type says so.
+    /// The body as any document: JSON, or YAML or protobuf where the content type says so.
     pub(super) fn decode_document(&self) -> Result<Value, ApiError> {
         let body = &self.request.body;
+        if self.request.content_type.starts_with(protobuf::CONTENT_TYPE) {
+            let unreadable = || ApiError::bad_request("the protobuf body cannot be read");
+            return protobuf::decode(body).ok_or_else(unreadable);
+        }
         let is_yaml = self.request.content_type.contains("yaml");
         let decoded = match serde_json::from_slice(body) {
             Ok(value) => Ok(value),
@@ -289,8 +294,13 @@ impl Call<'_> {
     /// The body as an object of the resource.
     fn decode_body(&self) -> Result<Value, ApiError> {
         let essence = self.request.content_type.split(';').next().unwrap_or_default().trim();
-        if !matches!(essence, "" | "application/json" | "application/yaml") {
-            let accepted = "application/json, application/yaml";
+        let is_known = matches!(
+            essence,
+            "" | "application/json" | "application/yaml" | protobuf::CONTENT_TYPE
+        );
+        if !is_known {
+            let accepted =
+                "application/json, application/yaml, application/vnd.kubernetes.protobuf";
             return Err(ApiError::unsupported_media_type(accepted));
         }
         let mut object = self.decode_document()?;

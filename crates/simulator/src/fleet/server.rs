@@ -2,11 +2,13 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::mpsc;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle as ActixHandle;
+use actix_web::rt::net::TcpStream;
 use actix_web::web::{self, Payload};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 use bytes::{Bytes, BytesMut};
@@ -103,6 +105,11 @@ fn run(fleet: Fleet, listener: TcpListener, started: &mpsc::Sender<ActixHandle>)
             .workers(WORKERS)
             .keep_alive(KEEP_ALIVE)
             .disable_signals()
+            .on_connect(|connection, data| {
+                if let Some(stream) = connection.downcast_ref::<TcpStream>() {
+                    data.insert(Peer::of(stream));
+                }
+            })
             .shutdown_timeout(0)
             .listen(listener)?
             .run();
@@ -130,6 +137,7 @@ async fn answer(request: HttpRequest, payload: Payload, fleet: web::Data<Fleet>)
     let Ok(method) = http::Method::from_bytes(request.method().as_str().as_bytes()) else {
         return whole(ApiError::method_not_allowed().into());
     };
+    let peer = request.conn_data::<Peer>().cloned().unwrap_or_default();
     let text = |name: &str| {
         let values = request.headers().get_all(name).filter_map(|it| it.to_str().ok());
         values.collect::<Vec<_>>().join(",")
@@ -144,7 +152,7 @@ async fn answer(request: HttpRequest, payload: Payload, fleet: web::Data<Fleet>)
         body,
     };
     match exchange(&cluster, &request).await {
-        Ok(response) => http_response(response),
+        Ok(response) => http_response(response, peer),
         Err(error) => broken_connection(error),
     }
 }
@@ -178,7 +186,7 @@ fn whole(reply: Reply) -> HttpResponse {
     HttpResponse::build(status).content_type(reply.content_type).body(reply.body)
 }
 
-fn http_response(response: http::Response<SimulatedBody>) -> HttpResponse {
+fn http_response(response: http::Response<SimulatedBody>, peer: Peer) -> HttpResponse {
     let (parts, body) = response.into_parts();
     let status = actix_web::http::StatusCode::from_u16(parts.status.as_u16())
         .unwrap_or(actix_web::http::StatusCode::INTERNAL_SERVER_ERROR);
@@ -190,10 +198,41 @@ fn http_response(response: http::Response<SimulatedBody>) -> HttpResponse {
     }
     match body.into_whole() {
         Ok(bytes) => builder.body(bytes),
-        Err(lines) => builder.streaming(lines.into_data_stream().map(|it| match it {
-            Ok(bytes) => Ok::<Bytes, io::Error>(bytes),
-            Err(never) => match never {},
-        })),
+        Err(lines) => {
+            let lines = lines.into_data_stream().map(|it| match it {
+                Ok(bytes) => Ok::<Bytes, io::Error>(bytes),
+                Err(never) => match never {},
+            });
+            builder.streaming(lines.take_until(Box::pin(peer.gone())))
+        }
+    }
+}
+
+/// A second handle to a connection. actix notices that a client went away only when it writes,
+/// and a quiet watch has nothing to write.
+#[derive(Debug, Clone, Default)]
+struct Peer(Option<Arc<OwnedFd>>);
+
+impl Peer {
+    fn of(stream: &TcpStream) -> Self {
+        Self(stream.as_fd().try_clone_to_owned().ok().map(Arc::new))
+    }
+
+    /// Returns when the client has closed the connection; never when that cannot be seen.
+    async fn gone(self) {
+        if self.closed().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    async fn closed(self) -> Option<()> {
+        let descriptor = self.0?.try_clone().ok()?;
+        let stream = TcpStream::from_std(descriptor.into()).ok()?;
+        // A client that says more while it watches is there; it is not looked at again.
+        match stream.peek(&mut [0]).await {
+            Ok(0) | Err(_) => Some(()),
+            Ok(_) => None,
+        }
     }
 }
 

@@ -13,7 +13,6 @@ use kube::{Client, Config};
 use serde_json::json;
 
 use super::*;
-use crate::watch_events;
 
 const ANY_PORT: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
@@ -189,11 +188,25 @@ async fn a_removed_cluster_refuses_connections() {
     assert!(namespaces.list(&ListParams::default()).await.is_err());
 }
 
-#[test]
-fn idle_clusters_are_small() {
-    let (_, cluster) = fleet_of_one();
-    let path = "/api/v1/configmaps";
-    let list = cluster.request(&Request::get(path)).unwrap();
-    assert_eq!(list.value()["items"].as_array().unwrap().len(), 4);
-    assert!(watch_events(b"").is_empty());
+#[tokio::test]
+async fn a_client_that_goes_closes_its_watch() {
+    let (fleet, cluster) = fleet_of_one();
+    let server = serve(&fleet, ANY_PORT).unwrap();
+    let client = Client::try_from(Config::new(server.url("m").parse().unwrap())).unwrap();
+    let maps: Api<ConfigMap> = Api::namespaced(client, "default");
+    let mut watch = Box::pin(watcher(maps, watcher::Config::default()).touched_objects());
+    let open_watches = |wanted: usize| {
+        let cluster = cluster.clone();
+        let reached = async move {
+            while cluster.open_watches() != wanted {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), reached)
+    };
+    assert!(watch.try_next().await.unwrap().is_some());
+    let going_on = tokio::spawn(async move { watch.try_next().await.is_ok() });
+    open_watches(1).await.expect("the watch is opened");
+    going_on.abort();
+    open_watches(0).await.expect("the watch is closed");
 }
