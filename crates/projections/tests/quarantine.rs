@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use events::AggregateId;
 use projections::{Model, Opened, QUARANTINED_MAX, Store, StoreError};
-use support::{Step, dirty, fold, folded, long_history, partition_of, write};
+use support::{Step, behind_the_back, dirty, fold, folded, long_history, partition_of, write};
 
 const PARTITIONS: u16 = 4;
 
@@ -32,13 +32,7 @@ fn written(dir: &Path, acts: usize) -> Vec<Step> {
 
 /// Opens the rows behind the back of the store.
 fn tamper(dir: &Path, change: impl FnOnce(&sled::Db)) {
-    let db = loop {
-        match sled::open(dir) {
-            Ok(db) => break db,
-            // The store before is still being closed.
-            Err(_) => std::thread::sleep(std::time::Duration::from_millis(10)),
-        }
-    };
+    let db = behind_the_back(dir);
     change(&db);
     db.flush().unwrap();
 }

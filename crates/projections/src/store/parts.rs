@@ -77,3 +77,46 @@ fn value_at(tree: &Tree, part_key: &IVec, part: IVec) -> sled::Result<(IVec, IVe
     let whole = get(tree, &Key::from_bytes(base))?.unwrap_or(part);
     Ok((key, whole))
 }
+
+#[cfg(test)]
+mod tests {
+    use events::{Partition, Position, Sequence};
+
+    use super::*;
+    use crate::store::keys::Kind;
+
+    fn key(sequence: u64) -> Key {
+        let at = Position { partition: Partition(3), sequence: Sequence(sequence) };
+        Key::chunk(Kind::Events, at)
+    }
+
+    /// Values whose parts end where a part could be full, one after another.
+    #[test]
+    fn values_come_back_whole() {
+        let db = sled::Config::new().temporary(true).open().expect("a temporary database");
+        let lengths = [0, 1, 2, 3].map(|parts| parts * PART_BYTES_MAX);
+        let lengths = lengths.iter().flat_map(|full| [full.saturating_sub(1), *full, full + 1]);
+        let lengths = lengths.filter(|length| *length > 0);
+        let values: Vec<Vec<u8>> = (1..).zip(lengths).map(|(n, length)| vec![n; length]).collect();
+        let mut batch = Batch::default();
+        for (n, value) in (1..).zip(&values) {
+            insert(&mut batch, &key(n * 10), value);
+        }
+        db.apply_batch(batch).expect("a batch");
+
+        let prefix = Key::chunks(Kind::Events, Partition(3));
+        for (n, value) in (1..).zip(&values) {
+            let expected = Some((IVec::from(key(n * 10).bytes()), IVec::from(&value[..])));
+            assert_eq!(get(&db, &key(n * 10)).unwrap().as_deref(), Some(&value[..]));
+            for sequence in [n * 10, n * 10 + 9] {
+                assert_eq!(at_or_before(&db, &prefix, &key(sequence)).unwrap(), expected);
+            }
+            for sequence in [n * 10 - 9, n * 10] {
+                assert_eq!(at_or_after(&db, &prefix, &key(sequence)).unwrap(), expected);
+            }
+        }
+        assert_eq!(at_or_before(&db, &prefix, &key(9)).unwrap(), None);
+        assert_eq!(at_or_after(&db, &prefix, &key(1_000)).unwrap(), None);
+        assert_eq!(get(&db, &key(11)).unwrap(), None);
+    }
+}

@@ -5,6 +5,7 @@
 mod script;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use domain::cluster::Cluster;
 use domain::fleet::Fleet;
@@ -117,6 +118,17 @@ pub fn write(store: &mut Store, steps: &[Step]) {
 pub fn dirty(steps: &[Step]) -> Vec<AggregateId> {
     let changed = steps.iter().flat_map(|step| &step.changes.aggregates);
     changed.map(|changed| changed.aggregate.clone()).collect()
+}
+
+/// Opens the rows without the store, which is being closed at most.
+pub fn behind_the_back(dir: &Path) -> sled::Db {
+    for _ in 0..500 {
+        match sled::open(dir) {
+            Ok(db) => return db,
+            Err(_) => std::thread::sleep(std::time::Duration::from_millis(10)),
+        }
+    }
+    panic!("{} cannot be opened", dir.display());
 }
 
 /// What to decide.
