@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use event_log::LogError;
@@ -41,6 +41,9 @@ const POLL: Duration = Duration::from_millis(10);
 /// How long the thread of a lane without streams waits for one, before it looks what the driver
 /// has to say.
 const IDLE: Duration = Duration::from_secs(1);
+
+/// The least time between two rounds of questions about streams that stopped.
+const EXAMINE_EVERY: Duration = Duration::from_millis(500);
 
 /// What a lane is told.
 pub(crate) enum Command {
@@ -78,7 +81,8 @@ impl Lane {
             routes: BTreeMap::new(),
             received,
             commands: commands.clone(),
-            examining: false,
+            examination: Examination::None,
+            examined: None,
         };
         thread::Builder::new()
             .name(name)
@@ -120,8 +124,18 @@ struct Poller {
     routes: BTreeMap<Track, Route>,
     received: Receiver<Command>,
     commands: Sender<Command>,
-    /// The brokers are being asked about the streams.
-    examining: bool,
+    examination: Examination,
+    /// When the last one began.
+    examined: Option<Instant>,
+}
+
+/// Whether the brokers are being asked about the streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Examination {
+    None,
+    Running,
+    /// Something came up that the one which is running may not have looked at.
+    RunningAndWanted,
 }
 
 enum Next {
@@ -185,11 +199,16 @@ impl Poller {
                 self.close(track);
             }
             Command::Examined { verdicts } => {
-                self.examining = false;
+                let unanswered = verdicts.iter().any(|(.., one)| matches!(one, Verdict::Unknown));
+                let again = unanswered || self.examination == Examination::RunningAndWanted;
+                self.examination = Examination::None;
                 for (track, id, verdict) in verdicts {
                     if self.is_current(track, id) {
                         self.judge(track, verdict);
                     }
+                }
+                if again {
+                    self.examine();
                 }
             }
             // About a stream that is not there any more.
@@ -307,19 +326,24 @@ impl Poller {
     /// Asks the brokers about all streams, on another thread: this one goes on with those that can
     /// be read.
     fn examine(&mut self) {
-        if self.examining {
+        if self.examination != Examination::None {
+            self.examination = Examination::RunningAndWanted;
             return;
         }
+        // What the brokers say may be of no help: then it is asked for now and then, not all day.
+        let since = self.examined.replace(Instant::now()).map(|last| last.elapsed());
+        let wait = since.map_or(Duration::ZERO, |since| EXAMINE_EVERY.saturating_sub(since));
         let open = self.routes.iter().map(|(track, route)| (*track, route.id, route.next));
         let open: Vec<_> = open.collect();
         let (consumer, topics) = (Arc::clone(&self.consumer), Arc::clone(&self.topics));
         let commands = self.commands.clone();
         let asking = thread::Builder::new().name("kafka-examine".to_owned()).spawn(move || {
+            thread::sleep(wait);
             let ask = |track, next| examine::partition(&consumer, &topics, track, next);
             drop(commands.send(Command::Examined { verdicts: examine::all(open, ask) }));
         });
         match asking {
-            Ok(_) => self.examining = true,
+            Ok(_) => self.examination = Examination::Running,
             Err(error) => tracing::error!(%error, "cannot examine streams that stopped"),
         }
     }
@@ -340,7 +364,7 @@ impl Poller {
                     send(&route.to, Err(error));
                 }
             }
-            Verdict::Unknown => self.examine(),
+            Verdict::Unknown => {}
         }
     }
 

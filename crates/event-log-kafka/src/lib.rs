@@ -20,8 +20,8 @@
 //!
 //! **Invariants.** Kafka is asked for nothing but ordered, replicated, retained partitions: no
 //! transactions, no consumer groups, no compaction. Nothing here decides who may write; the
-//! acceptance rule does. What the driver reports late, twice or never is an *indeterminate*
-//! failure, which a claim settles.
+//! acceptance rule does. What the driver reports late, never, or as a success without an offset is
+//! an *indeterminate* failure, which a claim settles.
 
 mod aside;
 mod config;

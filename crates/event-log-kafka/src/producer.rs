@@ -291,4 +291,27 @@ mod tests {
         assert_eq!(first.unwrap_err().failure(), Failure::Indeterminate);
         assert_eq!(producer.end(&topics, TRACK).unwrap(), 1);
     }
+
+    /// Where the brokers do not take what comes, it piles up to a bound. What is beyond it certainly
+    /// did not happen.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn entries_beyond_what_may_wait_are_refused() {
+        let brokers = MockCluster::new(1).unwrap();
+        let mut config = KafkaConfig::new(brokers.bootstrap_servers());
+        config.properties.insert("queue.buffering.max.messages".to_owned(), "2".to_owned());
+        let (topics, producer) =
+            (Topics::new(&config), Producer::start(config.producer()).unwrap());
+        brokers.create_topic(topics.name(Topic::Events), 1, 1).unwrap();
+        brokers.broker_down(1).unwrap();
+
+        let waiting = [(); 2].map(|()| producer.send(&topics, TRACK, "", b"entry").unwrap());
+        let refused = producer.send(&topics, TRACK, "", b"entry").map(drop).unwrap_err();
+        assert_eq!(refused.failure(), Failure::Determinate);
+        assert_eq!(producer.refused(), 1);
+        brokers.broker_up(1).unwrap();
+        for sent in waiting {
+            sent.stored().await.unwrap();
+        }
+        append(&producer, &topics).await.unwrap();
+    }
 }

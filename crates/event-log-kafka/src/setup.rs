@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use event_log::LogError;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::aside::drop_aside;
 use crate::config::{KafkaConfig, QUESTION_TIMEOUT, misconfigured};
+use crate::context::Context;
 use crate::doctor::{
     Finding, Observed, Tools, check, check_brokers, copies, observe, refuse, settings_of,
 };
@@ -62,7 +62,8 @@ async fn create(
         })
         .collect();
 
-    let admin: AdminClient<DefaultClientContext> = config.admin().create().map_err(no_client)?;
+    let admin: AdminClient<Context> =
+        config.admin().create_with_context(Context::new("admin")).map_err(no_client)?;
     let options = AdminOptions::new()
         .request_timeout(Some(QUESTION_TIMEOUT))
         .operation_timeout(Some(QUESTION_TIMEOUT));

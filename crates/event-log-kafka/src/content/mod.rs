@@ -5,6 +5,9 @@
 //! the bytes that it reads on the way fill a bounded cache, the rest is read again when it is
 //! asked for.
 //!
+//! Nobody may write to the topic in transactions: the markers look like a place up to which a node
+//! never comes, and it would not dare to say that something is *not* there.
+//!
 //! **Invariant.** What is not what its hash says is not in the index: whoever may write to the
 //! topic can fill it, but not change what a hash stands for.
 

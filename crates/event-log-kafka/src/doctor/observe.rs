@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use event_log::LogError;
 use events::{Genesis, Record};
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
@@ -177,7 +176,8 @@ async fn settings(
     if names.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let admin: AdminClient<DefaultClientContext> = config.admin().create().map_err(no_client)?;
+    let admin: AdminClient<Context> =
+        config.admin().create_with_context(Context::new("admin")).map_err(no_client)?;
     let wanted: Vec<_> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
     let options = AdminOptions::new().request_timeout(Some(QUESTION_TIMEOUT));
     let described = admin.describe_configs(&wanted, &options).await;
