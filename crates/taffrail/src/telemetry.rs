@@ -83,7 +83,7 @@ impl Drop for Telemetry {
 
 fn provider() -> Result<Option<SdkTracerProvider>> {
     let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    if !ENDPOINTS.iter().any(|name| is_set(name)) {
+    if !ENDPOINTS.iter().any(is_set) {
         return Ok(None);
     }
     let exporter = SpanExporter::builder()

@@ -380,7 +380,13 @@ async fn follow(
         match log.read(Stream::Events(partition), from).await {
             Err(error) => tracing::warn!(%partition, %error, "reading is tried again"),
             Ok(mut reader) => loop {
-                match reader.next().await {
+                let record = tokio::select! {
+                    biased;
+                    record = reader.next() => record,
+                    // Nobody folds any more: let go of the log.
+                    () = records.closed() => return,
+                };
+                match record {
                     Some(Ok(record)) => {
                         from = record.offset + 1;
                         if records.send((partition, record)).await.is_err() {

@@ -60,7 +60,7 @@ async fn serve_until_told(config: ServeConfig, format: LogFormat) -> Result<()> 
         running = starting => running?,
         name = signals.next() => bail!("{name} before the hub had started"),
     };
-    say("ready to take placements; look around with: taffrail status");
+    say("started; look around with: taffrail status");
 
     let name = signals.next().await;
     say(&format!("{name}: ending in order; once more ends at once"));

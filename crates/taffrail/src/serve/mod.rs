@@ -5,7 +5,8 @@ mod watched_log;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use actors::node::Ownership;
 use actors::shard::ClaimIdentity;
@@ -22,6 +23,12 @@ use uuid::Uuid;
 
 use crate::kubernetes;
 use watched_log::WatchedLog;
+
+/// How long the parts of a hub that has ended may take to let go of the log.
+const LET_GO_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often to look whether they have.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// What a hub is told.
 #[derive(Debug, Clone)]
@@ -89,6 +96,7 @@ impl fmt::Debug for HubAccess {
 pub struct Running {
     hub: Hub,
     http: HttpServer,
+    log: Weak<WatchedLog>,
 }
 
 /// Starts a hub, and tells `report` of each step. Must be called where an actix system runs.
@@ -102,7 +110,7 @@ pub async fn start(config: ServeConfig, report: impl Fn(&str)) -> Result<Running
 
     let (log, ownership) = open_log(&config.log, &report).await?;
     let log = Arc::new(WatchedLog::new(log));
-    let check = log.check();
+    let (check, log_at_end) = (log.check(), Arc::downgrade(&log));
 
     let rows = config.data_dir.join("projections");
     let opened = tokio::task::spawn_blocking({
@@ -158,7 +166,7 @@ pub async fn start(config: ServeConfig, report: impl Fn(&str)) -> Result<Running
         }
     };
     report(&format!("http: http://{}", http.address()));
-    Ok(Running { hub, http })
+    Ok(Running { hub, http, log: log_at_end })
 }
 
 async fn open_log(choice: &LogChoice, report: impl Fn(&str)) -> Result<(Arc<dyn Log>, Ownership)> {
@@ -200,14 +208,22 @@ impl Running {
     }
 
     /// Ends in order: no more questions and inputs, what is in the log is waited for, partitions
-    /// are handed over.
+    /// are handed over. Then the log is closed, and another hub can open it.
     ///
     /// # Errors
     /// When the HTTP server's end cannot be waited for.
     pub async fn shutdown(self) -> Result<()> {
-        let Self { hub, http } = self;
+        let Self { hub, http, log } = self;
         tokio::task::spawn_blocking(move || http.stop()).await?;
         hub.shutdown().await;
+        let let_go = async {
+            while log.strong_count() > 0 {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        if tokio::time::timeout(LET_GO_TIMEOUT, let_go).await.is_err() {
+            tracing::warn!("something holds on to the log; it is closed with the process");
+        }
         Ok(())
     }
 }
