@@ -292,3 +292,97 @@ impl RecentIds {
         Some(self.next - self.ring.len() as u64 - 1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use events::{ChainHash, CorrelationId, DecisionRecord, Epoch, Principal, Sequence, Timestamp};
+    use serde_json::value::RawValue;
+
+    use super::*;
+
+    const HERE: Partition = Partition(0);
+
+    /// A frame that decides commands submitted at these offsets.
+    fn frame(offsets: &[u64], commands_before: Option<u64>) -> Frame {
+        let decision = |offset: &u64| {
+            let id = CommandId::of_input(&offset.to_string());
+            let command = CommandEnvelope {
+                id,
+                aggregate: AggregateId::Fleet,
+                kind: "FoundFleet".to_owned(),
+                principal: Principal::System,
+                time: Timestamp::UNIX_EPOCH,
+                causation: None,
+                origin: None,
+                correlation: CorrelationId(id.0),
+                traceparent: None,
+                data: RawValue::from_string("{}".to_owned()).expect("an empty object is JSON"),
+            };
+            DecisionRecord {
+                command: CommandSource::Submitted { offset: *offset, command },
+                time: Timestamp::UNIX_EPOCH,
+                watermark: None,
+                events: 0,
+                refusal: None,
+            }
+        };
+        Frame {
+            epoch: Epoch(1),
+            first: Sequence(1),
+            previous: ChainHash::default(),
+            decisions: offsets.iter().map(decision).collect(),
+            events: vec![],
+            follow_ups: vec![],
+            commands_before,
+        }
+    }
+
+    fn after(frames: &[Frame]) -> Inbox {
+        let mut inbox = Inbox::default();
+        for frame in frames {
+            inbox.apply(HERE, frame, |_| HERE);
+        }
+        inbox
+    }
+
+    fn decided(inbox: &Inbox) -> Vec<u64> {
+        (0..10).filter(|offset| inbox.is_submitted_decided(HERE, *offset)).collect()
+    }
+
+    #[test]
+    fn the_cursor_passes_what_lies_before_it_and_nothing_else() {
+        let inbox = after(&[frame(&[2, 5, 6, 7], None), frame(&[], Some(6))]);
+        assert_eq!(decided(&inbox), [0, 1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(inbox.submitted[&HERE].decided, BTreeSet::from([6, 7]));
+    }
+
+    /// As after a command that was stored twice: the second one is decided to be nothing.
+    #[test]
+    fn a_decision_behind_the_cursor_leaves_nothing() {
+        let mut inbox = after(&[frame(&[3], Some(4))]);
+        let before = inbox.clone();
+        assert_eq!(inbox.apply(HERE, &frame(&[3], None), |_| HERE), []);
+        assert_eq!(inbox, before);
+    }
+
+    #[test]
+    fn the_cursor_never_falls() {
+        let inbox = after(&[frame(&[], Some(6)), frame(&[], Some(4))]);
+        assert_eq!(inbox.commands_before(HERE), 6);
+        assert_eq!(after(&[frame(&[], Some(0))]), Inbox::default());
+    }
+
+    #[test]
+    fn ids_are_forgotten_in_order_and_by_number() {
+        let mut ids = RecentIds::default();
+        let id = |n: u64| CommandId::of_input(&n.to_string());
+        for n in 0..5 {
+            assert_eq!(ids.remember(id(n)), Some(n));
+        }
+        assert_eq!(ids.remember(id(3)), None);
+        assert_eq!(ids.forget_beyond(5), None);
+        assert_eq!(ids.forget_beyond(4), Some(0));
+        assert_eq!(ids.forget_beyond(3), Some(1));
+        assert_eq!(ids.known, [2, 3, 4].map(id).into());
+    }
+}

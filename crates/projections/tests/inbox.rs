@@ -9,7 +9,9 @@ use events::{CommandId, CommandSource, FollowUpRef, Partition, Position};
 use projections::{DECIDED_IDS_PER_PARTITION_MAX, Inbox, Model, Store};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use support::{Ask, MiniHub, Step, acts, cluster, fold, partition_of, perform, refold, write};
+use support::{
+    Ask, MiniHub, Step, acts, behind_the_back, cluster, fold, partition_of, perform, refold, write,
+};
 
 const PARTITIONS: u16 = 4;
 
@@ -178,6 +180,33 @@ fn the_ring_goes_on_after_a_restart() {
     assert_eq!(loaded, hub.model);
     assert!(!loaded.inbox.was_decided(Partition(0), submitted(&hub)[699].1));
     assert!(loaded.inbox.was_decided(Partition(0), submitted(&hub)[700].1));
+}
+
+/// Whole rows of ids are deleted when their last id is forgotten: not before, and not without
+/// anything else.
+#[test]
+fn the_ring_survives_restarts_at_any_place() {
+    let mut hub = MiniHub::new(1);
+    submit(&mut hub, DECIDED_IDS_PER_PARTITION_MAX);
+    let dir = tempfile::tempdir().unwrap();
+    let mut written = 0;
+    for more in [1, 497, 1, 1, 1, 498, 1, 1, 1] {
+        submit(&mut hub, more);
+        let opened = Store::open(dir.path(), partition_of).unwrap();
+        assert_eq!(opened.rebuilt, None);
+        let mut store = opened.store;
+        for step in &hub.steps[written..] {
+            write(&mut store, std::slice::from_ref(step));
+        }
+        written = hub.steps.len();
+        drop(store);
+        let loaded = Store::open(dir.path(), partition_of).unwrap();
+        assert_eq!(loaded.rebuilt, None);
+        assert_eq!(loaded.model, hub.model);
+    }
+    let first_rows = behind_the_back(dir.path()).scan_prefix(b"r").keys().next();
+    let first = first_rows.unwrap().unwrap();
+    assert!(first.ends_with(&1_000_u64.to_be_bytes()), "{first:?}");
 }
 
 #[test]

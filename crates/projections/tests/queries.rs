@@ -231,6 +231,26 @@ proptest! {
     }
 }
 
+/// Independent of how states are folded: which event a state is the state after.
+#[test]
+fn a_state_names_its_last_event() {
+    let recording = Recording::of(long_history(PARTITIONS, 500), 20);
+    let queries = recording.queries();
+    let mut seen = 0;
+    for (at, envelope) in &recording.events {
+        if let AggregateId::Placement(_) = &envelope.aggregate {
+            let state = queries.state_at::<Placement>(&envelope.aggregate, &At::Position(*at));
+            let Versioned { sequence, position, changed_at, .. } = state.unwrap();
+            assert_eq!(
+                (sequence, position, changed_at),
+                (envelope.aggregate_sequence, *at, envelope.time)
+            );
+            seen += 1;
+        }
+    }
+    assert!(seen > 50, "{seen}");
+}
+
 #[test]
 fn a_history_comes_in_pages() {
     let recording = Recording::of(long_history(PARTITIONS, 800), 17);
