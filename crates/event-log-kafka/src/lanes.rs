@@ -90,8 +90,8 @@ impl Lanes {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// How often a partition was paused because its reader was slow.
-    pub(crate) fn pauses(&self) -> u64 {
-        self.load.pauses()
+    /// What waits for the readers.
+    pub(crate) fn load(&self) -> &Load {
+        &self.load
     }
 }

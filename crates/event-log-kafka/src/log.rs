@@ -39,6 +39,8 @@ pub struct Stats {
     pub producers_replaced: u64,
     /// How often a stream was paused because its reader was slow.
     pub streams_paused: u64,
+    /// What was read and waits for its readers, in bytes: at most 64 MiB, and a little for each.
+    pub bytes_waiting: usize,
     /// Consumers: one, and one more for each further reader of the same stream.
     pub lanes: usize,
 }
@@ -92,7 +94,8 @@ impl KafkaLog {
         Stats {
             appends_refused: self.producer.refused(),
             producers_replaced: self.producer.replaced(),
-            streams_paused: self.lanes.pauses(),
+            streams_paused: self.lanes.load().pauses(),
+            bytes_waiting: self.lanes.load().bytes(),
             lanes: self.lanes.count(),
         }
     }

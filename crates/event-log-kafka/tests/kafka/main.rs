@@ -9,8 +9,6 @@
 //! | `contents` | what others write to the content topic |
 //! | `doctors` | topics that endanger the history, and the commands that mend them |
 //! | `unreachable` | nobody there (needs no bed) |
-#![expect(clippy::print_stdout, reason = "measured times and counts are worth reading")]
-
 mod bed;
 mod conformance;
 mod contents;

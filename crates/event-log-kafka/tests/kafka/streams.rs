@@ -72,6 +72,13 @@ async fn a_slow_reader_pauses_its_own_partition_only() {
     }
     assert_eq!(log.stats().lanes, 1, "both are read by one consumer");
 
+    // However long that lasts, no more of it is read.
+    for _ in 0..100 {
+        log.append(BUSY, Bytes::from_static(b"tick")).await.expect("an entry is taken");
+        assert_eq!(next(&mut busy).await.bytes, "tick");
+        assert!(log.stats().bytes_waiting < 17 * 1024 * 1024, "{:?}", log.stats());
+    }
+
     // What was paused comes to the last entry, in order, and goes on live.
     all_are_there(&mut slow, 50).await;
     log.append(SLOW, Bytes::from_static(b"live")).await.expect("an entry is taken");
