@@ -22,9 +22,9 @@
 //!   takes nobody for gone; when they come back after a pause, everybody that was there before gets
 //!   the full time again, to renew too. So a broker that fails over moves no partition.
 //! - **A node that says goodbye** is gone as soon as that is read.
-//! - **Of two processes with one name** the one that came later stays: each run of a node has a
-//!   generation, which is more than those of all runs that it read of. What a former run had
-//!   appended may still come late, and is not mistaken for the run of today.
+//! - **Of two processes with one name** the one that came later stays. A run that starts appends a
+//!   mark, reads up to it, and takes a generation above those of all runs that it read of. What a
+//!   former run had appended may still come late, and is not mistaken for the run of today.
 //!
 //! One embedded log has one process, which its file lock sees to; a node that is alone gets all
 //! partitions as soon as it has read its first renewal back.
@@ -120,7 +120,10 @@ struct Member {
 #[derive(Debug, Clone)]
 pub struct LeaseCore {
     node: String,
+    /// Its generation is 0 until everything before its mark was read.
     run: Run,
+    /// The highest generation of this node that was read of by then.
+    known_generation: u64,
     partitions: u16,
     config: LeaseConfig,
     others: BTreeMap<String, Member>,
@@ -145,7 +148,8 @@ impl LeaseCore {
     pub fn new(node: String, incarnation: Uuid, partitions: u16, config: LeaseConfig) -> Self {
         Self {
             node,
-            run: Run { generation: 1, incarnation },
+            run: Run { generation: 0, incarnation },
+            known_generation: 0,
             partitions,
             config,
             others: BTreeMap::new(),
@@ -178,10 +182,20 @@ impl LeaseCore {
     fn on_own_name(&mut self, seen: &NodeSeen, now_ms: u64) {
         let run = Run { generation: seen.generation, incarnation: seen.incarnation };
         if run.incarnation != self.run.incarnation {
-            self.on_other_run(run);
+            // With the same generation neither knew of the other. With a later one it knew of us.
+            let is_known = self.run.generation > 0;
+            if is_known && run.generation > self.run.generation {
+                self.is_superseded = true;
+            } else {
+                self.outrank(run);
+            }
             return;
         }
         let Some(wrote_ms) = self.in_flight.remove(&seen.renewal) else { return };
+        if self.run.generation == 0 {
+            self.start_over(self.known_generation + 1);
+            return;
+        }
         self.in_flight.retain(|renewal, _| *renewal > seen.renewal);
         let was_answering = self.is_log_answering(now_ms);
         self.held_since_ms = self.held_since_ms.max(Some(wrote_ms));
@@ -194,19 +208,21 @@ impl LeaseCore {
         }
     }
 
-    /// Another run of this node: a former one, unless this one is known already and that is later.
-    fn on_other_run(&mut self, other: Run) {
-        if other < self.run {
-            return;
+    /// Another run of this node that is over, or began at the same time: to others this one must be
+    /// the later, or they would take it for gone.
+    fn outrank(&mut self, other: Run) {
+        self.known_generation = self.known_generation.max(other.generation);
+        if self.run.generation > 0 && other > self.run {
+            self.start_over(other.generation + 1);
         }
-        if self.answered_ms.is_some() {
-            self.is_superseded = true;
-        } else {
-            self.run.generation = other.generation + 1;
-            // What was written before is that of a former run to everybody else. Once more, at once.
-            self.in_flight.clear();
-            self.wrote_ms = None;
-        }
+    }
+
+    /// What was written so far counts for nobody. Once more, at once.
+    fn start_over(&mut self, generation: u64) {
+        self.run.generation = generation;
+        self.held_since_ms = None;
+        self.wrote_ms = None;
+        self.in_flight.clear();
     }
 
     fn on_other(&mut self, seen: &NodeSeen, now_ms: u64) {
@@ -214,7 +230,8 @@ impl LeaseCore {
         let run = Run { generation, incarnation };
         let has_left = self.left.get(&seen.node).is_some_and(|(left, _)| run <= *left);
         let is_former = self.others.get(&seen.node).is_some_and(|known| run < known.run);
-        if !has_left && !is_former {
+        let is_mark = generation == 0;
+        if !is_mark && !has_left && !is_former {
             self.others.insert(seen.node.clone(), Member { run, ttl_ms, read_ms: now_ms });
         }
     }
@@ -223,9 +240,7 @@ impl LeaseCore {
         let NodeLeaving { generation, incarnation, .. } = *leaving;
         let run = Run { generation, incarnation };
         if leaving.node == self.node {
-            if self.answered_ms.is_none() {
-                self.on_other_run(run);
-            }
+            self.outrank(run);
             return;
         }
         if self.others.get(&leaving.node).is_some_and(|member| member.run <= run) {

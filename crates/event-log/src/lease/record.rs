@@ -22,7 +22,8 @@ pub enum LeaseRecord {
 pub struct NodeSeen {
     /// Its name, the same after a restart.
     pub node: String,
-    /// Which run of it this is: more than every run that this one has read of.
+    /// Which run of it this is: more than every run that this one has read of. With 0 a run that
+    /// starts only marks a place in the stream, to find out what comes before it.
     pub generation: u64,
     /// Names this run.
     pub incarnation: Uuid,

@@ -162,6 +162,38 @@ fn regression_a_former_run_says_goodbye_late() {
     assert_eq!(core.nodes(), BTreeSet::from(["hub-1"]));
 }
 
+/// All that a former run had appended came late, so this one has not read of it in time and has the
+/// same generation. It must not be taken for gone when the goodbye is read.
+#[test]
+fn regression_the_goodbye_of_a_run_that_nobody_knew() {
+    let core = |node: &str, incarnation| {
+        let incarnation = Uuid::from_u128(incarnation);
+        LeaseCore::new(node.to_owned(), incarnation, 4, LeaseConfig::default())
+    };
+    let (mut former, mut run) = (core("hub-1", 9), core("hub-1", 1));
+    let mut other = core("hub-0", 5);
+    let mut tell_all = |run: &mut LeaseCore, record: &LeaseRecord, now_ms| {
+        run.on_record(record, now_ms);
+        other.on_record(record, now_ms);
+        other.nodes().contains("hub-1")
+    };
+    let mark = former.on_tick(0).append.expect("a mark");
+    former.on_record(&mark, 10);
+    former.on_tick(10).append.expect("a renewal, which comes late");
+    let goodbye = former.leave();
+
+    let mark = run.on_tick(90).append.expect("a mark");
+    assert!(!tell_all(&mut run, &mark, 100));
+    let first = run.on_tick(100).append.expect("a first renewal");
+    assert!(tell_all(&mut run, &first, 110));
+    assert!(!tell_all(&mut run, &goodbye, 120));
+    let again = run.on_tick(120);
+    assert!(again.must_stop && !again.is_superseded, "the others believe that it is gone");
+    let again = again.append.expect("it says at once that it is there");
+    assert!(tell_all(&mut run, &again, 130));
+    assert!(run.on_tick(130).may_claim);
+}
+
 /// A broker fails over: nobody can renew for a while. That moves no partition, however long it
 /// takes, and meanwhile nobody who cannot be sure acts.
 #[test]
