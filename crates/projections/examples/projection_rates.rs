@@ -7,6 +7,7 @@
 #[path = "../tests/support/mod.rs"]
 mod support;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -109,6 +110,13 @@ fn load(dir: &Path) {
         println!("load: {targets} targets in {took:?}, busy {busy:?}, {}", memory());
         assert_eq!(opened.rebuilt, None);
     }
+    let db = support::behind_the_back(dir);
+    let mut kinds: BTreeMap<char, (usize, usize)> = BTreeMap::new();
+    for (key, value) in db.iter().map(|row| row.expect("a row")) {
+        let (rows, bytes) = kinds.entry(char::from(key[0])).or_default();
+        (*rows, *bytes) = (*rows + 1, *bytes + key.len() + value.len());
+    }
+    println!("rows and bytes by kind: {kinds:?}");
 }
 
 /// All placements on all clusters, until everything is available.

@@ -62,3 +62,78 @@ pub struct FoldStep<'a> {
     /// Where the reader stands after it; see [`Checkpoint::after`].
     pub checkpoint: Checkpoint,
 }
+
+#[cfg(test)]
+mod tests {
+    use events::{Claim, Frame, Genesis, Timestamp};
+
+    use super::*;
+
+    fn claim(epoch: u64) -> Record {
+        Record::Claim(Claim {
+            epoch: Epoch(epoch),
+            node: format!("hub-{epoch}"),
+            incarnation: Uuid::from_u128(u128::from(epoch)),
+            version: "0.1.0".to_owned(),
+            time: Timestamp::UNIX_EPOCH,
+        })
+    }
+
+    fn frame(first: u64) -> Record {
+        Record::Frame(Box::new(Frame {
+            epoch: Epoch(1),
+            first: Sequence(first),
+            previous: ChainHash::default(),
+            decisions: vec![],
+            events: vec![],
+            follow_ups: vec![],
+            commands_before: None,
+        }))
+    }
+
+    fn owner(epoch: u64) -> Option<Owner> {
+        Some(Owner { node: format!("hub-{epoch}"), incarnation: Uuid::from_u128(epoch.into()) })
+    }
+
+    #[test]
+    fn a_checkpoint_follows_the_records() {
+        let hashes = [1, 2, 3, 4].map(|n| ChainHash([n; 32]));
+        let genesis = Record::Genesis(Genesis {
+            deployment: Uuid::from_u128(1),
+            partitions: 1,
+            format: 1,
+            time: Timestamp::UNIX_EPOCH,
+        });
+        let born = Checkpoint::default().after(0, &genesis, hashes[0]);
+        let start = Checkpoint {
+            hash: hashes[0],
+            last_record: Some((0, ChainHash::default())),
+            ..Checkpoint::default()
+        };
+        assert_eq!(born, start);
+
+        let claimed = born.after(4, &claim(1), hashes[1]);
+        let expected = Checkpoint {
+            epoch: Epoch(1),
+            last: Sequence(1),
+            hash: hashes[1],
+            last_record: Some((4, hashes[0])),
+            owner: owner(1),
+        };
+        assert_eq!(claimed, expected);
+
+        // A frame without events takes one sequence, and leaves epoch and owner as they are.
+        let decided = claimed.after(9, &frame(2), hashes[2]);
+        let expected = Checkpoint {
+            last: Sequence(2),
+            hash: hashes[2],
+            last_record: Some((9, hashes[1])),
+            ..expected
+        };
+        assert_eq!(decided, expected);
+
+        let taken_over = decided.after(10, &claim(2), hashes[3]);
+        assert_eq!((taken_over.epoch, taken_over.last), (Epoch(2), Sequence(3)));
+        assert_eq!(taken_over.owner, owner(2));
+    }
+}
