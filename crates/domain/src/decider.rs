@@ -48,6 +48,9 @@ pub trait Decider: 'static {
     /// The effects that are still to be performed, computed again after a restart.
     fn outstanding(id: &AggregateId, state: &Self::State) -> Vec<Effect>;
 
+    /// What is done and has to be looked after from now on, asked after a restart.
+    fn settled(id: &AggregateId, state: &Self::State) -> Vec<Effect>;
+
     /// Whether deciding the command looks at the fleet view. The decision record then says how far
     /// that had been folded.
     fn uses_view(command: &Self::Command) -> bool;
@@ -95,6 +98,8 @@ pub enum Effect {
     Deliver(DeliverEffect),
     /// Remove everything of a placement from a member.
     Withdraw(WithdrawEffect),
+    /// Look whether what a member holds is still available, and go on looking. Nothing is written.
+    Observe(DeliverEffect),
     /// Nothing is to be done any more: forget an effect that is waiting or being retried.
     Cancel(EffectKey),
 }
@@ -147,7 +152,7 @@ impl Effect {
     #[must_use]
     pub fn key(&self) -> &EffectKey {
         match self {
-            Self::Deliver(effect) => &effect.key,
+            Self::Deliver(effect) | Self::Observe(effect) => &effect.key,
             Self::Withdraw(effect) => &effect.key,
             Self::Cancel(key) => key,
         }

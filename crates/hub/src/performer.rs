@@ -8,7 +8,7 @@ use delivery::{DeliverOrder, DeliveryAvailability, Fence, LinkError, Manifest, W
 use domain::cluster::{
     ClusterCommand, DeliveryOutcome, ReportDelivery, ReportLinkProblem, ReportRemoval,
 };
-use domain::{DeliverEffect, Effect, WithdrawEffect};
+use domain::{DeliverEffect, DomainCommand, Effect, WithdrawEffect};
 use events::cluster::{LinkProblem, RevisionRef};
 use events::{Epoch, ObjectId, PlacementKey, PlacementScope};
 
@@ -32,24 +32,17 @@ impl LinkPerformer {
     async fn deliver(&self, effect: &DeliverEffect, epoch: Epoch) -> Performed {
         let cluster = &effect.key.cluster;
         let Ok(link) = self.links.get(cluster) else { return later() };
-        let order = match self.order(effect, epoch).await {
-            Ok(order) => order,
-            Err(error) => {
-                tracing::error!(%cluster, placement = %effect.key.placement, error = &error as &dyn
-                    std::error::Error, "what should be delivered cannot be read");
-                return later();
-            }
-        };
-        let report = match link.deliver(&order).await {
-            Ok(report) => report,
+        let Some(order) = self.readable_order(effect, epoch).await else { return later() };
+        let delivered = match link.deliver(&order).await {
+            Ok(delivered) => delivered,
             Err(error) => return failed(cluster, &error),
         };
-        let outcome = match report.is_applied() {
+        let outcome = match delivered.is_applied() {
             false => {
-                let failures = report.failures.into_iter().chain(report.remaining);
+                let failures = delivered.failures.into_iter().chain(delivered.remaining);
                 DeliveryOutcome::Failed(failures.collect())
             }
-            true => outcome_of(report.availability),
+            true => outcome_of(delivered.availability),
         };
         // Objects that are not available yet are watched by the link; a slow retry covers what
         // a watch may miss.
@@ -57,12 +50,32 @@ impl LinkPerformer {
             DeliveryOutcome::Available { .. } => Again::No,
             DeliveryOutcome::Failed(_) | DeliveryOutcome::Unavailable(_) => Again::WithBackoff,
         };
-        let command = ClusterCommand::ReportDelivery(ReportDelivery {
-            placement: effect.key.placement.clone(),
-            generation: effect.generation,
-            outcome,
-        });
-        Performed { report: Some(command.into()), again }
+        Performed { report: Some(report(effect, outcome)), again }
+    }
+
+    async fn observe(&self, effect: &DeliverEffect, epoch: Epoch) -> Performed {
+        let cluster = &effect.key.cluster;
+        let Ok(link) = self.links.get(cluster) else { return later() };
+        let Some(order) = self.readable_order(effect, epoch).await else { return later() };
+        match link.assess(&order).await {
+            Ok(availability) => Performed {
+                report: Some(report(effect, outcome_of(availability))),
+                again: Again::No,
+            },
+            Err(error) => failed(cluster, &error),
+        }
+    }
+
+    /// The order, or a word in the log about why there is none.
+    async fn readable_order(&self, effect: &DeliverEffect, epoch: Epoch) -> Option<DeliverOrder> {
+        let order = self.order(effect, epoch).await;
+        order
+            .inspect_err(|error| {
+                let (cluster, placement) = (&effect.key.cluster, &effect.key.placement);
+                tracing::error!(%cluster, %placement, error = error as &dyn std::error::Error,
+                    "what should be delivered cannot be read");
+            })
+            .ok()
     }
 
     async fn order(
@@ -143,9 +156,16 @@ impl Performer for LinkPerformer {
         match effect {
             Effect::Deliver(effect) => self.deliver(effect, epoch).await,
             Effect::Withdraw(effect) => self.withdraw(effect, epoch).await,
+            Effect::Observe(effect) => self.observe(effect, epoch).await,
             Effect::Cancel(_) => Performed { report: None, again: Again::No },
         }
     }
+}
+
+fn report(effect: &DeliverEffect, outcome: DeliveryOutcome) -> DomainCommand {
+    let placement = effect.key.placement.clone();
+    let report = ReportDelivery { placement, generation: effect.generation, outcome };
+    ClusterCommand::ReportDelivery(report).into()
 }
 
 /// What an availability means for the delivery.

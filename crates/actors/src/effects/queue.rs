@@ -48,12 +48,20 @@ struct Entry {
     superseded: bool,
 }
 
+/// What goes first when both are due: after a restart, what was changed meanwhile must not wait
+/// until everything that is settled was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Change,
+    Look,
+}
+
 /// All effects that are not done.
 #[derive(Debug, Default)]
 pub struct EffectQueue {
     entries: BTreeMap<EffectKey, Entry>,
-    /// What waits, by when it is due.
-    due: BTreeSet<(u64, EffectKey)>,
+    /// What waits, by how it ranks and when it is due.
+    due: BTreeSet<(Rank, u64, EffectKey)>,
     running: BTreeMap<String, usize>,
     running_total: usize,
 }
@@ -72,20 +80,21 @@ impl EffectQueue {
                 entry.effect = effect;
             }
             Some(entry) => {
-                self.due.remove(&(entry.due_at_ms, key.clone()));
+                self.due.remove(&entry.place(&key));
                 *entry = Entry::new(effect, now_ms);
-                self.due.insert((now_ms, key));
+                self.due.insert(entry.place(&key));
             }
             None => {
-                self.entries.insert(key.clone(), Entry::new(effect, now_ms));
-                self.due.insert((now_ms, key));
+                let entry = Entry::new(effect, now_ms);
+                self.due.insert(entry.place(&key));
+                self.entries.insert(key, entry);
             }
         }
     }
 
     fn cancel(&mut self, key: &EffectKey) {
         if let Some(entry) = self.entries.remove(key) {
-            self.due.remove(&(entry.due_at_ms, key.clone()));
+            self.due.remove(&entry.place(key));
             if entry.running {
                 self.release(&key.cluster);
             }
@@ -104,9 +113,13 @@ impl EffectQueue {
     pub fn take_due(&mut self, now_ms: u64) -> Vec<Due> {
         let mut taken = vec![];
         let mut blocked = BTreeSet::new();
-        let ready: Vec<(u64, EffectKey)> =
-            self.due.range(..(now_ms + 1, EffectKey::lowest())).cloned().collect();
-        for (due_at, key) in ready {
+        let ready_of = |rank| {
+            let end = (rank, now_ms + 1, EffectKey::lowest());
+            self.due.range((rank, 0, EffectKey::lowest())..end).cloned()
+        };
+        let ready: Vec<(Rank, u64, EffectKey)> =
+            ready_of(Rank::Change).chain(ready_of(Rank::Look)).collect();
+        for (rank, due_at, key) in ready {
             if self.running_total >= EFFECTS_IN_FLIGHT_MAX {
                 break;
             }
@@ -115,7 +128,7 @@ impl EffectQueue {
                 blocked.insert(key.cluster.clone());
                 continue;
             }
-            self.due.remove(&(due_at, key.clone()));
+            self.due.remove(&(rank, due_at, key.clone()));
             let Some(entry) = self.entries.get_mut(&key) else { continue };
             entry.running = true;
             *self.running.entry(key.cluster).or_default() += 1;
@@ -147,7 +160,7 @@ impl EffectQueue {
             }
             Some(wait) => {
                 entry.due_at_ms = now_ms + wait;
-                self.due.insert((entry.due_at_ms, key.clone()));
+                self.due.insert(entry.place(key));
             }
         }
         self.release(&key.cluster);
@@ -172,7 +185,12 @@ impl EffectQueue {
         let is_free = |key: &EffectKey| {
             self.running.get(&key.cluster).copied().unwrap_or(0) < EFFECTS_PER_MEMBER_MAX
         };
-        self.due.iter().find(|(_, key)| is_free(key)).map(|(due_at, _)| *due_at)
+        let next_of = |rank| {
+            let mut waiting = self.due.range((rank, 0, EffectKey::lowest())..);
+            let next = waiting.find(|(_, _, key)| is_free(key))?;
+            Some(next.1)
+        };
+        next_of(Rank::Change).into_iter().chain(next_of(Rank::Look)).min()
     }
 
     /// How many effects are not done.
@@ -191,6 +209,15 @@ impl EffectQueue {
 impl Entry {
     fn new(effect: Effect, now_ms: u64) -> Self {
         Self { effect, attempt: 0, due_at_ms: now_ms, running: false, superseded: false }
+    }
+
+    /// Where it stands among what waits.
+    fn place(&self, key: &EffectKey) -> (Rank, u64, EffectKey) {
+        let rank = match self.effect {
+            Effect::Observe(_) => Rank::Look,
+            Effect::Deliver(_) | Effect::Withdraw(_) | Effect::Cancel(_) => Rank::Change,
+        };
+        (rank, self.due_at_ms, key.clone())
     }
 }
 

@@ -41,7 +41,9 @@ impl Performer for Obedient {
                 placement: withdraw.key.placement.clone(),
                 generation: withdraw.generation,
             }),
-            Effect::Cancel(_) => return Performed { report: None, again: Again::No },
+            Effect::Observe(_) | Effect::Cancel(_) => {
+                return Performed { report: None, again: Again::No };
+            }
         };
         Performed { report: Some(report.into()), again: Again::No }
     }

@@ -240,7 +240,7 @@ impl ShardActor {
 
     fn owned(&mut self, epoch: Epoch, ctx: &mut Context<Self>) {
         let partition = self.config.partition;
-        tracing::info!(%partition, %epoch, "owns the partition");
+        tracing::debug!(%partition, %epoch, "owns the partition");
         self.config.owning.send_modify(|owning| {
             owning.insert(partition, epoch);
         });
@@ -266,7 +266,8 @@ impl ShardActor {
         for (name, cluster) in &model.clusters {
             let id = AggregateId::Cluster(name.clone());
             if partition_of(&id, self.config.partitions) == partition {
-                for effect in Cluster::outstanding(&id, &cluster.state) {
+                let outstanding = Cluster::outstanding(&id, &cluster.state);
+                for effect in outstanding.into_iter().chain(Cluster::settled(&id, &cluster.state)) {
                     self.config.effects.send(&id, effect);
                 }
             }

@@ -57,6 +57,10 @@ impl Decider for Cluster {
         react::outstanding(id, state)
     }
 
+    fn settled(id: &AggregateId, state: &ClusterState) -> Vec<Effect> {
+        react::settled(id, state)
+    }
+
     fn uses_view(command: &ClusterCommand) -> bool {
         matches!(command, ClusterCommand::ReportLink(_))
     }

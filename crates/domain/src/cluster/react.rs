@@ -112,20 +112,40 @@ pub(super) fn outstanding(id: &AggregateId, state: &ClusterState) -> Vec<Effect>
     deliveries.filter_map(|(placement, delivery)| effect(cluster, placement, delivery)).collect()
 }
 
+/// Everything that the member holds, for whoever has to notice when it is not available any more.
+pub(super) fn settled(id: &AggregateId, state: &ClusterState) -> Vec<Effect> {
+    let AggregateId::Cluster(cluster) = id else { return vec![] };
+    let available = state
+        .deliveries
+        .iter()
+        .filter(|(_, delivery)| matches!(delivery.phase, DeliveryPhase::Available { .. }));
+    available
+        .filter_map(|(placement, delivery)| order(cluster, placement, delivery))
+        .map(Effect::Observe)
+        .collect()
+}
+
 /// What is still to be done for one delivery.
 fn effect(cluster: &str, placement: &PlacementKey, delivery: &Delivery) -> Option<Effect> {
-    let key = EffectKey { cluster: cluster.to_owned(), placement: placement.clone() };
-    let generation = delivery.generation;
-    let held = delivery.held.clone();
     match &delivery.phase {
         DeliveryPhase::Withdrawn => {
+            let key = EffectKey { cluster: cluster.to_owned(), placement: placement.clone() };
+            let (generation, held) = (delivery.generation, delivery.held.clone());
             Some(Effect::Withdraw(WithdrawEffect { key, generation, held }))
         }
         DeliveryPhase::Assigned | DeliveryPhase::Failed(_) | DeliveryPhase::Applied(_) => {
-            let revision = delivery.revision.clone()?;
-            let apply = delivery.apply.clone();
-            Some(Effect::Deliver(DeliverEffect { key, generation, revision, held, apply }))
+            order(cluster, placement, delivery).map(Effect::Deliver)
         }
         DeliveryPhase::Available { .. } => None,
     }
+}
+
+fn order(cluster: &str, placement: &PlacementKey, delivery: &Delivery) -> Option<DeliverEffect> {
+    Some(DeliverEffect {
+        key: EffectKey { cluster: cluster.to_owned(), placement: placement.clone() },
+        generation: delivery.generation,
+        revision: delivery.revision.clone()?,
+        held: delivery.held.clone(),
+        apply: delivery.apply.clone(),
+    })
 }

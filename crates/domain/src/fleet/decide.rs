@@ -52,6 +52,10 @@ impl Decider for Fleet {
         vec![]
     }
 
+    fn settled(_id: &AggregateId, _state: &FleetState) -> Vec<Effect> {
+        vec![]
+    }
+
     fn uses_view(_command: &FleetCommand) -> bool {
         false
     }

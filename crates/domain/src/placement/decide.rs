@@ -61,6 +61,10 @@ impl Decider for Placement {
         vec![]
     }
 
+    fn settled(_id: &AggregateId, _state: &PlacementState) -> Vec<Effect> {
+        vec![]
+    }
+
     fn uses_view(command: &PlacementCommand) -> bool {
         match command {
             PlacementCommand::SubmitPlacement(_) | PlacementCommand::Reschedule(_) => true,

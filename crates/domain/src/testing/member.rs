@@ -105,7 +105,7 @@ impl Member {
                 let report = ReportRemoval { placement, generation };
                 (ClusterCommand::ReportRemoval(report), did)
             }
-            Effect::Cancel(_) => return None,
+            Effect::Observe(_) | Effect::Cancel(_) => return None,
         };
         let removed = !before.is_subset(&held.revisions);
         let moved = (before != held.revisions).then_some(did);

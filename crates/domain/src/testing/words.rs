@@ -144,6 +144,7 @@ pub(crate) fn effect(effect: &Effect) -> String {
         Effect::Withdraw(e) => {
             format!("=> withdraw {} g{}{}", at(&e.key), e.generation, held(&e.held))
         }
+        Effect::Observe(e) => format!("=> look after {} g{}", at(&e.key), e.generation),
         Effect::Cancel(key) => format!("=> forget {}", at(key)),
     }
 }

@@ -50,7 +50,7 @@ impl Performer for Obedient {
                     outcome: DeliveryOutcome::Available { untracked: 0 },
                 })))
             }
-            Effect::Withdraw(_) | Effect::Cancel(_) => None,
+            Effect::Withdraw(_) | Effect::Observe(_) | Effect::Cancel(_) => None,
         };
         Performed { report, again: Again::No }
     }

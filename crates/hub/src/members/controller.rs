@@ -36,6 +36,9 @@ const WORKERS: usize = 16;
 /// How long to wait after something did not work.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// How long to wait for the newer version of an object that somebody else wrote in between.
+const NEWER_VERSION: Duration = Duration::from_millis(50);
+
 /// What the controller needs.
 #[derive(Clone)]
 pub struct MembersConfig {
@@ -274,8 +277,8 @@ impl Controller {
         let params = PatchParams { field_manager, ..PatchParams::default() };
         match patch(api, object.name_any(), params).await {
             Ok(()) => Next::Wait,
-            // It is gone, or a newer version is on its way here.
-            Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Next::Wait,
+            Err(kube::Error::Api(status)) if status.code == 404 => Next::Wait,
+            Err(kube::Error::Api(status)) if status.code == 409 => Next::After(NEWER_VERSION),
             Err(error) => {
                 let cluster = object.name_any();
                 tracing::warn!(%cluster, %error, "the MemberCluster is written later");

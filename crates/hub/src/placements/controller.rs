@@ -46,6 +46,9 @@ const STATUS_WRITES_AT_ONCE_MAX: usize = 16;
 /// How long to wait after something did not work.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// How long to wait for the newer version of an object that somebody else wrote in between.
+const NEWER_VERSION: Duration = Duration::from_millis(50);
+
 /// What a controller needs.
 #[derive(Clone)]
 pub struct ControllerConfig {
@@ -257,13 +260,7 @@ impl<P: PlacementObject> Controller<P> {
         }
         if !has_finalizer(object) {
             // Nothing is placed before its removal is certain to be noticed.
-            return match add_finalizer(&self.config.client, object).await {
-                Ok(()) => Next::Wait,
-                Err(error) => {
-                    tracing::warn!(placement = %key, %error, "the finalizer is added later");
-                    Next::After(RETRY)
-                }
-            };
+            return patched(key, add_finalizer(&self.config.client, object).await);
         }
         let Some(command) = self.command(key, object).await else { return Next::After(RETRY) };
         let principal = self.principal(key, object);
@@ -283,14 +280,7 @@ impl<P: PlacementObject> Controller<P> {
         if asked != Next::Wait || !is_gone || !has_finalizer(object) {
             return asked;
         }
-        match remove_finalizer(&self.config.client, object).await {
-            Ok(()) => Next::Wait,
-            Err(kube::Error::Api(status)) if status.code == 404 => Next::Wait,
-            Err(error) => {
-                tracing::warn!(placement = %key, %error, "the object is let go later");
-                Next::After(RETRY)
-            }
-        }
+        patched(key, remove_finalizer(&self.config.client, object).await)
     }
 
     fn asked(&self, answer: Result<(), AskError>) -> Next {
@@ -420,6 +410,19 @@ impl<P: PlacementObject> Controller<P> {
             shown: object.status(),
             now: Timestamp::now(),
         }))
+    }
+}
+
+/// What comes after a change of the finalizers.
+fn patched(key: &PlacementKey, patched: Result<(), kube::Error>) -> Next {
+    match patched {
+        Ok(()) => Next::Wait,
+        Err(kube::Error::Api(status)) if status.code == 404 => Next::Wait,
+        Err(kube::Error::Api(status)) if status.code == 409 => Next::After(NEWER_VERSION),
+        Err(error) => {
+            tracing::warn!(placement = %key, %error, "its finalizers are written later");
+            Next::After(RETRY)
+        }
     }
 }
 

@@ -163,8 +163,12 @@ fn apply_strategy(strategy: &RolloutStrategy) -> Result<ApplyStrategy, Unsupport
             "{what} is not supported by this version; leave it out of the strategy"
         )));
     }
-    Ok(ApplyStrategy {
-        force: apply.server_side_apply_config.is_some_and(|config| config.force),
-        allow_co_ownership: apply.allow_co_ownership,
-    })
+    // A client-side apply writes over what others wrote, and so does its stand-in here.
+    let force = match apply.apply_type {
+        ApplyType::ClientSideApply => true,
+        ApplyType::ServerSideApply | ApplyType::ReportDiff => {
+            apply.server_side_apply_config.is_some_and(|config| config.force)
+        }
+    };
+    Ok(ApplyStrategy { force, allow_co_ownership: apply.allow_co_ownership })
 }

@@ -1,6 +1,7 @@
 //! The demo's fleet: simulated clusters over HTTP.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use api::MemberCluster;
@@ -15,6 +16,12 @@ use serde_json::json;
 use simulator::{ClusterOptions, Fleet, ServerHandle};
 
 const REGIONS: [&str; 3] = ["eu", "us", "ap"];
+
+/// How soon workloads are ready on the fastest member: slow enough to be seen.
+const READY_FIRST: Duration = Duration::from_millis(400);
+
+/// How much slower others are.
+const READY_STEP: Duration = Duration::from_millis(200);
 
 /// The name under which the demo writes.
 const MANAGER: &str = "taffrail-demo";
@@ -40,7 +47,8 @@ impl SimulatedFleet {
         fleet.add_cluster("hub", ClusterOptions::default())?;
         for (seed, (name, _)) in (1..).zip(&members) {
             // Clusters with one seed would be one cluster: their uids would be the same.
-            let options = ClusterOptions { seed, ..ClusterOptions::default() };
+            let ready_delay = READY_FIRST + READY_STEP * u32::try_from(seed % 8).unwrap_or(0);
+            let options = ClusterOptions { seed, ready_delay, ..ClusterOptions::default() };
             fleet.add_cluster(name, options.with_nodes(3, 4, 16))?;
         }
         let address = "127.0.0.1:0".parse().context("an address")?;

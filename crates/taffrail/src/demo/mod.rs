@@ -4,20 +4,16 @@ mod fleet;
 mod shop;
 mod tree;
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use actors::node::Ownership;
-use actors::shard::ClaimIdentity;
 use anyhow::{Context, Result, bail};
-use event_log::{EmbeddedLog, PARTITIONS, partition_of};
 use events::PlacementKey;
-use hub::{Hub, HubConfig};
-use projections::Store;
-use uuid::Uuid;
 
+use crate::config::DEFAULT_LISTEN;
 use crate::output;
+use crate::serve::{self, HubAccess, LogChoice, Running, ServeConfig};
 use fleet::SimulatedFleet;
 use tree::Tree;
 
@@ -26,6 +22,9 @@ const SCRIPT_PATIENCE: Duration = Duration::from_secs(120);
 
 /// How often the tree is drawn on a terminal.
 const REDRAW: Duration = Duration::from_millis(200);
+
+/// How often `--script` prints how far it is, at most.
+const PROGRESS: Duration = Duration::from_millis(100);
 
 /// What the demo should be.
 #[derive(Debug, Clone, clap::Args)]
@@ -54,17 +53,13 @@ pub async fn run(options: DemoOptions) -> Result<()> {
         .with_context(|| format!("the directory {} cannot be made", data.display()))?;
 
     let fleet = SimulatedFleet::start(options.clusters).await?;
+    let clusters = options.clusters;
     output::line(&format!(
-        "fleet      {} simulated members in eu, us and ap, and a hub ({})",
-        options.clusters,
+        "fleet      {clusters} simulated members in eu, us and ap, and a hub ({})",
         elapsed(started)
     ));
-    let hub = start_hub(&fleet, &data).await?;
-    output::line(&format!(
-        "hub        log {} ({})",
-        data.join("log.redb").display(),
-        elapsed(started)
-    ));
+    let running = start_hub(&fleet, &data).await?;
+    output::line(&format!("answers    http://{}", running.http_address()));
     fleet.join_members().await?;
     shop::apply(&fleet.hub).await?;
     output::line("placed     namespace shop on every member in eu and us (examples/shop)");
@@ -72,15 +67,16 @@ pub async fn run(options: DemoOptions) -> Result<()> {
     let kubeconfig = data.join("kubeconfig");
     std::fs::write(&kubeconfig, fleet.kubeconfig())
         .with_context(|| format!("{} cannot be written", kubeconfig.display()))?;
-    let tree = Tree::new(hub.router().clone(), PlacementKey::cluster("shop"));
+    let placement = PlacementKey::cluster("shop");
+    let tree = Tree::new(running.hub().router().clone(), placement, clusters);
     let shown = match options.script {
         true => until_available(&tree, started).await,
         false => {
-            output::block(&next_steps(&kubeconfig));
+            output::block(&next_steps(&kubeconfig, running.http_address()));
             until_interrupted(&tree).await
         }
     };
-    hub.shutdown().await;
+    running.shutdown().await?;
     fleet.stop();
     shown
 }
@@ -89,29 +85,29 @@ fn elapsed(since: Instant) -> String {
     format!("{:.1} s", since.elapsed().as_secs_f64())
 }
 
-async fn start_hub(fleet: &SimulatedFleet, data: &std::path::Path) -> Result<Hub> {
-    let log = EmbeddedLog::open(data.join("log.redb"))?;
-    let opened = Store::open(&data.join("projections"), partition_of)?;
-    let config = HubConfig {
-        client: fleet.hub.clone(),
-        log: Arc::new(log),
-        partitions: PARTITIONS,
-        model: opened.model,
-        store: Some(opened.store),
-        identity: ClaimIdentity {
-            node: "demo".to_owned(),
-            incarnation: Uuid::now_v7(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-        },
-        ownership: Ownership::Alone,
-        rules: Default::default(),
+async fn start_hub(fleet: &SimulatedFleet, data: &Path) -> Result<Running> {
+    let config = ServeConfig {
+        node: "demo".to_owned(),
+        data_dir: data.to_owned(),
+        log: LogChoice::Embedded { path: data.join("log.redb") },
+        hub: HubAccess::Client(fleet.hub.clone()),
+        http: free_address(),
         system_namespace: api::names::FLEET_SYSTEM_NAMESPACE.to_owned(),
+        rules: Default::default(),
         threads: 2,
     };
-    Ok(Hub::start(config).await?)
+    serve::start(config, |step| output::line(&format!("           {step}"))).await
 }
 
-/// Prints a line for each step of the way, and ends when the last one is made.
+/// The address where the commands look for a hub, if nobody has it; else any.
+fn free_address() -> SocketAddr {
+    match TcpListener::bind(DEFAULT_LISTEN) {
+        Ok(_) => DEFAULT_LISTEN,
+        Err(_) => SocketAddr::new(DEFAULT_LISTEN.ip(), 0),
+    }
+}
+
+/// Prints how far it is while it moves, and ends when everything is available.
 async fn until_available(tree: &Tree, started: Instant) -> Result<()> {
     let mut changes = tree.changes();
     let mut shown = String::new();
@@ -119,7 +115,7 @@ async fn until_available(tree: &Tree, started: Instant) -> Result<()> {
         loop {
             let summary = tree.summary();
             if summary != shown {
-                output::line(&format!("{:>8}   {summary}", elapsed(started)));
+                output::line(&format!("{:<10} {summary}", elapsed(started)));
                 shown = summary;
             }
             if tree.is_available() {
@@ -127,6 +123,7 @@ async fn until_available(tree: &Tree, started: Instant) -> Result<()> {
             }
             // A listener that lagged looks at the present all the same.
             drop(changes.recv().await);
+            tokio::time::sleep(PROGRESS).await;
         }
     };
     if tokio::time::timeout(SCRIPT_PATIENCE, wait).await.is_err() {
@@ -159,13 +156,24 @@ async fn until_interrupted(tree: &Tree) -> Result<()> {
     }
 }
 
-fn next_steps(kubeconfig: &std::path::Path) -> String {
+fn next_steps(kubeconfig: &Path, server: SocketAddr) -> String {
     let path = kubeconfig.display();
+    let mut taffrail = own_command();
+    if server != DEFAULT_LISTEN {
+        taffrail = format!("{taffrail} --server http://{server}");
+    }
     format!(
         "\nuse it     export KUBECONFIG={path}\n\
          try        kubectl --context hub get memberclusters,clusterresourceplacements\n\
-         try        kubectl --context member-eu-1 --namespace shop get deployments,services\n\
          try        kubectl --context hub --namespace shop scale deployment cart --replicas 5\n\
+         try        {taffrail} why crp/shop --cluster member-eu-1\n\
          end        Ctrl-C\n"
     )
+}
+
+/// How this program is called from the current directory.
+fn own_command() -> String {
+    let Ok(program) = std::env::current_exe() else { return "taffrail".to_owned() };
+    let here = std::env::current_dir().unwrap_or_default();
+    program.strip_prefix(&here).unwrap_or(&program).display().to_string()
 }

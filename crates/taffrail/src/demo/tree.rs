@@ -14,11 +14,13 @@ use tokio::sync::broadcast;
 pub(super) struct Tree {
     router: Router,
     placement: PlacementKey,
+    /// How many members the fleet is to have.
+    members: usize,
 }
 
 impl Tree {
-    pub(super) fn new(router: Router, placement: PlacementKey) -> Self {
-        Self { router, placement }
+    pub(super) fn new(router: Router, placement: PlacementKey, members: u16) -> Self {
+        Self { router, placement, members: usize::from(members) }
     }
 
     pub(super) fn changes(&self) -> broadcast::Receiver<Arc<Change>> {
@@ -32,29 +34,25 @@ impl Tree {
 
     /// Whether every member of the fleet has joined, and every chosen one has everything.
     pub(super) fn is_available(&self) -> bool {
-        let all_joined = {
-            let model = self.router.fold().model();
-            model.clusters.values().all(|cluster| cluster.state.is_joined())
-        };
+        let all_joined = self.joined() >= self.members;
         let state = self.state();
         let latest = state.revision.as_ref().map(|revision| revision.reference.index);
         let has_all = |target: &Target| target.revision == latest && is_available(target);
         all_joined && !state.targets.is_empty() && state.targets.values().all(has_all)
     }
 
+    fn joined(&self) -> usize {
+        let model = self.router.fold().model();
+        model.clusters.values().filter(|cluster| cluster.state.is_joined()).count()
+    }
+
     /// One line that says how far it is.
     pub(super) fn summary(&self) -> String {
-        let (clusters, joined) = {
-            let model = self.router.fold().model();
-            let joined = model.clusters.values().filter(|cluster| cluster.state.is_joined());
-            (model.clusters.len(), joined.count())
-        };
+        let (joined, members) = (self.joined(), self.members);
         let state = self.state();
         let available = state.targets.values().filter(|target| is_available(target)).count();
-        format!(
-            "{joined} of {clusters} members joined, shop available on {available} of {} clusters",
-            state.targets.len()
-        )
+        let targets = state.targets.len();
+        format!("{joined} of {members} members joined, available on {available} of {targets}")
     }
 
     /// The whole tree.

@@ -2,7 +2,7 @@
 //! (append, stored, read back by a reader). Everything is measured at the reader.
 //!
 //! ```text
-//! cargo run --release -p event-log-kafka --example rate -- 127.0.0.1:9092
+//! cargo run --release -p event-log-kafka --example kafka_rate -- 127.0.0.1:9092
 //! ```
 //!
 //! Prints one line of JSON for each measurement. Leaves its topics behind. `bed` and `bed3` instead

@@ -4,7 +4,7 @@
 //! ratio of both times:
 //!
 //! ```text
-//! cargo run --release -p delivery --example rate -- KUBECONFIG [PLACEMENTS]
+//! cargo run --release -p delivery --example delivery_rate -- KUBECONFIG [PLACEMENTS]
 //! ```
 
 #![allow(clippy::print_stdout, reason = "it is there to print")]

@@ -1,0 +1,307 @@
+//! What goes wrong is said clearly, costs only itself, and heals when it is mended.
+
+use std::sync::Arc;
+
+use acceptance::ground::Ground;
+use acceptance::wait::come;
+use acceptance::{hubs, in_a_system, scenarios};
+use actors::node::Ownership;
+use event_log::MemoryLog;
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use kube::core::GroupVersionKind;
+use kube::discovery::ApiResource;
+use kube::{Api, Client};
+use serde_json::{Value, json};
+
+/// Plays a scene on a hub with simulated members that have joined.
+fn scene(members: usize, play: impl AsyncFnOnce(&Ground)) {
+    in_a_system(async {
+        let ground = Ground::simulated(members).await;
+        let dir = tempfile::tempdir().unwrap();
+        let log = Arc::new(MemoryLog::new());
+        let hub = hubs::start("hub-a", &ground, log, dir.path(), Ownership::Alone).await;
+        play(&ground).await;
+        hub.shutdown().await;
+        ground.stop();
+    });
+}
+
+async fn join_all(ground: &Ground) {
+    for member in &ground.members {
+        ground.join(member, &[("region", "eu")]).await;
+    }
+}
+
+/// Writes a placement with this spec.
+async fn place(ground: &Ground, name: &str, spec: Value) {
+    let object = json!({
+        "apiVersion": "placement.kubernetes-fleet.io/v1beta1",
+        "kind": "ClusterResourcePlacement",
+        "metadata": { "name": name },
+        "spec": spec,
+    });
+    let api: Api<api::ClusterResourcePlacement> = Api::all(ground.hub.client.clone());
+    let params = PatchParams::apply("alice").force();
+    api.patch(name, &params, &Patch::Apply(object)).await.expect("it is written");
+}
+
+fn one(kind: (&str, &str, &str), name: &str) -> Value {
+    let (group, version, kind) = kind;
+    json!({ "group": group, "version": version, "kind": kind, "name": name })
+}
+
+/// Waits until a step of a placement stands at a status for a reason; gives the message.
+async fn stands(ground: &Ground, name: &str, step: &str, status: &str, reason: &str) -> String {
+    let api: Api<api::ClusterResourcePlacement> = Api::all(ground.hub.client.clone());
+    let wanted = format!("ClusterResourcePlacement{step}");
+    come(&format!("{name}: {step} is {status} because of {reason}"), || async {
+        let placement = api.get(name).await.expect("the hub answers");
+        let generation = placement.metadata.generation;
+        let conditions = placement.status.unwrap_or_default().conditions;
+        let found = conditions.into_iter().find(|c| {
+            c.type_ == wanted
+                && c.status == status
+                && c.reason == reason
+                && c.observed_generation == generation
+        })?;
+        Some(found.message)
+    })
+    .await
+}
+
+/// Waits until a member shows a condition for a reason; gives the message.
+async fn member_shows(ground: &Ground, name: &str, wanted: (&str, &str, &str)) -> String {
+    let api: Api<api::MemberCluster> = Api::all(ground.hub.client.clone());
+    come(&format!("{name} shows {wanted:?}"), || async {
+        let member = api.get(name).await.expect("the hub answers");
+        let status = member.status?;
+        let agents = status.agent_status.into_iter().flat_map(|agent| agent.conditions);
+        let found = status.conditions.into_iter().chain(agents).find(|c: &Condition| {
+            (c.type_.as_str(), c.status.as_str(), c.reason.as_str()) == wanted
+        })?;
+        Some(found.message)
+    })
+    .await
+}
+
+#[test]
+fn a_policy_that_cannot_be_followed_leaves_the_old_targets() {
+    scene(1, async |ground| {
+        join_all(ground).await;
+        scenarios::write_app(ground, "app-policy", "hello").await;
+        scenarios::place(ground, "policy", "app-policy", &["eu"]).await;
+        scenarios::shows(ground, "policy", &scenarios::available(1)).await;
+
+        let near = json!({ "key": "region", "operator": "Near", "values": ["eu"] });
+        let term = json!({ "labelSelector": { "matchExpressions": [near] } });
+        place(
+            ground,
+            "policy",
+            json!({
+                "resourceSelectors": [one(("", "v1", "Namespace"), "app-policy")],
+                "policy": { "placementType": "PickAll", "affinity": { "clusterAffinity": {
+                    "requiredDuringSchedulingIgnoredDuringExecution": {
+                        "clusterSelectorTerms": [term] } } } },
+            }),
+        )
+        .await;
+        let said =
+            stands(ground, "policy", "Scheduled", "False", "SchedulingPolicyUnfulfilled").await;
+        assert!(said.contains("\"Near\" is unknown; use In, NotIn, Exists"), "{said}");
+        let greeting = scenarios::greeting_on(&ground.members[0], "app-policy").await;
+        assert_eq!(greeting.as_deref(), Some("hello"), "the old target stays");
+
+        scenarios::place(ground, "policy", "app-policy", &["eu"]).await;
+        scenarios::shows(ground, "policy", &scenarios::available(3)).await;
+    });
+}
+
+fn gadget_crd() -> CustomResourceDefinition {
+    serde_json::from_value(json!({
+        "metadata": { "name": "gadgets.example.com" },
+        "spec": {
+            "group": "example.com",
+            "names": { "kind": "Gadget", "plural": "gadgets", "singular": "gadget" },
+            "scope": "Cluster",
+            "versions": [{
+                "name": "v1", "served": true, "storage": true,
+                "schema": { "openAPIV3Schema": { "type": "object", "properties": {
+                    "spec": { "type": "object", "x-kubernetes-preserve-unknown-fields": true },
+                }}},
+            }],
+        },
+    }))
+    .unwrap()
+}
+
+async fn install_gadgets(client: &Client) {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    api.create(&PostParams::default(), &gadget_crd()).await.expect("it is new");
+}
+
+fn gadgets(client: &Client) -> Api<DynamicObject> {
+    let kind = GroupVersionKind::gvk("example.com", "v1", "Gadget");
+    Api::all_with(client.clone(), &ApiResource::from_gvk_with_plural(&kind, "gadgets"))
+}
+
+#[test]
+fn an_unknown_kind_is_named_on_the_hub_and_on_the_member() {
+    scene(1, async |ground| {
+        join_all(ground).await;
+        let member = &ground.members[0];
+        let selectors = json!([one(("example.com", "v1", "Gadget"), "lamp")]);
+        place(ground, "gadgets", json!({ "resourceSelectors": selectors })).await;
+        let said =
+            stands(ground, "gadgets", "Scheduled", "False", "InvalidResourceSelectors").await;
+        assert!(said.contains("Gadget"), "{said}");
+
+        // The hub learns the kind; the member does not know it.
+        install_gadgets(&ground.hub.client).await;
+        let lamp: DynamicObject = serde_json::from_value(json!({
+            "apiVersion": "example.com/v1", "kind": "Gadget",
+            "metadata": { "name": "lamp" }, "spec": { "watts": 7 },
+        }))
+        .unwrap();
+        let hub = gadgets(&ground.hub.client);
+        come("the kind is served", || async {
+            hub.create(&PostParams::default(), &lamp).await.ok()
+        })
+        .await;
+        let said = stands(ground, "gadgets", "Applied", "False", "ApplyFailed").await;
+        assert!(said.contains("Gadget") && said.contains("member-1"), "{said}");
+
+        install_gadgets(&member.client).await;
+        stands(ground, "gadgets", "Applied", "True", "ApplySucceeded").await;
+        let held = gadgets(&member.client).get("lamp").await.expect("the member holds it");
+        assert_eq!(held.data["spec"]["watts"], json!(7));
+    });
+}
+
+async fn write_map(ground: &Ground, namespace: &str, name: &str, data: &str) {
+    let api: Api<ConfigMap> = Api::namespaced(ground.hub.client.clone(), namespace);
+    let object = json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": { "name": name, "namespace": namespace },
+        "data": { "data": data },
+    });
+    let params = PatchParams::apply("alice").force();
+    api.patch(name, &params, &Patch::Apply(object)).await.expect("it is written");
+}
+
+#[test]
+fn an_object_that_is_too_large_costs_only_its_placement() {
+    scene(1, async |ground| {
+        join_all(ground).await;
+        scenarios::write_app(ground, "app-large", "hello").await;
+        scenarios::write_app(ground, "app-small", "hello").await;
+        write_map(ground, "app-large", "large", &"x".repeat(1_420_000)).await;
+        scenarios::place(ground, "large", "app-large", &["eu"]).await;
+        scenarios::place(ground, "small", "app-small", &["eu"]).await;
+        let said = stands(ground, "large", "Scheduled", "False", "InvalidResourceSelectors").await;
+        assert!(said.contains("app-large/large") && said.contains("1400000"), "{said}");
+        scenarios::shows(ground, "small", &scenarios::available(1)).await;
+
+        write_map(ground, "app-large", "large", "smaller").await;
+        scenarios::shows(ground, "large", &scenarios::available(1)).await;
+    });
+}
+
+#[test]
+fn ten_thousand_objects_are_too_many_for_one_placement() {
+    const OBJECTS: usize = 10_000;
+    scene(1, async |ground| {
+        join_all(ground).await;
+        scenarios::write_app(ground, "app-many", "hello").await;
+        let api: &Api<ConfigMap> = &Api::namespaced(ground.hub.client.clone(), "app-many");
+        futures::stream::iter(0..OBJECTS)
+            .for_each_concurrent(64, |index| async move {
+                let mut map = ConfigMap::default();
+                map.metadata.name = Some(format!("map-{index}"));
+                api.create(&PostParams::default(), &map).await.expect("it is new");
+            })
+            .await;
+        scenarios::place(ground, "many", "app-many", &["eu"]).await;
+        let said = stands(ground, "many", "Scheduled", "False", "InvalidResourceSelectors").await;
+        assert!(said.contains("5000"), "{said}");
+
+        // Half of them and one more go: the rest fits.
+        futures::stream::iter(0..OBJECTS - 500)
+            .for_each_concurrent(64, |index| async move {
+                let gone = api.delete(&format!("map-{index}"), &DeleteParams::default()).await;
+                gone.expect("it is there");
+            })
+            .await;
+        scenarios::shows(ground, "many", &scenarios::available(1)).await;
+        let held: Api<ConfigMap> = Api::namespaced(ground.members[0].client.clone(), "app-many");
+        let held = held.list(&Default::default()).await.unwrap();
+        let ours = held.items.iter().filter(|m| m.metadata.name.as_deref() != Some("settings"));
+        let ours = ours.filter(|m| m.metadata.name.as_deref() != Some("kube-root-ca.crt"));
+        assert_eq!(ours.count(), 500);
+    });
+}
+
+#[test]
+fn links_that_lead_nowhere_or_to_the_wrong_place_say_so_and_heal() {
+    scene(2, async |ground| {
+        let [first, second] = &ground.members[..] else { panic!("two members") };
+        let not_joined = ("Joined", "Unknown", "MemberClusterJoinStateUnknown");
+        let joined = ("Joined", "True", "MemberClusterJoined");
+
+        ground.join(first, &[]).await;
+        member_shows(ground, &first.name, joined).await;
+
+        ground.join(second, &[]).await;
+        ground.link(&second.name, "not a kubeconfig").await;
+        let said = member_shows(ground, &second.name, not_joined).await;
+        assert!(said.contains("is not a kubeconfig"), "{said}");
+
+        ground.link(&second.name, &ground.hub.kubeconfig).await;
+        let said = member_shows(ground, &second.name, not_joined).await;
+        assert!(said.contains("hub"), "{said}");
+
+        ground.link(&second.name, &first.kubeconfig).await;
+        let said = come("the duplicate is named", || async {
+            let said = member_shows(ground, &second.name, not_joined).await;
+            said.contains(&first.name).then_some(said)
+        })
+        .await;
+        assert!(said.contains("member"), "{said}");
+
+        ground.link(&second.name, &second.kubeconfig).await;
+        member_shows(ground, &second.name, joined).await;
+        member_shows(ground, &first.name, joined).await;
+    });
+}
+
+#[test]
+fn a_namespace_that_is_being_deleted_on_the_member_is_waited_for() {
+    scene(1, async |ground| {
+        join_all(ground).await;
+        let member = &ground.members[0];
+        let namespaces: Api<Namespace> = Api::all(member.client.clone());
+        let held: Namespace = serde_json::from_value(json!({
+            "metadata": { "name": "app-ending", "finalizers": ["example.com/hold"] },
+        }))
+        .unwrap();
+        namespaces.create(&PostParams::default(), &held).await.expect("it is new");
+        namespaces.delete("app-ending", &DeleteParams::default()).await.expect("it is there");
+
+        scenarios::write_app(ground, "app-ending", "hello").await;
+        scenarios::place(ground, "ending", "app-ending", &["eu"]).await;
+        let said = stands(ground, "ending", "Applied", "False", "ApplyFailed").await;
+        assert!(said.contains("being deleted"), "{said}");
+
+        let patch = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
+        namespaces
+            .patch_metadata("app-ending", &PatchParams::default(), &patch)
+            .await
+            .expect("it is let go");
+        scenarios::shows(ground, "ending", &scenarios::available(1)).await;
+        let greeting = scenarios::greeting_on(member, "app-ending").await;
+        assert_eq!(greeting.as_deref(), Some("hello"));
+    });
+}
