@@ -1,7 +1,7 @@
 //! What a deployment says about its Kafka, and the client settings that we add to it.
 //!
 //! The numbers below were measured against Apache Kafka 4.3 with librdkafka 2.12; the sentence
-//! next to each says what it is good for. `examples/rate.rs` prints what they give.
+//! next to each says what it is good for. `examples/kafka_rate.rs` prints what they give.
 
 use std::collections::BTreeMap;
 use std::fmt;
