@@ -83,11 +83,16 @@ impl Ground {
     /// Makes a cluster a member: its MemberCluster and its link.
     pub async fn join(&self, member: &Cluster, labels: &[(&str, &str)]) {
         self.link(&member.name, &member.kubeconfig).await;
+        self.register(&member.name, labels).await;
+    }
+
+    /// Makes the MemberCluster object of a member.
+    pub async fn register(&self, name: &str, labels: &[(&str, &str)]) {
         let labels: BTreeMap<&str, &str> = labels.iter().copied().collect();
         let object = serde_json::from_value(json!({
             "apiVersion": "cluster.kubernetes-fleet.io/v1beta1",
             "kind": "MemberCluster",
-            "metadata": { "name": member.name, "labels": labels },
+            "metadata": { "name": name, "labels": labels },
             "spec": {
                 "identity": { "kind": "ServiceAccount", "name": "hub", "namespace": "fleet-system" },
                 "heartbeatPeriodSeconds": 5,

@@ -99,6 +99,7 @@ impl<K: Ord + Clone + Send + 'static> WorkQueue<K> {
             tokio::select! {
                 Some(ended) = running.join_next() => match ended {
                     Ok((key, next)) => self.done(key, next),
+                    Err(error) if error.is_cancelled() => return,
                     Err(error) => tracing::error!(%error, "a worker panicked"),
                 },
                 () = self.moved.notified() => {}

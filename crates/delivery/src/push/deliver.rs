@@ -213,7 +213,9 @@ impl<'a> Run<'a> {
         self.report.removed = removed.removed;
         self.report.released = removed.released;
         self.report.remaining = removed.remaining;
-        self.report.failures.sort_by(|one, other| one.object.cmp(&other.object));
+        // What fails because its namespace did comes after the cause.
+        let failures = &mut self.report.failures;
+        failures.sort_by_cached_key(|one| (!is_namespace(&one.object), one.object.clone()));
         Ok(self.report)
     }
 

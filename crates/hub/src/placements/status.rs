@@ -251,7 +251,7 @@ fn climb(target: &Target) -> Vec<Rung> {
                 Step::Applied,
                 Status::False,
                 binding_reason::NOT_ALL_WORK_APPLIED,
-                first_of("could not be applied", &target.failures),
+                first_of(["could not be applied"; 2], &target.failures),
             ),
         ]),
         TargetPhase::Applied => rungs.extend([
@@ -260,7 +260,7 @@ fn climb(target: &Target) -> Vec<Rung> {
             available(
                 Status::False,
                 binding_reason::NOT_ALL_WORK_AVAILABLE,
-                first_of("not available yet", &target.failures),
+                first_of(["is not available yet", "are not available yet"], &target.failures),
             ),
         ]),
         TargetPhase::Available => rungs.extend([
@@ -285,12 +285,14 @@ fn climb(target: &Target) -> Vec<Rung> {
     rungs
 }
 
-fn first_of(what: &str, failures: &[ObjectFailure]) -> String {
+/// What is true of the objects, and the first of them. `what` says it of one and of several.
+fn first_of(what: [&str; 2], failures: &[ObjectFailure]) -> String {
+    let [of_one, of_several] = what;
     match failures {
-        [] => what.to_owned(),
-        [only] => format!("1 object is {what}: {}: {}", only.object, only.message),
+        [] => format!("something {of_one}"),
+        [only] => format!("1 object {of_one}: {}: {}", only.object, only.message),
         [first, ..] => format!(
-            "{} objects are {what}, the first: {}: {}",
+            "{} objects {of_several}, the first: {}: {}",
             failures.len(),
             first.object,
             first.message
