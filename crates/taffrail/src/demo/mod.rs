@@ -76,6 +76,7 @@ pub async fn run(options: DemoOptions) -> Result<()> {
             until_interrupted(&tree).await
         }
     };
+    drop(tree);
     running.shutdown().await?;
     fleet.stop();
     shown
