@@ -308,3 +308,34 @@ fn a_namespace_that_is_being_deleted_on_the_member_is_waited_for() {
         assert_eq!(greeting.as_deref(), Some("hello"));
     });
 }
+
+#[test]
+fn nothing_is_written_to_a_cluster_that_is_not_the_member() {
+    scene(2, async |ground| {
+        let [first, other] = &ground.members[..] else { panic!("two members") };
+        ground.join(first, &[("region", "eu")]).await;
+        scenarios::write_app(ground, "app-astray", "hello").await;
+        scenarios::place(ground, "astray", "app-astray", &["eu"]).await;
+        scenarios::shows(ground, "astray", &scenarios::available(1)).await;
+
+        // The link is led to the hub, and something changes before anybody has looked.
+        ground.link(&first.name, &ground.hub.kubeconfig).await;
+        scenarios::write_app(ground, "app-astray", "hello again").await;
+        let unwell = ("Healthy", "False", "InternalMemberClusterUnhealthy");
+        member_shows(ground, &first.name, unwell).await;
+        let works: Api<api::AppliedWork> = Api::all(ground.hub.client.clone());
+        let written = works.list(&Default::default()).await.map(|list| list.items.len());
+        assert!(written.is_err() || written.is_ok_and(|count| count == 0), "the hub holds nothing");
+
+        // Led to another cluster, it is another membership, which holds what it should.
+        ground.link(&first.name, &other.kubeconfig).await;
+        scenarios::shows(ground, "astray", &scenarios::available(1)).await;
+        come("the other cluster holds it", || async {
+            let greeting = scenarios::greeting_on(other, "app-astray").await?;
+            (greeting == "hello again").then_some(())
+        })
+        .await;
+        let greeting = scenarios::greeting_on(first, "app-astray").await;
+        assert_eq!(greeting.as_deref(), Some("hello"), "what was left behind stays");
+    });
+}

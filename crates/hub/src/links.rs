@@ -31,6 +31,8 @@ struct Entry {
     secret: String,
     fingerprint: [u8; 32],
     link: Result<Arc<dyn Link>, NoLink>,
+    /// Whether what it leads to was seen to be the member.
+    is_identified: bool,
 }
 
 /// The links of all members. Cheap to clone.
@@ -49,7 +51,27 @@ impl Links {
         Self { entries: Arc::default(), moved, observations }
     }
 
-    /// The link of a member.
+    /// The link of a member for orders: only after [`Links::identified`], so that nothing is written
+    /// to a cluster of which nobody has asked yet which one it is.
+    #[must_use]
+    pub fn for_orders(&self, cluster: &str) -> Option<Arc<dyn Link>> {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let entry = entries.get(cluster).filter(|entry| entry.is_identified)?;
+        entry.link.as_ref().ok().cloned()
+    }
+
+    /// Notes that a link leads to the member that it is for. Says whether that is news.
+    #[must_use]
+    pub fn identified(&self, cluster: &str, link: &Arc<dyn Link>) -> bool {
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(entry) = entries.get_mut(cluster) else { return false };
+        let is_current = entry.link.as_ref().is_ok_and(|current| Arc::ptr_eq(current, link));
+        let is_news = is_current && !entry.is_identified;
+        entry.is_identified |= is_current;
+        is_news
+    }
+
+    /// The link of a member, to ask where it leads.
     ///
     /// # Errors
     /// Why there is none.
@@ -86,7 +108,8 @@ impl Links {
             return;
         }
         let link = self.connect(&cluster, secret, &kubeconfig).await;
-        let entry = Entry { secret: secret.name_any(), fingerprint, link };
+        let secret = secret.name_any();
+        let entry = Entry { secret, fingerprint, link, is_identified: false };
         self.with(|entries| drop(entries.insert(cluster, entry)));
     }
 

@@ -31,7 +31,7 @@ impl LinkPerformer {
 
     async fn deliver(&self, effect: &DeliverEffect, epoch: Epoch) -> Performed {
         let cluster = &effect.key.cluster;
-        let Ok(link) = self.links.get(cluster) else { return later() };
+        let Some(link) = self.links.for_orders(cluster) else { return later() };
         let Some(order) = self.readable_order(effect, epoch).await else { return later() };
         let delivered = match link.deliver(&order).await {
             Ok(delivered) => delivered,
@@ -55,7 +55,7 @@ impl LinkPerformer {
 
     async fn observe(&self, effect: &DeliverEffect, epoch: Epoch) -> Performed {
         let cluster = &effect.key.cluster;
-        let Ok(link) = self.links.get(cluster) else { return later() };
+        let Some(link) = self.links.for_orders(cluster) else { return later() };
         let Some(order) = self.readable_order(effect, epoch).await else { return later() };
         match link.assess(&order).await {
             Ok(availability) => Performed {
@@ -104,7 +104,7 @@ impl LinkPerformer {
 
     async fn withdraw(&self, effect: &WithdrawEffect, epoch: Epoch) -> Performed {
         let cluster = &effect.key.cluster;
-        let Ok(link) = self.links.get(cluster) else { return later() };
+        let Some(link) = self.links.for_orders(cluster) else { return later() };
         let inventory = match self.inventory(&effect.held).await {
             Ok(inventory) => inventory,
             Err(error) => {

@@ -2,6 +2,8 @@
 
 mod queue;
 mod runner;
+#[cfg(test)]
+mod tests;
 
 pub use queue::{
     Due, EFFECTS_IN_FLIGHT_MAX, EFFECTS_PER_MEMBER_MAX, EffectQueue, Finished, RETRY_FIRST_MS,

@@ -101,6 +101,17 @@ impl EffectQueue {
         }
     }
 
+    /// Makes everything due that waits to be tried again on a member: it can be reached now.
+    pub fn hurry(&mut self, cluster: &str, now_ms: u64) {
+        let on_member = |key: &EffectKey| key.cluster == cluster;
+        let waiting = self.entries.iter_mut();
+        for (key, entry) in waiting.filter(|(key, entry)| on_member(key) && !entry.running) {
+            self.due.remove(&entry.place(key));
+            (entry.attempt, entry.due_at_ms) = (0, now_ms.min(entry.due_at_ms));
+            self.due.insert(entry.place(key));
+        }
+    }
+
     /// Forgets everything for which `keep` is false, as when partitions were lost.
     pub fn retain(&mut self, keep: impl Fn(&EffectKey) -> bool) {
         let gone: Vec<EffectKey> = self.entries.keys().filter(|key| !keep(key)).cloned().collect();

@@ -74,6 +74,12 @@ impl EffectSink {
         self.shared.moved.notify_one();
     }
 
+    /// Tries at once what waits to be tried again on a member: it can be reached now.
+    pub fn hurry(&self, cluster: &str) {
+        self.with(|queue, now_ms| queue.hurry(cluster, now_ms));
+        self.shared.moved.notify_one();
+    }
+
     /// How many effects are not done.
     #[must_use]
     pub fn waiting(&self) -> usize {

@@ -2,8 +2,6 @@
 
 mod actor;
 mod core;
-#[cfg(test)]
-mod tests;
 
 pub use actor::{
     Folded, InboxMoved, ProposalOutcome, Propose, Rejected, Route, ShardActor, ShardConfig, Start,

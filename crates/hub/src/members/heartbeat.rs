@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use actors::ask::AskError;
 use actors::node::Router;
-use delivery::{LinkError, Probe};
-use domain::cluster::{ClusterCommand, ReportHealth, ReportLink, ReportLinkProblem};
+use delivery::{Link, LinkError, Probe};
+use domain::cluster::{ClusterCommand, Member, ReportHealth, ReportLink, ReportLinkProblem};
 use events::cluster::LinkProblem;
 use events::{AggregateId, Principal, Timestamp};
 use tokio::sync::Semaphore;
@@ -69,12 +69,23 @@ impl Heartbeats {
         if !self.router.owns(&id) {
             return Next::Wait;
         }
-        let probed = self.probe(cluster).await;
+        let link = self.links.get(cluster);
+        let probed = match &link {
+            Ok(link) => self.probe(cluster, &**link).await,
+            Err(no_link) => Err(no_link.clone()),
+        };
         let is_well = matches!(&probed, Ok(probe) if probe.ready);
         if let Err(NoLink { message, .. }) = &probed {
             tracing::debug!(%cluster, message, "a health check failed");
         }
+        let identity = probed.as_ref().ok().map(|probe| probe.identity.clone());
         let reported = self.report(cluster, id, probed).await;
+        if let (Ok(link), Some(identity)) = (&link, identity)
+            && self.is_member(cluster, &identity)
+            && self.links.identified(cluster, link)
+        {
+            self.router.effects().hurry(cluster);
+        }
         match reported {
             Err(AskError::NotOwner { .. }) => Next::Wait,
             Ok(()) if is_well && is_joined => Next::After(jittered(u64::from(period))),
@@ -84,8 +95,7 @@ impl Heartbeats {
         }
     }
 
-    async fn probe(&self, cluster: &str) -> Result<Probe, NoLink> {
-        let link = self.links.get(cluster)?;
+    async fn probe(&self, cluster: &str, link: &dyn Link) -> Result<Probe, NoLink> {
         let _room = self.room.acquire().await.expect("the semaphore is never closed");
         let probed = link.probe().await.map_err(|error| match error {
             LinkError::Unusable { problem, message, .. } => NoLink { problem, message },
@@ -142,17 +152,29 @@ impl Heartbeats {
         Ok(())
     }
 
+    /// Whether this is the cluster that joined under the name.
+    fn is_member(&self, cluster: &str, identity: &str) -> bool {
+        let model = self.router.fold().model();
+        let member = model.clusters.get(cluster).and_then(|known| known.state.member());
+        member.is_some_and(|member| {
+            member.identity.as_deref() == Some(identity) && leads_home(member)
+        })
+    }
+
     /// Whether the link that was just reported leads where it should.
     fn is_usable(&self, cluster: &str) -> bool {
         let model = self.router.fold().model();
         let member = model.clusters.get(cluster).and_then(|known| known.state.member());
-        member.is_some_and(|member| {
-            !matches!(
-                member.link_failure.as_ref().map(|failure| &failure.problem),
-                Some(LinkProblem::IsHub | LinkProblem::DuplicateOf(_))
-            )
-        })
+        member.is_some_and(leads_home)
     }
+}
+
+/// Whether nothing is known against where the link of a member leads.
+fn leads_home(member: &Member) -> bool {
+    !matches!(
+        member.link_failure.as_ref().map(|failure| &failure.problem),
+        Some(LinkProblem::IsHub | LinkProblem::DuplicateOf(_))
+    )
 }
 
 /// A period ± 5 %, so that a fleet's checks spread out.

@@ -1,0 +1,140 @@
+use domain::{DeliverEffect, Effect, EffectKey, WithdrawEffect};
+use events::cluster::{ApplyStrategy, RevisionRef};
+use events::{ContentHash, PlacementKey};
+
+use super::queue::{
+    EFFECTS_IN_FLIGHT_MAX, EFFECTS_PER_MEMBER_MAX, EffectQueue, Finished, RETRY_FIRST_MS,
+    RETRY_MAX_MS,
+};
+
+fn key(cluster: &str, placement: &str) -> EffectKey {
+    EffectKey { cluster: cluster.to_owned(), placement: PlacementKey::cluster(placement) }
+}
+
+fn order(key: EffectKey, generation: u64) -> DeliverEffect {
+    let revision = RevisionRef { index: 0, manifests: ContentHash::of(b"a list") };
+    DeliverEffect { key, generation, revision, held: vec![], apply: ApplyStrategy::default() }
+}
+
+fn deliver(cluster: &str, placement: &str, generation: u64) -> Effect {
+    Effect::Deliver(order(key(cluster, placement), generation))
+}
+
+/// What is due, as `placement on cluster, attempt`.
+fn taken(queue: &mut EffectQueue, now_ms: u64) -> Vec<String> {
+    let words = |due: &super::Due| {
+        let EffectKey { cluster, placement } = due.effect.key();
+        format!("{} on {cluster}, {}", placement.name, due.attempt)
+    };
+    queue.take_due(now_ms).iter().map(words).collect()
+}
+
+#[test]
+fn a_newer_order_replaces_one_that_waits() {
+    let mut queue = EffectQueue::default();
+    queue.offer(deliver("eu", "web", 1), 0);
+    queue.offer(deliver("eu", "web", 2), 5);
+    let due = queue.take_due(5);
+    assert_eq!(due.len(), 1);
+    assert_eq!(due[0].effect, deliver("eu", "web", 2));
+    assert!(queue.take_due(5).is_empty(), "it runs already");
+}
+
+#[test]
+fn a_newer_order_follows_one_that_runs() {
+    let mut queue = EffectQueue::default();
+    queue.offer(deliver("eu", "web", 1), 0);
+    assert_eq!(queue.take_due(0).len(), 1);
+    queue.offer(deliver("eu", "web", 2), 1);
+    assert_eq!(taken(&mut queue, 1), [""; 0]);
+    queue.finished(&key("eu", "web"), Finished::Done, 0.0, 2);
+    let due = queue.take_due(2);
+    assert_eq!(due[0].effect, deliver("eu", "web", 2));
+    queue.finished(&key("eu", "web"), Finished::Done, 0.0, 3);
+    assert!(queue.is_empty());
+}
+
+#[test]
+fn what_is_cancelled_is_forgotten_even_while_it_runs() {
+    let mut queue = EffectQueue::default();
+    queue.offer(deliver("eu", "web", 1), 0);
+    assert_eq!(queue.take_due(0).len(), 1);
+    queue.offer(Effect::Cancel(key("eu", "web")), 1);
+    assert!(queue.is_empty());
+    queue.finished(&key("eu", "web"), Finished::Retry, 0.0, 2);
+    assert_eq!(queue.next_due_ms(), None);
+}
+
+#[test]
+fn one_member_takes_no_more_than_its_share() {
+    let mut queue = EffectQueue::default();
+    for index in 0..EFFECTS_PER_MEMBER_MAX + 3 {
+        queue.offer(deliver("slow", &format!("p{index:02}"), 1), 0);
+    }
+    queue.offer(deliver("quick", "web", 1), 1);
+    let due = taken(&mut queue, 1);
+    assert_eq!(due.len(), EFFECTS_PER_MEMBER_MAX + 1);
+    assert_eq!(due.last().unwrap(), "web on quick, 0");
+    assert_eq!(queue.next_due_ms(), None, "the rest waits for the slow member");
+    queue.finished(&key("slow", "p00"), Finished::Done, 0.0, 2);
+    assert_eq!(taken(&mut queue, 2), ["p08 on slow, 0"]);
+}
+
+#[test]
+fn there_is_a_bound_in_total() {
+    let mut queue = EffectQueue::default();
+    for index in 0..EFFECTS_IN_FLIGHT_MAX + 1 {
+        queue.offer(deliver(&format!("c{index}"), "web", 1), 0);
+    }
+    assert_eq!(queue.take_due(0).len(), EFFECTS_IN_FLIGHT_MAX);
+    assert_eq!(queue.next_due_ms(), None);
+}
+
+#[test]
+fn failures_are_tried_again_ever_more_slowly_up_to_a_bound() {
+    let mut queue = EffectQueue::default();
+    queue.offer(deliver("eu", "web", 1), 0);
+    let mut now = 0;
+    let mut waits = vec![];
+    for attempt in 0..10 {
+        assert_eq!(taken(&mut queue, now), [format!("web on eu, {attempt}")]);
+        queue.finished(&key("eu", "web"), Finished::Retry, 0.0, now);
+        let due = queue.next_due_ms().unwrap();
+        waits.push(due - now);
+        now = due;
+    }
+    assert_eq!(waits[..3], [RETRY_FIRST_MS, 2 * RETRY_FIRST_MS, 4 * RETRY_FIRST_MS]);
+    assert_eq!(waits[9], RETRY_MAX_MS);
+}
+
+#[test]
+fn a_member_that_can_be_reached_again_is_tried_at_once() {
+    let mut queue = EffectQueue::default();
+    for cluster in ["eu", "us"] {
+        queue.offer(deliver(cluster, "web", 1), 0);
+        assert_eq!(queue.take_due(0).len(), 1);
+        queue.finished(&key(cluster, "web"), Finished::Retry, 0.0, 0);
+    }
+    assert_eq!(taken(&mut queue, 10), [""; 0]);
+    queue.hurry("eu", 10);
+    assert_eq!(taken(&mut queue, 10), ["web on eu, 0"]);
+}
+
+#[test]
+fn changes_go_before_looking_after_what_is_settled() {
+    let mut queue = EffectQueue::default();
+    queue.offer(Effect::Observe(order(key("eu", "old"), 1)), 0);
+    let key = key("eu", "gone");
+    queue.offer(Effect::Withdraw(WithdrawEffect { key, generation: 2, held: vec![] }), 3);
+    queue.offer(deliver("eu", "web", 1), 4);
+    assert_eq!(taken(&mut queue, 4), ["gone on eu, 0", "web on eu, 0", "old on eu, 0"]);
+}
+
+#[test]
+fn what_belongs_to_others_now_is_dropped() {
+    let mut queue = EffectQueue::default();
+    queue.offer(deliver("eu", "web", 1), 0);
+    queue.offer(deliver("us", "web", 1), 0);
+    queue.retain(|key| key.cluster == "us");
+    assert_eq!(taken(&mut queue, 0), ["web on us, 0"]);
+}
