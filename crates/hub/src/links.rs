@@ -140,6 +140,13 @@ impl Links {
         }
     }
 
+    /// Takes a link in that was made elsewhere, as for a member in this process.
+    pub fn insert(&self, cluster: &str, link: Arc<dyn Link>) {
+        let entry =
+            Entry { secret: String::new(), fingerprint: <[u8; 32]>::default(), link: Ok(link) };
+        self.with(|entries| drop(entries.insert(cluster.to_owned(), entry)));
+    }
+
     /// A Secret is gone: the member can no longer be reached. Nothing on it is touched.
     pub fn delete(&self, secret: &Secret) {
         let Some(cluster) = member_of(secret) else { return };

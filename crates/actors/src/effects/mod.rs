@@ -1,12 +1,14 @@
 //! Effects: what is done on members, bounded, retried, fenced.
 
+mod outstanding;
 mod queue;
 mod runner;
 #[cfg(test)]
 mod tests;
 
+pub use outstanding::after_take_over;
 pub use queue::{
     Due, EFFECTS_IN_FLIGHT_MAX, EFFECTS_PER_MEMBER_MAX, EffectQueue, Finished, RETRY_FIRST_MS,
     RETRY_MAX_MS,
 };
-pub use runner::{Again, EffectSink, Performed, Performer, Runner, RunnerConfig};
+pub use runner::{Again, EffectSink, Performed, Performer, Runner, RunnerConfig, finished};

@@ -180,18 +180,22 @@ impl Runner {
                     router.ask(cluster, report, principal).await.map(drop)
                 }
             };
-            let finished = match (reported, performed.again) {
-                (Ok(()) | Err(AskError::Refused(_)), Again::No) => Finished::Done,
-                (Ok(()) | Err(AskError::Refused(_)), Again::WithBackoff) => Finished::Retry,
-                (Err(AskError::NotOwner { .. }), _) => Finished::Done,
-                (
-                    Err(
-                        AskError::Busy { .. } | AskError::TooLarge { .. } | AskError::Unreadable(_),
-                    ),
-                    _,
-                ) => Finished::Retry,
-            };
+            let finished = finished(&reported, performed.again);
             (key, finished)
         });
+    }
+}
+
+/// Whether anything is left of an effect that was performed and whose report was answered so.
+#[must_use]
+pub fn finished(reported: &Result<(), AskError>, again: Again) -> Finished {
+    match (reported, again) {
+        (Ok(()) | Err(AskError::Refused(_)), Again::No) => Finished::Done,
+        (Ok(()) | Err(AskError::Refused(_)), Again::WithBackoff) => Finished::Retry,
+        // Whoever owns the cluster now computes the effect again.
+        (Err(AskError::NotOwner { .. }), _) => Finished::Done,
+        (Err(AskError::Busy { .. } | AskError::TooLarge { .. } | AskError::Unreadable(_)), _) => {
+            Finished::Retry
+        }
     }
 }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use event_log::{Accepted, Acceptor, Rejection, StoredRecord};
-use events::Partition;
+use event_log::{Accepted, Acceptor, Rejection, StoredRecord, partition_of};
+use events::{CommandEnvelope, FollowUpRef, Partition, Position, Record};
+use projections::{Changes, Checkpoint, FoldStep, Model};
 
 /// Why reading cannot go on. What was derived from the log must not be trusted any further.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -61,6 +62,18 @@ impl FoldCore {
         Self { acceptors, resuming, rejected: 0 }
     }
 
+    /// A reader that goes on where a model stands.
+    #[must_use]
+    pub fn resume(model: &Model, partitions: u16) -> Self {
+        let partitions = (0..partitions).map(Partition);
+        Self::new(partitions.map(|partition| (partition, acceptor_at(model, partition))).collect())
+    }
+
+    /// The places in all partitions.
+    pub fn acceptors(&self) -> impl Iterator<Item = &Acceptor> {
+        self.acceptors.values()
+    }
+
     /// The place in one partition.
     #[must_use]
     pub fn acceptor(&self, partition: Partition) -> Acceptor {
@@ -100,4 +113,48 @@ impl FoldCore {
             }
         }
     }
+}
+
+fn acceptor_at(model: &Model, partition: Partition) -> Acceptor {
+    match model.checkpoints.get(&partition) {
+        None => Acceptor::new(partition),
+        Some(checkpoint) => Acceptor {
+            partition,
+            epoch: checkpoint.epoch,
+            last: checkpoint.last,
+            hash: checkpoint.hash,
+            last_record: checkpoint.last_record,
+        },
+    }
+}
+
+/// Folds a record that counts into the model. Says what moved, and where its reader stands then.
+pub fn apply(model: &mut Model, accepted: &Accepted) -> (Changes, Checkpoint) {
+    let partition = accepted.position.partition;
+    let checkpoint =
+        model.checkpoint(partition).after(accepted.offset, &accepted.record, accepted.hash);
+    let changes = model.apply(&FoldStep {
+        partition,
+        position: accepted.position,
+        record: &accepted.record,
+        checkpoint: checkpoint.clone(),
+    });
+    (changes, checkpoint)
+}
+
+/// The follow-ups of a record, by the partition that they go to.
+#[must_use]
+pub fn follow_ups(
+    accepted: &Accepted,
+    partitions: u16,
+) -> BTreeMap<Partition, Vec<(FollowUpRef, CommandEnvelope)>> {
+    let mut inbox: BTreeMap<Partition, Vec<_>> = BTreeMap::new();
+    let Record::Frame(frame) = &accepted.record else { return inbox };
+    let position = Position { partition: accepted.position.partition, sequence: frame.first };
+    for (ordinal, command) in (0_u32..).zip(&frame.follow_ups) {
+        let to = partition_of(&command.aggregate, partitions);
+        let reference = FollowUpRef { frame: position, ordinal };
+        inbox.entry(to).or_default().push((reference, command.clone()));
+    }
+    inbox
 }

@@ -6,12 +6,12 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use actix::Addr;
-use event_log::{Accepted, Acceptor, Log, StoredRecord, Stream, partition_of};
+use event_log::{Accepted, Acceptor, Log, StoredRecord, Stream};
 use events::{AggregateId, CommandEnvelope, FollowUpRef, Partition, Position, Record, Watermark};
-use projections::{FoldStep, Model, Queries, Store};
+use projections::{Model, Queries, Store};
 use tokio::sync::{broadcast, mpsc, watch};
 
-use super::core::{Fold, FoldCore, FoldError};
+use super::core::{Fold, FoldCore, FoldError, apply, follow_ups};
 use super::writer::{StepToWrite, Writer};
 use crate::shard::{Folded, InboxMoved, Rejected, ShardActor};
 
@@ -163,16 +163,13 @@ impl Folder {
     /// runtime until the handle is dropped or reading cannot go on.
     #[must_use]
     pub fn start(config: FolderConfig) -> FoldHandle {
-        let acceptors: BTreeMap<Partition, Acceptor> = (0..config.partitions)
-            .map(Partition)
-            .map(|partition| (partition, acceptor_at(&config.model, partition)))
-            .collect();
+        let core = FoldCore::resume(&config.model, config.partitions);
         let (records, incoming) = mpsc::channel(RECORDS_PER_STEP_MAX);
-        for acceptor in acceptors.values() {
+        for acceptor in core.acceptors() {
             tokio::spawn(follow(config.log.clone(), *acceptor, records.clone()));
         }
 
-        let watermark = Watermark(acceptors.iter().map(|(p, a)| (*p, a.last)).collect());
+        let watermark = Watermark(core.acceptors().map(|at| (at.partition, at.last)).collect());
         let (control, controls) = mpsc::channel(CONTROLS_MAX);
         let (changes, _) = broadcast::channel(CHANGES_BUFFERED_MAX);
         let (status, status_seen) =
@@ -180,7 +177,7 @@ impl Folder {
         let model = Arc::new(RwLock::new(config.model));
         let queries = config.store.as_ref().map(Store::queries);
         let folder = Self {
-            core: FoldCore::new(acceptors),
+            core,
             partitions: config.partitions,
             model: model.clone(),
             writer: config.store.map(|store| Writer::start(store, model.clone())),
@@ -287,14 +284,7 @@ impl Folder {
         notices: &mut Vec<Notice>,
     ) {
         let accepted = Arc::new(accepted);
-        let checkpoint =
-            model.checkpoint(partition).after(accepted.offset, &accepted.record, accepted.hash);
-        let changes = model.apply(&FoldStep {
-            partition,
-            position: accepted.position,
-            record: &accepted.record,
-            checkpoint: checkpoint.clone(),
-        });
+        let (changes, checkpoint) = apply(model, &accepted);
         let fleet_moved = changes.fleet_moved();
         let aggregates = changes.aggregates.iter().map(|changed| changed.aggregate.clone());
         let change =
@@ -302,29 +292,11 @@ impl Folder {
         if let Some(writer) = &self.writer {
             writer.write(StepToWrite { accepted: accepted.clone(), checkpoint, changes });
         }
-        let inbox = self.follow_ups(partition, &accepted);
+        let inbox = follow_ups(&accepted, self.partitions);
+        let inbox = inbox.into_iter().filter(|(to, _)| self.shards.contains_key(to));
         notices.push(Notice::Folded(partition, Folded { accepted }));
-        notices.extend(inbox.into_iter().map(|(to, commands)| Notice::Inbox(to, commands)));
+        notices.extend(inbox.map(|(to, commands)| Notice::Inbox(to, commands)));
         notices.push(Notice::Change(Arc::new(change)));
-    }
-
-    /// The follow-ups of a frame, by the partition that they go to, for the shards of this node.
-    fn follow_ups(
-        &self,
-        partition: Partition,
-        accepted: &Accepted,
-    ) -> BTreeMap<Partition, Vec<(FollowUpRef, CommandEnvelope)>> {
-        let mut inbox: BTreeMap<Partition, Vec<_>> = BTreeMap::new();
-        let Record::Frame(frame) = &accepted.record else { return inbox };
-        let position = Position { partition, sequence: frame.first };
-        for (ordinal, command) in (0_u32..).zip(&frame.follow_ups) {
-            let to = partition_of(&command.aggregate, self.partitions);
-            if self.shards.contains_key(&to) {
-                let reference = FollowUpRef { frame: position, ordinal };
-                inbox.entry(to).or_default().push((reference, command.clone()));
-            }
-        }
-        inbox
     }
 
     async fn tell(&self, notices: Vec<Notice>) {
@@ -352,19 +324,6 @@ impl Folder {
                 tracing::warn!(%error, "a shard is gone");
             }
         }
-    }
-}
-
-fn acceptor_at(model: &Model, partition: Partition) -> Acceptor {
-    match model.checkpoints.get(&partition) {
-        None => Acceptor::new(partition),
-        Some(checkpoint) => Acceptor {
-            partition,
-            epoch: checkpoint.epoch,
-            last: checkpoint.last,
-            hash: checkpoint.hash,
-            last_record: checkpoint.last_record,
-        },
     }
 }
 

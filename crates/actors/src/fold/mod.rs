@@ -4,5 +4,5 @@ mod core;
 mod folder;
 mod writer;
 
-pub use core::{Fold, FoldCore, FoldError};
+pub use core::{Fold, FoldCore, FoldError, apply, follow_ups};
 pub use folder::{Change, FoldHandle, FoldStatus, Folder, FolderConfig};

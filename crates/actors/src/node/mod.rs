@@ -23,6 +23,7 @@ use crate::shard::ClaimIdentity;
 
 pub use genesis::GenesisError;
 pub use ownership::Ownership;
+pub use rescheduler::placements_to_look_at;
 pub use router::Router;
 
 /// What a node needs.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use domain::placement::{PlacementCommand, Reschedule};
 use events::{AggregateId, Principal};
 use futures::StreamExt;
+use projections::Model;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::Router;
@@ -41,13 +42,7 @@ pub(super) async fn run(router: Router) {
 }
 
 async fn look_again(router: &Router) {
-    let placements: Vec<AggregateId> = {
-        let model = router.fold().model();
-        let live = model.placements.iter().filter(|(_, placement)| {
-            placement.state.specified.is_some() || placement.state.deleting.is_some()
-        });
-        live.map(|(key, _)| AggregateId::Placement(key.clone())).collect()
-    };
+    let placements = placements_to_look_at(&router.fold().model());
     let owned = placements.into_iter().filter(|placement| router.owns(placement));
     futures::stream::iter(owned)
         .for_each_concurrent(PLACEMENTS_AT_ONCE_MAX, |placement| async move {
@@ -58,4 +53,13 @@ async fn look_again(router: &Router) {
             }
         })
         .await;
+}
+
+/// The placements for which it matters that the fleet has moved.
+#[must_use]
+pub fn placements_to_look_at(model: &Model) -> Vec<AggregateId> {
+    let live = model.placements.iter().filter(|(_, placement)| {
+        placement.state.specified.is_some() || placement.state.deleting.is_some()
+    });
+    live.map(|(key, _)| AggregateId::Placement(key.clone())).collect()
 }

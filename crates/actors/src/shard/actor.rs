@@ -1,6 +1,6 @@
 //! The shard's mailbox: routes commands to entities, appends frames, hears what was folded.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,15 +10,14 @@ use domain::Decider;
 use domain::cluster::Cluster;
 use domain::fleet::Fleet;
 use domain::placement::Placement;
-use event_log::{Accepted, Acceptor, Log, LogError, Stream, partition_of};
-use events::{
-    AggregateId, CommandEnvelope, CommandId, Envelope, Epoch, FollowUpRef, Partition, Timestamp,
-};
+use event_log::{Accepted, Acceptor, Log, LogError, Stream};
+use events::{AggregateId, CommandEnvelope, Envelope, Epoch, FollowUpRef, Partition, Timestamp};
 use tokio::sync::{oneshot, watch};
 
 use super::core::{Appended, ClaimIdentity, ShardCore, ShardState, Step};
-use crate::ask::{Ask, AskError, AskSource};
-use crate::effects::EffectSink;
+use super::intake::Intake;
+use crate::ask::{Ask, AskError};
+use crate::effects::{EffectSink, after_take_over};
 use crate::entity::{Deliver, EntityActor, Proposal};
 use crate::fold::FoldHandle;
 
@@ -151,11 +150,7 @@ pub struct ShardActor {
     crashes: BTreeMap<AggregateId, Vec<Instant>>,
     proposals: BTreeMap<u64, oneshot::Sender<ProposalOutcome>>,
     next_key: u64,
-    /// Durable commands that were given to an entity and are not decided yet.
-    dispatched: BTreeSet<FollowUpRef>,
-    undecided: BTreeSet<u64>,
-    /// Where the command stream was read up to; `None` before the partition is owned.
-    next_offset: Option<u64>,
+    intake: Intake,
     /// Durable commands whose entity was busy.
     backlog: VecDeque<Ask>,
     flush_is_due: bool,
@@ -166,6 +161,7 @@ impl ShardActor {
     /// A shard that will claim its partition when the folder has told it where that stands.
     #[must_use]
     pub fn new(config: ShardConfig) -> Self {
+        let intake = Intake::new(config.partition);
         Self {
             config,
             core: None,
@@ -173,9 +169,7 @@ impl ShardActor {
             crashes: BTreeMap::new(),
             proposals: BTreeMap::new(),
             next_key: 0,
-            dispatched: BTreeSet::new(),
-            undecided: BTreeSet::new(),
-            next_offset: None,
+            intake,
             backlog: VecDeque::new(),
             flush_is_due: false,
             stopping: false,
@@ -246,31 +240,23 @@ impl ShardActor {
         });
         let (pending, from) = {
             let model = self.config.fold.model();
-            let pending: Vec<(FollowUpRef, CommandEnvelope)> = model
-                .inbox
-                .pending(partition)
-                .map(|(reference, command)| (*reference, command.clone()))
-                .collect();
-            (pending, model.inbox.commands_before(partition))
+            (self.intake.owned(&model.inbox), self.intake.start_reading(&model.inbox))
         };
-        self.take_follow_ups(pending, ctx);
-        self.follow_commands(from, ctx);
+        if !self.stopping {
+            pending.into_iter().for_each(|ask| self.dispatch(ask, ctx));
+        }
+        if let Some(from) = from {
+            self.follow_commands(from, ctx);
+        }
         self.compute_effects();
     }
 
     /// After a take-over the effects that are still to be performed are computed again.
     fn compute_effects(&self) {
-        let partition = self.config.partition;
         let fold = self.config.fold.clone();
         let model = fold.model();
-        for (name, cluster) in &model.clusters {
-            let id = AggregateId::Cluster(name.clone());
-            if partition_of(&id, self.config.partitions) == partition {
-                let outstanding = Cluster::outstanding(&id, &cluster.state);
-                for effect in outstanding.into_iter().chain(Cluster::settled(&id, &cluster.state)) {
-                    self.config.effects.send(&id, effect);
-                }
-            }
+        for (id, effect) in after_take_over(&model, self.config.partition, self.config.partitions) {
+            self.config.effects.send(&id, effect);
         }
     }
 
@@ -283,22 +269,6 @@ impl ShardActor {
         ctx.stop();
     }
 
-    fn take_follow_ups(
-        &mut self,
-        commands: Vec<(FollowUpRef, CommandEnvelope)>,
-        ctx: &mut Context<Self>,
-    ) {
-        if !self.is_owning() {
-            return;
-        }
-        for (reference, envelope) in commands {
-            if self.dispatched.insert(reference) {
-                let source = AskSource::FollowUp(reference);
-                self.dispatch(Ask { envelope, source, reply: None }, ctx);
-            }
-        }
-    }
-
     fn is_owning(&self) -> bool {
         let state = self.core.as_ref().map(ShardCore::state);
         matches!(state, Some(ShardState::Owning(_))) && !self.stopping
@@ -306,10 +276,6 @@ impl ShardActor {
 
     /// Reads the partition's command stream from now on.
     fn follow_commands(&mut self, from: u64, ctx: &mut Context<Self>) {
-        if self.next_offset.is_some() {
-            return;
-        }
-        self.next_offset = Some(from);
         let log = self.config.log.clone();
         let stream = Stream::Commands(self.config.partition);
         let shard = ctx.address().downgrade();
@@ -455,26 +421,6 @@ impl ShardActor {
             ctx.wait(done);
         }
     }
-
-    /// Durable commands that a frame decided are no longer waited for.
-    fn forget_decided(&mut self, accepted: &Accepted) {
-        let events::Record::Frame(frame) = &accepted.record else { return };
-        for decision in &frame.decisions {
-            match &decision.command {
-                events::CommandSource::FollowUp(reference) => {
-                    self.dispatched.remove(reference);
-                }
-                events::CommandSource::Submitted { offset, .. } => {
-                    self.undecided.remove(offset);
-                }
-                events::CommandSource::Direct(_) => {}
-            }
-        }
-        let before = self.undecided.first().copied().or(self.next_offset);
-        if let (Some(core), Some(before)) = (&mut self.core, before) {
-            core.note_commands_before(before);
-        }
-    }
 }
 
 fn refuse(ask: Ask, error: AskError) {
@@ -525,7 +471,9 @@ impl Handler<Folded> for ShardActor {
     fn handle(&mut self, Folded { accepted }: Folded, ctx: &mut Context<Self>) {
         let Some(core) = &mut self.core else { return };
         let appended = core.accepted(&accepted);
-        self.forget_decided(&accepted);
+        if let Some(before) = self.intake.decided(&accepted) {
+            core.note_commands_before(before);
+        }
         match appended {
             Appended::Owned(epoch) => self.owned(epoch, ctx),
             Appended::Counted(counted) => {
@@ -559,7 +507,10 @@ impl Handler<InboxMoved> for ShardActor {
     type Result = ();
 
     fn handle(&mut self, moved: InboxMoved, ctx: &mut Context<Self>) {
-        self.take_follow_ups(moved.commands, ctx);
+        if self.is_owning() {
+            let asks = self.intake.follow_ups(moved.commands);
+            asks.into_iter().for_each(|ask| self.dispatch(ask, ctx));
+        }
     }
 }
 
@@ -568,30 +519,17 @@ impl Handler<Submitted> for ShardActor {
 
     fn handle(&mut self, submitted: Submitted, ctx: &mut Context<Self>) {
         let Submitted { offset, bytes } = submitted;
-        self.next_offset = Some(offset + 1);
-        let partition = self.config.partition;
-        let envelope: CommandEnvelope = match serde_json::from_slice(&bytes) {
-            Ok(envelope) => envelope,
-            Err(error) => {
-                tracing::warn!(%partition, offset, %error, "a submitted command is unreadable");
-                return;
-            }
+        let taken = {
+            let model = self.config.fold.model();
+            self.intake.submitted(offset, &bytes, &model.inbox)
         };
-        if self.is_decided(offset, envelope.id) {
-            return;
+        match taken {
+            Ok(ask) => ask.into_iter().for_each(|ask| self.dispatch(ask, ctx)),
+            Err(error) => {
+                let partition = self.config.partition;
+                tracing::warn!(%partition, offset, %error, "a submitted command is unreadable");
+            }
         }
-        self.undecided.insert(offset);
-        let source = AskSource::Submitted(offset);
-        self.dispatch(Ask { envelope, source, reply: None }, ctx);
-    }
-}
-
-impl ShardActor {
-    fn is_decided(&self, offset: u64, command: CommandId) -> bool {
-        let partition = self.config.partition;
-        let model = self.config.fold.model();
-        model.inbox.is_submitted_decided(partition, offset)
-            || model.inbox.was_decided(partition, command)
     }
 }
 
