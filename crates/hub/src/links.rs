@@ -142,8 +142,12 @@ impl Links {
 
     /// Takes a link in that was made elsewhere, as for a member in this process.
     pub fn insert(&self, cluster: &str, link: Arc<dyn Link>) {
-        let entry =
-            Entry { secret: String::new(), fingerprint: <[u8; 32]>::default(), link: Ok(link) };
+        let entry = Entry {
+            secret: String::new(),
+            fingerprint: <[u8; 32]>::default(),
+            link: Ok(link),
+            is_identified: true,
+        };
         self.with(|entries| drop(entries.insert(cluster.to_owned(), entry)));
     }
 
