@@ -15,6 +15,7 @@ use kube::{Api, Client, ResourceExt};
 use projections::{Model, Store};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tracing::Instrument as _;
 
 use crate::contents::Contents;
 use crate::index::{Index, IndexConfig};
@@ -181,7 +182,8 @@ async fn report_observations(mut observed: mpsc::Receiver<Observation>, router: 
             outcome: outcome_of(observation.availability),
         });
         let principal = Principal::Member(observation.cluster);
-        if let Err(error) = router.ask(id, command.into(), principal).await {
+        let span = tracing::debug_span!("observed", aggregate = %id);
+        if let Err(error) = router.ask(id, command.into(), principal).instrument(span).await {
             tracing::debug!(%error, "an observation was not taken");
         }
     }

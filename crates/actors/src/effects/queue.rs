@@ -204,6 +204,12 @@ impl EffectQueue {
         next_of(Rank::Change).into_iter().chain(next_of(Rank::Look)).min()
     }
 
+    /// Whether an effect is not done.
+    #[must_use]
+    pub fn contains(&self, key: &EffectKey) -> bool {
+        self.entries.contains_key(key)
+    }
+
     /// How many effects are not done.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -10,10 +10,12 @@ use event_log::partition_of;
 use events::{AggregateId, Epoch, Partition, Principal};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
+use tracing::{Instrument as _, Span};
 
 use super::queue::{Due, EffectQueue, Finished};
 use crate::ask::AskError;
 use crate::node::Router;
+use crate::trace::adopted;
 
 /// Whether an effect has to be tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +54,8 @@ pub struct EffectSink {
 
 struct Shared {
     queue: Mutex<EffectQueue>,
+    /// The trace context of those who asked for what is not done.
+    traceparents: Mutex<BTreeMap<EffectKey, String>>,
     moved: Notify,
     started: Instant,
 }
@@ -61,17 +65,43 @@ impl EffectSink {
         Self {
             shared: Arc::new(Shared {
                 queue: Mutex::new(EffectQueue::default()),
+                traceparents: Mutex::default(),
                 moved: Notify::new(),
                 started: Instant::now(),
             }),
         }
     }
 
-    /// Takes an effect in.
-    pub fn send(&self, aggregate: &AggregateId, effect: Effect) {
+    /// Takes an effect in, with the trace context of whoever asked for it.
+    pub fn send(&self, aggregate: &AggregateId, effect: Effect, traceparent: Option<&str>) {
         tracing::debug!(%aggregate, ?effect, "to be done");
+        self.remember(effect.key(), traceparent);
         self.with(|queue, now_ms| queue.offer(effect, now_ms));
         self.shared.moved.notify_one();
+    }
+
+    fn remember(&self, key: &EffectKey, traceparent: Option<&str>) {
+        let traceparents = &self.shared.traceparents;
+        let mut traceparents = traceparents.lock().unwrap_or_else(PoisonError::into_inner);
+        match traceparent {
+            Some(traceparent) => drop(traceparents.insert(key.clone(), traceparent.to_owned())),
+            None => drop(traceparents.remove(key)),
+        }
+    }
+
+    /// The span of performing an effect, within the trace of whoever asked for it.
+    fn span(&self, effect: &Effect) -> Span {
+        let key = effect.key();
+        let (cluster, placement) = (&key.cluster, &key.placement);
+        let span = match effect {
+            Effect::Deliver(_) => tracing::debug_span!("apply", %cluster, %placement),
+            Effect::Withdraw(_) => tracing::debug_span!("withdraw", %cluster, %placement),
+            Effect::Observe(_) => tracing::debug_span!("observe", %cluster, %placement),
+            Effect::Cancel(_) => Span::none(),
+        };
+        let traceparents = &self.shared.traceparents;
+        let traceparents = traceparents.lock().unwrap_or_else(PoisonError::into_inner);
+        adopted(span, traceparents.get(key).map(String::as_str))
     }
 
     /// Tries at once what waits to be tried again on a member: it can be reached now.
@@ -145,9 +175,15 @@ impl Runner {
 
     fn ended(&self, ended: Result<(EffectKey, Finished), tokio::task::JoinError>) {
         match ended {
-            Ok((key, finished)) => self.sink.with(|queue, now_ms| {
-                queue.finished(&key, finished, fastrand::f64(), now_ms);
-            }),
+            Ok((key, finished)) => {
+                let is_done = self.sink.with(|queue, now_ms| {
+                    queue.finished(&key, finished, fastrand::f64(), now_ms);
+                    !queue.contains(&key)
+                });
+                if is_done {
+                    self.sink.remember(&key, None);
+                }
+            }
             Err(error) => tracing::error!(%error, "an effect panicked; a restart tries it again"),
         }
     }
@@ -170,7 +206,8 @@ impl Runner {
         let epoch = self.config.owning.borrow().get(&partition).copied();
         let performer = self.config.performer.clone();
         let router = router.clone();
-        running.spawn(async move {
+        let span = self.sink.span(&due.effect);
+        let performing = async move {
             let Some(epoch) = epoch else { return (key, Finished::Done) };
             let performed = performer.perform(&due.effect, epoch, due.attempt).await;
             let reported = match performed.report {
@@ -182,7 +219,8 @@ impl Runner {
             };
             let finished = finished(&reported, performed.again);
             (key, finished)
-        });
+        };
+        running.spawn(performing.instrument(span));
     }
 }
 

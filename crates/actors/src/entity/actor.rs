@@ -10,12 +10,14 @@ use actix::prelude::*;
 use domain::Decider;
 use events::{AggregateId, Timestamp};
 use tokio::sync::oneshot;
+use tracing::Span;
 
-use super::core::{EntityCore, Request, Ticket};
+use super::core::{EntityCore, Proposal, Request, Ticket};
 use crate::ask::{Answer, Ask, AskError};
 use crate::effects::EffectSink;
 use crate::fold::FoldHandle;
 use crate::shard::{ProposalOutcome, Propose, ShardActor};
+use crate::trace::adopted;
 
 /// How many commands may wait in the mailbox of one entity; more are answered with *busy*. A
 /// cluster that gets a thousand assignments at once is served in a few batches; twice as many would
@@ -85,8 +87,9 @@ impl<D: Decider> EntityActor<D> {
     fn settle(&mut self, tickets: Vec<(Ticket, usize)>, outcome: ProposalOutcome) {
         match outcome {
             ProposalOutcome::Counted(envelopes) => {
-                for effect in self.core.accepted(&envelopes) {
-                    self.effects.send(self.core.id(), effect);
+                for (index, effect) in self.core.accepted(&envelopes) {
+                    let traceparent = envelopes[index].traceparent.as_deref();
+                    self.effects.send(self.core.id(), effect, traceparent);
                 }
                 let mut envelopes = envelopes.into_iter();
                 for (ticket, count) in tickets {
@@ -116,6 +119,18 @@ impl<D: Decider> EntityActor<D> {
             drop(reply.send(Err(AskError::NotOwner { aggregate: aggregate.clone() })));
         }
     }
+}
+
+/// A span for each decision, from here until it is read back.
+fn append_spans(proposal: &Proposal) -> Vec<Span> {
+    let recorded = proposal.decisions.iter().filter(|decision| !decision.events.is_empty());
+    recorded
+        .map(|decision| {
+            let (aggregate, events) = (&proposal.aggregate, decision.events.len());
+            let span = tracing::debug_span!("append", %aggregate, events);
+            adopted(span, decision.command.traceparent.as_deref())
+        })
+        .collect()
 }
 
 impl<D: Decider> Actor for EntityActor<D> {
@@ -163,8 +178,10 @@ impl<D: Decider> Handler<Flush> for EntityActor<D> {
             .iter()
             .map(|decision| (decision.ticket, decision.refusal.clone(), decision.events.len()))
             .collect();
+        let appending = append_spans(&proposal);
         let recorded = self.shard.send(Propose { proposal });
         let settled = recorded.into_actor(self).map(move |outcome, entity, ctx| {
+            drop(appending);
             let outcome = outcome.unwrap_or(ProposalOutcome::NotOwner);
             let mut tickets = vec![];
             for (ticket, refusal, events) in refused {

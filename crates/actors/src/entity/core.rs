@@ -10,6 +10,7 @@ use domain::{Decider, DomainCommand, Effect, FleetView, FollowUp, Inputs, Reacti
 use events::{AggregateId, CommandEnvelope, CommandSource, Envelope, Event, Timestamp, Watermark};
 
 use crate::ask::{AskError, AskSource};
+use crate::trace::adopted;
 
 /// How many commands one proposal decides. A batch of 256 small decisions fills a third of a frame;
 /// twice as many and two busy entities no longer share one.
@@ -154,11 +155,12 @@ impl<D: Decider> EntityCore<D> {
         proposed
     }
 
-    /// The proposal counts: its events are part of the history. Returns what to do about it.
-    pub fn accepted(&mut self, envelopes: &[Envelope]) -> Vec<Effect> {
+    /// The proposal counts: its events are part of the history. Returns what to do about it, with
+    /// the index of the event that causes each.
+    pub fn accepted(&mut self, envelopes: &[Envelope]) -> Vec<(usize, Effect)> {
         self.in_flight.clear();
         let mut effects = vec![];
-        for envelope in envelopes {
+        for (index, envelope) in envelopes.iter().enumerate() {
             assert_eq!(
                 envelope.aggregate_sequence,
                 self.sequence + 1,
@@ -170,7 +172,7 @@ impl<D: Decider> EntityCore<D> {
                 D::evolve(&mut self.state, event, envelope.time);
                 effects.extend(D::react(&self.id, &self.state, event).into_iter().filter_map(
                     |reaction| match reaction {
-                        Reaction::Effect(effect) => Some(effect),
+                        Reaction::Effect(effect) => Some((index, effect)),
                         Reaction::FollowUp(_) => None,
                     },
                 ));
@@ -199,6 +201,8 @@ fn decide<D: Decider>(
     now: Timestamp,
     fleet: &FleetView,
 ) -> DecisionDraft {
+    let span = tracing::debug_span!("decide", aggregate = %id, command = %request.envelope.kind);
+    let _entered = adopted(span, request.envelope.traceparent.as_deref()).entered();
     let mut draft = DecisionDraft {
         ticket: request.ticket,
         source: recorded_source(request),

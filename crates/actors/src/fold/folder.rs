@@ -14,6 +14,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use super::core::{Fold, FoldCore, FoldError, apply, follow_ups};
 use super::writer::{StepToWrite, Writer};
 use crate::shard::{Folded, InboxMoved, Rejected, ShardActor};
+use crate::trace::traceparents;
 
 /// How many records are folded in one step, so that readers of the model wait for milliseconds at
 /// most: 512 records of a few events each take about one.
@@ -45,6 +46,8 @@ pub struct Change {
     pub position: Position,
     /// What moved.
     pub aggregates: Vec<AggregateId>,
+    /// The trace context that aggregates were moved with.
+    pub traceparents: BTreeMap<AggregateId, String>,
     /// Whether the fleet looks different to a scheduler.
     pub fleet_moved: bool,
 }
@@ -287,8 +290,12 @@ impl Folder {
         let (changes, checkpoint) = apply(model, &accepted);
         let fleet_moved = changes.fleet_moved();
         let aggregates = changes.aggregates.iter().map(|changed| changed.aggregate.clone());
-        let change =
-            Change { position: accepted.position, aggregates: aggregates.collect(), fleet_moved };
+        let change = Change {
+            position: accepted.position,
+            aggregates: aggregates.collect(),
+            traceparents: traceparents(&accepted.record),
+            fleet_moved,
+        };
         if let Some(writer) = &self.writer {
             writer.write(StepToWrite { accepted: accepted.clone(), checkpoint, changes });
         }

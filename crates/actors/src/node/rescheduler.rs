@@ -7,6 +7,7 @@ use events::{AggregateId, Principal};
 use futures::StreamExt;
 use projections::Model;
 use tokio::sync::broadcast::error::RecvError;
+use tracing::Instrument as _;
 
 use super::Router;
 
@@ -47,7 +48,9 @@ async fn look_again(router: &Router) {
     futures::stream::iter(owned)
         .for_each_concurrent(PLACEMENTS_AT_ONCE_MAX, |placement| async move {
             let command = PlacementCommand::Reschedule(Reschedule {});
-            let asked = router.ask(placement.clone(), command.into(), Principal::System).await;
+            let span = tracing::debug_span!("reschedule", %placement);
+            let asked = router.ask(placement.clone(), command.into(), Principal::System);
+            let asked = asked.instrument(span).await;
             if let Err(error) = asked {
                 tracing::warn!(%placement, %error, "the placement is looked at with the next change");
             }

@@ -256,7 +256,7 @@ impl ShardActor {
         let fold = self.config.fold.clone();
         let model = fold.model();
         for (id, effect) in after_take_over(&model, self.config.partition, self.config.partitions) {
-            self.config.effects.send(&id, effect);
+            self.config.effects.send(&id, effect, None);
         }
     }
 

@@ -1,11 +1,12 @@
 //! The loop of one kind of placement object: watch, resolve, submit; listen, write status.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use actors::ask::AskError;
 use actors::node::Router;
+use actors::trace::adopted;
 use domain::DomainCommand;
 use domain::placement::{
     DeletePlacement, PlacementCommand, PlacementState, RefusePlacement, SubmitPlacement,
@@ -19,6 +20,7 @@ use kube::runtime::{WatchStreamExt, watcher as watch_objects};
 use kube::{Client, ResourceExt};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinHandle;
+use tracing::Instrument as _;
 
 use super::convert::placement_spec;
 use super::status::{StatusInputs, placement_status};
@@ -75,6 +77,8 @@ pub struct Controller<P> {
     objects: Arc<RwLock<BTreeMap<PlacementKey, Arc<Known<P>>>>>,
     submits: WorkQueue<PlacementKey>,
     statuses: WorkQueue<PlacementKey>,
+    /// The trace context of what the next status shows.
+    traceparents: Arc<Mutex<BTreeMap<PlacementKey, String>>>,
 }
 
 struct Known<P> {
@@ -89,6 +93,7 @@ impl<P> Clone for Controller<P> {
             objects: self.objects.clone(),
             submits: self.submits.clone(),
             statuses: self.statuses.clone(),
+            traceparents: self.traceparents.clone(),
         }
     }
 }
@@ -102,6 +107,7 @@ impl<P: PlacementObject> Controller<P> {
             objects: Arc::default(),
             submits: WorkQueue::new(),
             statuses: WorkQueue::new(),
+            traceparents: Arc::default(),
         };
         let submitting = controller.clone();
         let writing = controller.clone();
@@ -112,17 +118,26 @@ impl<P: PlacementObject> Controller<P> {
             tokio::spawn(controller.clone().listen_to_ownership()),
             tokio::spawn(controller.submits.clone().run(SUBMITS_AT_ONCE_MAX, move |key| {
                 let controller = submitting.clone();
-                async move { controller.submit(&key).await }
+                let span = tracing::debug_span!("submit", placement = %key);
+                async move { controller.submit(&key).await }.instrument(span)
             })),
             tokio::spawn(controller.statuses.clone().run(STATUS_WRITES_AT_ONCE_MAX, move |key| {
                 let controller = writing.clone();
-                async move { controller.show(&key).await }
+                let span = adopted(
+                    tracing::debug_span!("status", placement = %key),
+                    controller.traceparents().remove(&key).as_deref(),
+                );
+                async move { controller.show(&key).await }.instrument(span)
             })),
         ]
     }
 
     fn known(&self, key: &PlacementKey) -> Option<Arc<Known<P>>> {
         self.objects.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    fn traceparents(&self) -> MutexGuard<'_, BTreeMap<PlacementKey, String>> {
+        self.traceparents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn mark_all(&self) {
@@ -232,6 +247,9 @@ impl<P: PlacementObject> Controller<P> {
                 Ok(change) => {
                     for aggregate in &change.aggregates {
                         if let AggregateId::Placement(key) = aggregate {
+                            if let Some(traceparent) = change.traceparents.get(aggregate) {
+                                self.traceparents().insert(key.clone(), traceparent.clone());
+                            }
                             self.statuses.mark(key.clone(), COLLECT_STATUS);
                         }
                     }
