@@ -6,6 +6,7 @@
 pub mod ground;
 pub mod hubs;
 pub mod scenarios;
+pub mod simulation;
 pub mod wait;
 
 /// Runs a test where actors can run: in an actix system on a runtime with two threads.
