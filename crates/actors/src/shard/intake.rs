@@ -5,10 +5,10 @@
 //! of this partition decides it. In between, the same command may be seen again: by reading on
 //! after a take-over, or because it was stored twice. No I/O.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use event_log::Accepted;
-use events::{CommandEnvelope, CommandSource, FollowUpRef, Partition, Record};
+use events::{CommandEnvelope, CommandId, CommandSource, FollowUpRef, Partition, Record};
 use projections::Inbox;
 
 use crate::ask::{Ask, AskSource};
@@ -18,7 +18,7 @@ use crate::ask::{Ask, AskSource};
 pub struct Intake {
     partition: Partition,
     follow_ups: BTreeSet<FollowUpRef>,
-    submitted: BTreeSet<u64>,
+    submitted: BTreeMap<u64, CommandId>,
     /// Where the command stream was read up to; `None` before the partition is owned.
     next_offset: Option<u64>,
 }
@@ -30,7 +30,7 @@ impl Intake {
         Self {
             partition,
             follow_ups: BTreeSet::new(),
-            submitted: BTreeSet::new(),
+            submitted: BTreeMap::new(),
             next_offset: None,
         }
     }
@@ -63,7 +63,8 @@ impl Intake {
         .collect()
     }
 
-    /// The next entry of the command stream was read. `None` when it is decided already.
+    /// The next entry of the command stream was read. `None` when it is decided already, or is the
+    /// same command as one that is being decided: whoever submits may do so until it is answered.
     ///
     /// # Errors
     /// When it is no command; it is passed over.
@@ -77,10 +78,12 @@ impl Intake {
         let envelope: CommandEnvelope = serde_json::from_slice(bytes)?;
         let is_decided = inbox.is_submitted_decided(self.partition, offset)
             || inbox.was_decided(self.partition, envelope.id);
-        if is_decided {
+        // Should this owner not decide the first of two, the next one reads both again.
+        let is_repeated = self.submitted.values().any(|id| *id == envelope.id);
+        if is_decided || is_repeated {
             return Ok(None);
         }
-        self.submitted.insert(offset);
+        self.submitted.insert(offset, envelope.id);
         Ok(Some(Ask { envelope, source: AskSource::Submitted(offset), reply: None }))
     }
 
@@ -99,6 +102,51 @@ impl Intake {
                 CommandSource::Direct(_) => {}
             }
         }
-        self.submitted.first().copied().or(self.next_offset)
+        let first = self.submitted.first_key_value().map(|(offset, _)| *offset);
+        first.or(self.next_offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use events::{AggregateId, CorrelationId, Principal, Timestamp};
+    use serde_json::value::RawValue;
+
+    use super::*;
+
+    const HERE: Partition = Partition(0);
+
+    fn submitted(name: &str) -> Vec<u8> {
+        let id = CommandId::of_input(name);
+        let command = CommandEnvelope {
+            id,
+            aggregate: AggregateId::Fleet,
+            kind: "FoundFleet".to_owned(),
+            principal: Principal::System,
+            time: Timestamp::UNIX_EPOCH,
+            causation: None,
+            origin: None,
+            correlation: CorrelationId(id.0),
+            traceparent: None,
+            data: RawValue::from_string("{}".to_owned()).unwrap(),
+        };
+        serde_json::to_vec(&command).unwrap()
+    }
+
+    /// Which of these entries are taken in, by offset.
+    fn taken(intake: &mut Intake, entries: &[&str]) -> Vec<u64> {
+        let inbox = Inbox::default();
+        let take = |(offset, name): (u64, &&str)| {
+            let ask = intake.submitted(offset, &submitted(name), &inbox).unwrap()?;
+            assert_eq!(ask.source, AskSource::Submitted(offset));
+            Some(offset)
+        };
+        (0..).zip(entries).filter_map(take).collect()
+    }
+
+    #[test]
+    fn regression_a_command_that_stands_in_the_stream_twice_is_taken_in_once() {
+        let mut intake = Intake::new(HERE);
+        assert_eq!(taken(&mut intake, &["one", "two", "one", "one"]), [0, 1]);
     }
 }
