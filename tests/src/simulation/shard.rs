@@ -67,7 +67,8 @@ impl Entity {
 
     /// Its proposal counts.
     pub fn accepted(&mut self, envelopes: &[Envelope]) -> Vec<Effect> {
-        with_core!(self, core => core.accepted(envelopes))
+        let caused = with_core!(self, core => core.accepted(envelopes));
+        caused.into_iter().map(|(_, effect)| effect).collect()
     }
 
     /// Its proposal is given up.
