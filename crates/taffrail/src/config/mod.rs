@@ -15,6 +15,8 @@
 //! # mode = "production"            # or "development": the doctor only warns
 //! # [log.kafka.properties]         # of librdkafka
 //! # "security.protocol" = "SASL_SSL"
+//! # [log.kafka.property_files]     # the same, each value read from a file: passwords
+//! # "sasl.password" = "/run/secrets/kafka-password"
 //!
 //! [hub]                            # the hub's API server
 //! kubeconfig = "hub.kubeconfig"    # default: $KUBECONFIG, ~/.kube/config, in the cluster
@@ -89,6 +91,8 @@ struct KafkaSection {
     mode: ModeSection,
     #[serde(default)]
     properties: BTreeMap<String, String>,
+    #[serde(default)]
+    property_files: BTreeMap<String, PathBuf>,
 }
 
 /// Values of properties may be passwords.
@@ -156,7 +160,7 @@ pub fn parse(path: &Path, text: &str) -> Result<ServeConfig, ConfigError> {
     }
     Ok(ServeConfig {
         node: file.node.unwrap_or_else(host_name),
-        log: log_choice(file.log, beside, &data_dir),
+        log: log_choice(path, file.log, beside, &data_dir)?,
         hub: if file.hub.in_cluster {
             HubAccess::InCluster
         } else {
@@ -173,8 +177,13 @@ pub fn parse(path: &Path, text: &str) -> Result<ServeConfig, ConfigError> {
     })
 }
 
-fn log_choice(section: Option<LogSection>, beside: &Path, data_dir: &Path) -> LogChoice {
-    match section {
+fn log_choice(
+    path: &Path,
+    section: Option<LogSection>,
+    beside: &Path,
+    data_dir: &Path,
+) -> Result<LogChoice, ConfigError> {
+    Ok(match section {
         None => LogChoice::Embedded { path: data_dir.join("log.redb") },
         Some(LogSection::Embedded(embedded)) => {
             let path = embedded.path.map(|path| beside.join(path));
@@ -184,13 +193,26 @@ fn log_choice(section: Option<LogSection>, beside: &Path, data_dir: &Path) -> Lo
             let mut config = KafkaConfig::new(kafka.bootstrap);
             config.topic_prefix = kafka.topic_prefix.unwrap_or(config.topic_prefix);
             config.properties = kafka.properties;
+            for (name, file) in kafka.property_files {
+                let value = property_from(path, &name, &beside.join(file))?;
+                config.properties.insert(name, value);
+            }
             config.mode = match kafka.mode {
                 ModeSection::Production => Mode::Production,
                 ModeSection::Development => Mode::Development,
             };
             LogChoice::Kafka(Box::new(config))
         }
-    }
+    })
+}
+
+/// The value of a property that stands in a file of its own. A line end after it does not count.
+fn property_from(path: &Path, name: &str, file: &Path) -> Result<String, ConfigError> {
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        let file = file.display();
+        ConfigError::contradiction(path, format!("{name} is to be read from {file}: {error}"))
+    })?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 fn rules(path: &Path, section: &SelectionSection) -> Result<SelectionRules, ConfigError> {

@@ -92,3 +92,19 @@ fn everything_that_the_documentation_shows_can_be_said() {
     assert_eq!(context.as_deref(), Some("hub"));
     assert!(config.rules.namespaces.excludes("monitoring"));
 }
+
+#[test]
+fn passwords_are_read_from_files() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("password"), "s3cret\n").unwrap();
+    let text = "data_dir = \"d\"\n[log.kafka]\nbootstrap = \"b:1\"\n\
+                property_files = { \"sasl.password\" = \"password\" }";
+    let config = parse(&dir.path().join("taffrail.toml"), text).unwrap();
+    let LogChoice::Kafka(kafka) = &config.log else { panic!("it is Kafka") };
+    assert_eq!(kafka.properties["sasl.password"], "s3cret");
+    assert!(!format!("{config:?}").contains("s3cret"), "it is not shown");
+
+    let missing = text.replace("\"password\"", "\"gone\"");
+    let said = parse(Path::new("etc/taffrail.toml"), &missing).unwrap_err().to_string();
+    assert!(said.contains("sasl.password is to be read from etc/gone"), "{said}");
+}
