@@ -35,26 +35,61 @@ pub struct Ground {
     server: Option<ServerHandle>,
 }
 
-impl Ground {
-    /// Simulated clusters over HTTP.
-    pub async fn simulated(members: usize) -> Self {
+/// Simulated clusters, served over HTTP by this process.
+pub struct SimulatedFleet {
+    fleet: Fleet,
+    server: ServerHandle,
+    names: Vec<String>,
+}
+
+impl SimulatedFleet {
+    /// Starts a hub and members.
+    ///
+    /// # Panics
+    /// When they cannot be served.
+    #[must_use]
+    pub fn start(members: usize) -> Self {
         let fleet = Fleet::new();
-        let names: Vec<String> = (1..=members).map(|n| format!("member-{n}")).collect();
-        let all = std::iter::once("hub".to_owned()).chain(names.iter().cloned());
-        for (seed, name) in (1..).zip(all) {
+        let members = (1..=members).map(|n| format!("member-{n}"));
+        let names: Vec<String> = std::iter::once("hub".to_owned()).chain(members).collect();
+        for (seed, name) in (1..).zip(&names) {
             // Clusters with one seed would be one cluster: their uids would be the same.
             let options = ClusterOptions { seed, ..ClusterOptions::default() };
             let options = options.with_nodes(3, 4, 16);
-            fleet.add_cluster(&name, options).expect("the names differ");
+            fleet.add_cluster(name, options).expect("the names differ");
         }
         let address = "127.0.0.1:0".parse().expect("it is an address");
         let server = simulator::serve(&fleet, address).expect("a port is free");
-        let hub = cluster("hub", server.kubeconfig(&[("hub", "hub")])).await;
-        let mut joined = vec![];
-        for name in &names {
-            joined.push(cluster(name, server.kubeconfig(&[(name, name)])).await);
+        Self { fleet, server, names }
+    }
+
+    /// Names and kubeconfigs, the hub first.
+    #[must_use]
+    pub fn kubeconfigs(&self) -> Vec<(String, String)> {
+        let kubeconfig = |name: &String| (name.clone(), self.server.kubeconfig(&[(name, name)]));
+        self.names.iter().map(kubeconfig).collect()
+    }
+}
+
+impl Ground {
+    /// Simulated clusters over HTTP.
+    pub async fn simulated(members: usize) -> Self {
+        let simulated = SimulatedFleet::start(members);
+        let mut ground = Self::at(simulated.kubeconfigs()).await;
+        ground.fleet = Some(simulated.fleet);
+        ground.server = Some(simulated.server);
+        ground
+    }
+
+    /// Clusters that are there: their names and kubeconfigs, the hub first.
+    pub async fn at(clusters: Vec<(String, String)>) -> Self {
+        let mut all = vec![];
+        for (name, kubeconfig) in clusters {
+            all.push(cluster(&name, kubeconfig).await);
         }
-        let ground = Self { hub, members: joined, fleet: Some(fleet), server: Some(server) };
+        let members = all.split_off(1);
+        let hub = all.pop().expect("a ground has a hub");
+        let ground = Self { hub, members, fleet: None, server: None };
         ground.install_crds().await;
         ground
     }
@@ -62,15 +97,11 @@ impl Ground {
     /// The real clusters of the shared test bed; `None` when it is not wanted.
     pub async fn real() -> Option<Self> {
         let bed = Bed::shared()?;
-        let mut clusters = vec![];
-        for name in bed.context_names() {
-            clusters.push(cluster(&name, bed.context(&name).kubeconfig()).await);
-        }
-        let members = clusters.split_off(1);
-        let hub = clusters.pop().expect("a bed has a hub");
-        let ground = Self { hub, members, fleet: None, server: None };
-        ground.install_crds().await;
-        Some(ground)
+        let kubeconfig = |name: String| {
+            let kubeconfig = bed.context(&name).kubeconfig();
+            (name, kubeconfig)
+        };
+        Some(Self::at(bed.context_names().into_iter().map(kubeconfig).collect()).await)
     }
 
     async fn install_crds(&self) {

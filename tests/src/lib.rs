@@ -3,6 +3,7 @@
 //! A [`ground::Ground`] is a hub API server and some members: simulated, or real ones of the test
 //! bed. The scenarios do not know which.
 
+pub mod bench;
 pub mod ground;
 pub mod hubs;
 pub mod scenarios;

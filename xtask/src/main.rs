@@ -3,6 +3,7 @@
 
 mod arch;
 mod bed_command;
+mod bench;
 mod crds;
 mod deny;
 mod test;
@@ -27,6 +28,8 @@ enum Task {
     /// The test bed: real Apache Kafka, etcd and kube-apiservers on 127.0.0.1.
     #[command(subcommand)]
     Bed(bed_command::Command),
+    /// Measure what the budgets of the design are about, and print a table.
+    Bench(bench::Bench),
     /// Write the CRDs in deploy/crds, or check that they are current.
     Crds(crds::Crds),
     /// Check licences, sources and advisories of all dependencies against deny.toml.
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Arch => arch::run(),
         Task::Bed(command) => bed_command::run(command),
+        Task::Bench(options) => bench::run(&options),
         Task::Crds(options) => crds::run(&options),
         Task::Deny => deny::run(),
         Task::Test(options) => test::run(&options),

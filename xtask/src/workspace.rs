@@ -40,6 +40,11 @@ pub(crate) fn root() -> PathBuf {
     xtask.parent().expect("xtask is a directory of the workspace").to_owned()
 }
 
+/// Where Cargo puts what it builds.
+pub(crate) fn target_dir() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
 /// The Cargo that runs this task.
 pub(crate) fn cargo() -> Command {
     Command::new(env::var_os("CARGO").unwrap_or_else(|| OsStr::new("cargo").to_owned()))
