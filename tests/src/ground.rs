@@ -173,17 +173,23 @@ impl Ground {
                     release(&works, &work.name_any()).await;
                 }
             }
+        }
+        // All are told to go before the first is waited for: each takes its time.
+        let mut going = vec![];
+        for cluster in self.members.iter().chain([&self.hub]) {
             let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
-            for namespace in namespaces.list(&Default::default()).await.expect("a list") {
-                let name = namespace.name_any();
-                if name.starts_with("app-") {
-                    drop(namespaces.delete(&name, &DeleteParams::default()).await);
-                    eventually("the namespace is gone", || async {
-                        namespaces.get_opt(&name).await.expect("a namespace").is_none()
-                    })
-                    .await;
-                }
+            let list = namespaces.list(&Default::default()).await.expect("a list");
+            let names = list.iter().map(ResourceExt::name_any);
+            for name in names.filter(|name| name.starts_with("app-")) {
+                drop(namespaces.delete(&name, &DeleteParams::default()).await);
+                going.push((namespaces.clone(), name));
             }
+        }
+        for (namespaces, name) in going {
+            eventually("the namespace is gone", || async {
+                namespaces.get_opt(&name).await.expect("a namespace").is_none()
+            })
+            .await;
         }
     }
 

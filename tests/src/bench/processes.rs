@@ -33,13 +33,17 @@ pub(super) struct HubPlace<'a> {
 impl HubProcess {
     /// Starts a hub, and returns as soon as its process runs.
     pub(super) fn spawn(place: &HubPlace<'_>) -> Result<Self> {
+        Self::run(place, Stdio::null())
+    }
+
+    fn run(place: &HubPlace<'_>, output: Stdio) -> Result<Self> {
         let program = std::env::current_exe()?.with_file_name("hub_process");
         let child = Command::new(&program)
             .arg(place.name)
             .args([place.kubeconfig, place.data])
             .arg(place.log)
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
+            .stdout(output)
             .spawn()
             .with_context(|| format!("start {}", program.display()))?;
         Ok(Self { child })
@@ -47,11 +51,12 @@ impl HubProcess {
 
     /// Starts a hub, and returns when it decides.
     pub(super) fn start(place: &HubPlace<'_>) -> Result<Self> {
-        let mut hub = Self::spawn(place)?;
+        let mut hub = Self::run(place, Stdio::piped())?;
         let output = hub.child.stdout.take().context("its output is piped")?;
         let mut lines = BufReader::new(output).lines();
         let ready = lines.by_ref().map_while(Result::ok).any(|line| line == "ready");
         ensure!(ready, "the hub ended before it was ready");
+        // What it prints further is thrown away.
         std::thread::spawn(move || lines.for_each(drop));
         Ok(hub)
     }

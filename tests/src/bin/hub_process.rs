@@ -1,5 +1,6 @@
 //! A hub as a process of its own, to be killed: `hub_process NAME KUBECONFIG DATA LOG`, where LOG is
-//! `embedded` (a file in DATA) or `kafka:BOOTSTRAP,PREFIX`. Prints `ready` when it decides.
+//! `embedded` (a file in DATA) or `kafka:BOOTSTRAP,PREFIX`. Prints `ready` when it decides. SIGTERM
+//! ends it in order.
 
 #![expect(clippy::print_stdout, reason = "the test waits for the line")]
 
@@ -13,6 +14,7 @@ use anyhow::{Context, Result};
 use event_log::lease::LeaseConfig;
 use event_log::{EmbeddedLog, Log};
 use event_log_kafka::{KafkaConfig, KafkaLog, Mode};
+use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -29,6 +31,7 @@ fn main() -> Result<()> {
 }
 
 async fn run(name: &str, kubeconfig: &str, data: &Path, log: &str) -> Result<()> {
+    let mut ended = signal(SignalKind::terminate())?;
     let (log, ownership): (Arc<dyn Log>, Ownership) = match log.strip_prefix("kafka:") {
         None => (Arc::new(EmbeddedLog::open(data.join("log.redb"))?), Ownership::Alone),
         Some(kafka) => {
@@ -47,6 +50,7 @@ async fn run(name: &str, kubeconfig: &str, data: &Path, log: &str) -> Result<()>
     let mut owning = hub.router().owning();
     owning.wait_for(|owning| !owning.is_empty()).await?;
     println!("ready");
-    std::future::pending::<()>().await;
+    ended.recv().await;
+    hub.shutdown().await;
     Ok(())
 }
