@@ -21,7 +21,7 @@ use xtask::bed::Bed;
 
 use super::arrivals::{PATIENCE, Shown};
 use super::log_follower::{LogFollower, OnRecord};
-use super::processes::{HubPlace, HubProcess, Simulator};
+use super::processes::{HubPlace, HubProcess, LOOK_EVERY, Simulator};
 use super::report::Recorder;
 use super::samples::Samples;
 use super::stage::{Stage, write_apps, write_greeting};
@@ -29,7 +29,7 @@ use super::stage::{Stage, write_apps, write_greeting};
 /// How often a hub is killed, and how often one ends in order.
 const ROUNDS: usize = 5;
 
-/// How long both hubs are left alone after they have divided the partitions.
+/// How long no partition may have moved before the next round.
 const CALM: Duration = Duration::from_secs(2);
 
 const NAMES: [&str; 2] = ["hub-a", "hub-b"];
@@ -124,15 +124,23 @@ impl Scene {
         Ok(())
     }
 
-    /// Waits until both hubs own half, and some time more.
+    /// Waits until both hubs own something and no partition has moved for some time.
     async fn calm(&self) -> Result<()> {
-        let half = usize::from(PARTITIONS) / 2;
-        let divided = self.follower.answer("both own half", PATIENCE, |on_record| {
-            NAMES.iter().all(|name| on_record.owned_by(name).len() == half).then_some(())
-        });
-        divided.await?;
-        tokio::time::sleep(CALM).await;
-        Ok(())
+        let since = Instant::now();
+        loop {
+            ensure!(since.elapsed() < PATIENCE, "the hubs do not come to an agreement");
+            let is_calm = {
+                let on_record = self.follower.on_record();
+                let moved = on_record.owners.values().map(|(_, at)| *at).max();
+                NAMES.iter().all(|name| !on_record.owned_by(name).is_empty())
+                    && on_record.owners.len() == usize::from(PARTITIONS)
+                    && moved.is_some_and(|moved| moved.elapsed() > CALM)
+            };
+            if is_calm {
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 
     /// Kills a hub; answers with how long each of its partitions was without decisions.
