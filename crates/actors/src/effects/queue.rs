@@ -56,13 +56,38 @@ enum Rank {
     Look,
 }
 
+/// Where an effect stands among those that wait: how it ranks, when it is due, which it is.
+type Place = (Rank, u64, EffectKey);
+
+/// What waits and runs on one member.
+#[derive(Debug, Default)]
+struct Member {
+    waiting: BTreeSet<Place>,
+    running: usize,
+}
+
+impl Member {
+    /// The first of each rank; nothing while the member has no room. What stands behind them can
+    /// only be due later.
+    fn heads(&self) -> impl Iterator<Item = Place> + use<> {
+        let first = |rank| self.waiting.range((rank, 0, EffectKey::lowest())..).next();
+        let has_room = self.running < EFFECTS_PER_MEMBER_MAX;
+        let heads = if has_room { [first(Rank::Change), first(Rank::Look)] } else { [None, None] };
+        // Without any change that waits, the first look is the first of both.
+        heads.map(|head| head.cloned()).into_iter().flatten()
+    }
+}
+
 /// All effects that are not done.
+///
+/// Everything but [`EffectQueue::retain`] takes logarithmic time, also when a hundred thousand
+/// effects wait for members that have no room.
 #[derive(Debug, Default)]
 pub struct EffectQueue {
     entries: BTreeMap<EffectKey, Entry>,
-    /// What waits, by how it ranks and when it is due.
-    due: BTreeSet<(Rank, u64, EffectKey)>,
-    running: BTreeMap<String, usize>,
+    members: BTreeMap<String, Member>,
+    /// What could go next: the heads of all members.
+    heads: BTreeSet<Place>,
     running_total: usize,
 }
 
@@ -80,13 +105,18 @@ impl EffectQueue {
                 entry.effect = effect;
             }
             Some(entry) => {
-                self.due.remove(&entry.place(&key));
+                let before = entry.place(&key);
                 *entry = Entry::new(effect, now_ms);
-                self.due.insert(entry.place(&key));
+                let after = entry.place(&key);
+                self.on_member(&key.cluster, |member| {
+                    member.waiting.remove(&before);
+                    member.waiting.insert(after);
+                });
             }
             None => {
                 let entry = Entry::new(effect, now_ms);
-                self.due.insert(entry.place(&key));
+                let place = entry.place(&key);
+                self.on_member(&key.cluster, |member| member.waiting.insert(place));
                 self.entries.insert(key, entry);
             }
         }
@@ -94,7 +124,8 @@ impl EffectQueue {
 
     fn cancel(&mut self, key: &EffectKey) {
         if let Some(entry) = self.entries.remove(key) {
-            self.due.remove(&entry.place(key));
+            let place = entry.place(key);
+            self.on_member(&key.cluster, |member| member.waiting.remove(&place));
             if entry.running {
                 self.release(&key.cluster);
             }
@@ -123,30 +154,45 @@ impl EffectQueue {
     /// What is due and fits the bounds. It counts as running from now on.
     pub fn take_due(&mut self, now_ms: u64) -> Vec<Due> {
         let mut taken = vec![];
-        let mut blocked = BTreeSet::new();
-        let ready_of = |rank| {
-            let end = (rank, now_ms + 1, EffectKey::lowest());
-            self.due.range((rank, 0, EffectKey::lowest())..end).cloned()
-        };
-        let ready: Vec<(Rank, u64, EffectKey)> =
-            ready_of(Rank::Change).chain(ready_of(Rank::Look)).collect();
-        for (rank, due_at, key) in ready {
-            if self.running_total >= EFFECTS_IN_FLIGHT_MAX {
-                break;
-            }
-            let on_member = self.running.get(&key.cluster).copied().unwrap_or(0);
-            if on_member >= EFFECTS_PER_MEMBER_MAX || blocked.contains(&key.cluster) {
-                blocked.insert(key.cluster.clone());
-                continue;
-            }
-            self.due.remove(&(rank, due_at, key.clone()));
-            let Some(entry) = self.entries.get_mut(&key) else { continue };
-            entry.running = true;
-            *self.running.entry(key.cluster).or_default() += 1;
+        while self.running_total < EFFECTS_IN_FLIGHT_MAX {
+            let is_due = |place: &&Place| place.1 <= now_ms;
+            let next = self.first_head(Rank::Change).filter(is_due);
+            let next = next.or_else(|| self.first_head(Rank::Look).filter(is_due));
+            let Some(place) = next.cloned() else { break };
+            let key = &place.2;
+            self.on_member(&key.cluster, |member| {
+                member.waiting.remove(&place);
+                member.running += 1;
+            });
             self.running_total += 1;
+            let entry = self.entries.get_mut(key).expect("what waits has an entry");
+            entry.running = true;
             taken.push(Due { effect: entry.effect.clone(), attempt: entry.attempt });
         }
         taken
+    }
+
+    /// The head of a rank that is due first.
+    fn first_head(&self, rank: Rank) -> Option<&Place> {
+        let mut heads = self.heads.range((rank, 0, EffectKey::lowest())..);
+        heads.next().filter(|(of, _, _)| *of == rank)
+    }
+
+    /// Changes what waits and runs on a member, and with it what could go next.
+    fn on_member<T>(&mut self, cluster: &str, change: impl FnOnce(&mut Member) -> T) -> T {
+        if !self.members.contains_key(cluster) {
+            self.members.insert(cluster.to_owned(), Member::default());
+        }
+        let member = self.members.get_mut(cluster).expect("just inserted if it was absent");
+        for head in member.heads() {
+            self.heads.remove(&head);
+        }
+        let changed = change(member);
+        self.heads.extend(member.heads());
+        if member.waiting.is_empty() && member.running == 0 {
+            self.members.remove(cluster);
+        }
+        changed
     }
 
     /// An effect that ran has ended. `jitter` is in 0..=1: retries of many members spread out.
@@ -171,7 +217,8 @@ impl EffectQueue {
             }
             Some(wait) => {
                 entry.due_at_ms = now_ms + wait;
-                self.due.insert(entry.place(key));
+                let place = entry.place(key);
+                self.on_member(&key.cluster, |member| member.waiting.insert(place));
             }
         }
         self.release(&key.cluster);
@@ -179,12 +226,7 @@ impl EffectQueue {
 
     fn release(&mut self, cluster: &str) {
         self.running_total -= 1;
-        if let Some(count) = self.running.get_mut(cluster) {
-            *count -= 1;
-            if *count == 0 {
-                self.running.remove(cluster);
-            }
-        }
+        self.on_member(cluster, |member| member.running -= 1);
     }
 
     /// When something is due next, as far as the bounds allow it.
@@ -193,15 +235,8 @@ impl EffectQueue {
         if self.running_total >= EFFECTS_IN_FLIGHT_MAX {
             return None;
         }
-        let is_free = |key: &EffectKey| {
-            self.running.get(&key.cluster).copied().unwrap_or(0) < EFFECTS_PER_MEMBER_MAX
-        };
-        let next_of = |rank| {
-            let mut waiting = self.due.range((rank, 0, EffectKey::lowest())..);
-            let next = waiting.find(|(_, _, key)| is_free(key))?;
-            Some(next.1)
-        };
-        next_of(Rank::Change).into_iter().chain(next_of(Rank::Look)).min()
+        let first = |rank| self.first_head(rank).map(|(_, due_at_ms, _)| *due_at_ms);
+        first(Rank::Change).into_iter().chain(first(Rank::Look)).min()
     }
 
     /// Whether an effect is not done.
