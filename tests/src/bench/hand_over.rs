@@ -59,8 +59,8 @@ pub(super) async fn measure(recorder: &Recorder) -> Result<()> {
     let (owned, decided) = (Samples::of(owned), Samples::of(decided));
     let how = format!(
         "{} hubs, from the SIGTERM until the claim of the other hub on the last of its partitions \
-         was read from the log; of changes made meanwhile the other had decided on {} after {:.0} \
-         ms at p50, {:.0} ms at worst",
+         was read from the log; {} changes made meanwhile were decided after {:.0} ms at p50, {:.0} \
+         ms at worst",
         owned.count(),
         decided.count(),
         decided.p50_ms(),
