@@ -80,7 +80,7 @@ impl Member {
 
 /// All effects that are not done.
 ///
-/// Everything but [`EffectQueue::retain`] takes logarithmic time, also when a hundred thousand
+/// Everything that happens for each effect takes logarithmic time, also when a hundred thousand
 /// effects wait for members that have no room.
 #[derive(Debug, Default)]
 pub struct EffectQueue {
@@ -134,13 +134,14 @@ impl EffectQueue {
 
     /// Makes everything due that waits to be tried again on a member: it can be reached now.
     pub fn hurry(&mut self, cluster: &str, now_ms: u64) {
-        let on_member = |key: &EffectKey| key.cluster == cluster;
-        let waiting = self.entries.iter_mut();
-        for (key, entry) in waiting.filter(|(key, entry)| on_member(key) && !entry.running) {
-            self.due.remove(&entry.place(key));
+        let waiting = self.on_member(cluster, |member| std::mem::take(&mut member.waiting));
+        let mut hurried = BTreeSet::new();
+        for (_, _, key) in waiting {
+            let entry = self.entries.get_mut(&key).expect("what waits has an entry");
             (entry.attempt, entry.due_at_ms) = (0, now_ms.min(entry.due_at_ms));
-            self.due.insert(entry.place(key));
+            hurried.insert(entry.place(&key));
         }
+        self.on_member(cluster, |member| member.waiting = hurried);
     }
 
     /// Forgets everything for which `keep` is false, as when partitions were lost.
@@ -264,7 +265,7 @@ impl Entry {
     }
 
     /// Where it stands among what waits.
-    fn place(&self, key: &EffectKey) -> (Rank, u64, EffectKey) {
+    fn place(&self, key: &EffectKey) -> Place {
         let rank = match self.effect {
             Effect::Observe(_) => Rank::Look,
             Effect::Deliver(_) | Effect::Withdraw(_) | Effect::Cancel(_) => Rank::Change,

@@ -138,3 +138,16 @@ fn what_belongs_to_others_now_is_dropped() {
     queue.retain(|key| key.cluster == "us");
     assert_eq!(taken(&mut queue, 0), ["web on us, 0"]);
 }
+
+#[test]
+fn what_is_due_does_not_wait_for_a_change_that_is_not() {
+    let mut queue = EffectQueue::default();
+    queue.offer(deliver("eu", "web", 1), 0);
+    assert_eq!(queue.take_due(0).len(), 1);
+    queue.finished(&key("eu", "web"), Finished::Retry, 0.0, 0);
+    queue.offer(Effect::Observe(order(key("eu", "old"), 1)), 1);
+    queue.offer(deliver("us", "web", 1), 2);
+    assert_eq!(queue.next_due_ms(), Some(1));
+    assert_eq!(taken(&mut queue, 2), ["web on us, 0", "old on eu, 0"]);
+    assert_eq!(queue.next_due_ms(), Some(RETRY_FIRST_MS));
+}
