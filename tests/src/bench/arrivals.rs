@@ -41,14 +41,19 @@ impl<K: Ord + Clone> Seen<K> {
     async fn all(&self, keys: &[K], what: &str, patience: Duration) -> Result<Instant> {
         let mut moved = self.moved.subscribe();
         let mut missing: Vec<&K> = keys.iter().collect();
+        let mut last = None;
         let wait = async {
             loop {
-                let first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
-                missing.retain(|key| !first.contains_key(key));
-                if missing.is_empty() {
-                    return Ok(keys.iter().map(|key| first[key]).max());
+                {
+                    let first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+                    missing.retain(|key| {
+                        last = last.max(first.get(*key).copied());
+                        !first.contains_key(*key)
+                    });
                 }
-                drop(first);
+                if missing.is_empty() {
+                    return Ok(last);
+                }
                 moved.changed().await?;
             }
         };

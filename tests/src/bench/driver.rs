@@ -73,7 +73,7 @@ enum TestBed {
     NotAsked,
     /// Whoever started this process has one, and named it in the environment.
     Given,
-    Own(Bed),
+    Own(Box<Bed>),
     Failed(String),
 }
 
@@ -83,7 +83,8 @@ impl TestBed {
             let started = if env::var_os(BED_DIR).is_some() {
                 Ok(Self::Given)
             } else {
-                bed::build().and_then(|()| bed::start_shareable()).map(Self::Own)
+                let started = bed::build().and_then(|()| bed::start_shareable());
+                started.map(|bed| Self::Own(Box::new(bed)))
             };
             *self = started.unwrap_or_else(|error| Self::Failed(format!("{error:#}")));
         }

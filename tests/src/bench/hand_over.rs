@@ -13,8 +13,8 @@ use event_log::{Log, PARTITIONS, partition_of};
 use event_log_kafka::{KafkaConfig, KafkaLog, Mode};
 use events::{AggregateId, Partition, PlacementKey};
 use futures::future::try_join_all;
-use kube::api::{Patch, PatchParams};
 use kube::Api;
+use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use uuid::Uuid;
 use xtask::bed::Bed;
@@ -102,7 +102,8 @@ impl Scene {
         let hub_log = format!("kafka:{},{prefix}", bed.kafka().bootstrap());
         let apps = one_for_each_partition();
         let hubs = [None, None];
-        let mut scene = Self { stage, log, follower, hub_log, hubs, apps, changes: 1, asked: vec![] };
+        let mut scene =
+            Self { stage, log, follower, hub_log, hubs, apps, changes: 1, asked: vec![] };
         scene.start(0)?;
         scene.start(1)?;
         scene.stage.join().await?;
@@ -118,8 +119,7 @@ impl Scene {
         let name = NAMES[index];
         let (kubeconfig, data): (PathBuf, PathBuf) =
             (self.stage.kubeconfig(), self.stage.data(name));
-        let place =
-            HubPlace { name, kubeconfig: &kubeconfig, data: &data, log: &self.hub_log };
+        let place = HubPlace { name, kubeconfig: &kubeconfig, data: &data, log: &self.hub_log };
         self.hubs[index] = Some(HubProcess::spawn(&place)?);
         Ok(())
     }
@@ -225,7 +225,8 @@ impl Scene {
         let report = actors::replay::verify(&*self.log, PARTITIONS).await?;
         ensure!(report.is_clean(), "the replay differs: {:?}", report.first_difference);
         let on_record = self.follower.on_record();
-        let undecided = self.asked.iter().filter(|change| !on_record.specified.contains_key(change));
+        let undecided =
+            self.asked.iter().filter(|change| !on_record.specified.contains_key(change));
         let undecided = undecided.count() as u64 + report.undecided;
         let how = format!(
             "{} changes that the API server took and {} follow-ups without a decision ({undecided}), \

@@ -1,6 +1,7 @@
 //! Reads the log beside the hubs: who owns what, and which placements were decided by whom, how
 //! often and when.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -106,10 +107,9 @@ impl OnRecord {
             {
                 let key = (envelope.aggregate.clone(), specified.generation);
                 let first = (owner.clone(), Instant::now());
-                if self.specified.contains_key(&key) {
-                    self.duplicates += 1;
-                } else {
-                    self.specified.insert(key, first);
+                match self.specified.entry(key) {
+                    Entry::Vacant(place) => drop(place.insert(first)),
+                    Entry::Occupied(_) => self.duplicates += 1,
                 }
             }
         }

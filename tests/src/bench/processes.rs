@@ -143,7 +143,8 @@ impl Simulator {
         let simulator = Self { child, _alive: alive };
         let mut line = String::new();
         BufReader::new(output).read_line(&mut line)?;
-        let addresses: Addresses = serde_json::from_str(&line).context("the simulator's clusters")?;
+        let addresses: Addresses =
+            serde_json::from_str(&line).context("the simulator's clusters")?;
         let ground = Ground::at(addresses.clusters).await;
         Ok((simulator, ground))
     }

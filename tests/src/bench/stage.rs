@@ -120,8 +120,7 @@ pub(super) fn apps(of: &str, count: usize) -> Vec<String> {
 pub(super) async fn write_app(client: &Client, app: &str, greeting: &str) -> kube::Result<()> {
     let params = PatchParams::apply("bench").force();
     let namespaces: Api<Namespace> = Api::all(client.clone());
-    let namespace =
-        json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": app } });
+    let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": app } });
     namespaces.patch(app, &params, &Patch::Apply(namespace)).await?;
     write_greeting(client, app, greeting).await
 }

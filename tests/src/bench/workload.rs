@@ -43,7 +43,11 @@ const REST: Duration = Duration::from_secs(120);
 
 /// Starts a node as a hub has it, with members that take everything at once. Returns when it owns
 /// all partitions. Without a store, nothing is written beside the log.
-pub(super) async fn start(log: Arc<dyn Log>, store: Option<Store>, partitions: u16) -> Result<Node> {
+pub(super) async fn start(
+    log: Arc<dyn Log>,
+    store: Option<Store>,
+    partitions: u16,
+) -> Result<Node> {
     let identity = ClaimIdentity {
         node: "bench".to_owned(),
         incarnation: Uuid::new_v4(),
