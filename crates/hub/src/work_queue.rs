@@ -20,6 +20,13 @@ pub(crate) enum Next {
     After(Duration),
 }
 
+/// How much later a key is looked at for each one that waits: about as long as one write of a
+/// status takes, spread over the workers.
+const PER_WAITING_KEY: Duration = Duration::from_micros(500);
+
+/// The most that is added for them. Longer, and people would wonder.
+const BUSY_MAX: Duration = Duration::from_secs(1);
+
 struct State<K> {
     due: BTreeMap<K, Instant>,
     running: BTreeSet<K>,
@@ -53,6 +60,15 @@ impl<K: Ord + Clone + Send + 'static> WorkQueue<K> {
             *due = at.min(*due);
         });
         self.moved.notify_one();
+    }
+
+    /// Marks a key to be looked at after `first`, and later the more keys wait already: the busier
+    /// the queue, the more marks of one key become one look.
+    pub(crate) fn mark_coalesced(&self, key: K, first: Duration) {
+        let waiting = self.with(|state| state.due.len());
+        let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
+        let busy = PER_WAITING_KEY.saturating_mul(waiting).min(BUSY_MAX);
+        self.mark(key, first + busy);
     }
 
     fn with<T>(&self, f: impl FnOnce(&mut State<K>) -> T) -> T {

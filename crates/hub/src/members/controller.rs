@@ -122,7 +122,7 @@ impl Controller {
                         self.submits.mark(name.clone(), Duration::ZERO);
                         self.checks.mark(name.clone(), Duration::ZERO);
                     }
-                    self.statuses.mark(name, COLLECT_STATUS);
+                    self.statuses.mark_coalesced(name, COLLECT_STATUS);
                 }
                 Ok(Some(Event::Delete(object))) => self.deleted(&object).await,
                 Ok(None) => return,
@@ -197,7 +197,7 @@ impl Controller {
     /// link that failed, does.
     fn cluster_moved(&self, aggregate: &AggregateId, fleet_moved: bool) {
         let AggregateId::Cluster(name) = aggregate else { return };
-        self.statuses.mark(name.clone(), COLLECT_STATUS);
+        self.statuses.mark_coalesced(name.clone(), COLLECT_STATUS);
         if fleet_moved && self.known(name).is_some_and(|o| o.metadata.deletion_timestamp.is_some())
         {
             self.submits.mark(name.clone(), Duration::ZERO);
@@ -292,7 +292,7 @@ impl Controller {
             return Next::Wait;
         }
         let next = self.config.heartbeats.check(name).await;
-        self.statuses.mark(name.to_owned(), COLLECT_STATUS);
+        self.statuses.mark_coalesced(name.to_owned(), COLLECT_STATUS);
         next
     }
 

@@ -182,7 +182,7 @@ impl<P: PlacementObject> Controller<P> {
         if is_news {
             self.submits.mark(key.clone(), Duration::ZERO);
         }
-        self.statuses.mark(key, COLLECT_STATUS);
+        self.statuses.mark_coalesced(key, COLLECT_STATUS);
     }
 
     /// Somebody removed our finalizer, or it was never added: the deletion that was seen counts.
@@ -250,7 +250,7 @@ impl<P: PlacementObject> Controller<P> {
                             if let Some(traceparent) = change.traceparents.get(aggregate) {
                                 self.traceparents().insert(key.clone(), traceparent.clone());
                             }
-                            self.statuses.mark(key.clone(), COLLECT_STATUS);
+                            self.statuses.mark_coalesced(key.clone(), COLLECT_STATUS);
                         }
                     }
                 }
