@@ -1,10 +1,10 @@
 //! Reading without the waiting: the acceptance rule on every partition.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use event_log::{Accepted, Acceptor, Rejection, StoredRecord, partition_of};
 use events::{CommandEnvelope, FollowUpRef, Partition, Position, Record};
-use projections::{Changes, Checkpoint, FoldStep, Model};
+use projections::{Changes, Checkpoint, FoldStep, InboxChange, Model};
 
 /// Why reading cannot go on. What was derived from the log must not be trusted any further.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -142,19 +142,128 @@ pub fn apply(model: &mut Model, accepted: &Accepted) -> (Changes, Checkpoint) {
     (changes, checkpoint)
 }
 
-/// The follow-ups of a record, by the partition that they go to.
+/// The follow-ups of a record that wait for a decision, by the partition that they go to. `changes`
+/// is what folding the record changed: what was decided in a frame that was read before does not
+/// wait any more.
 #[must_use]
 pub fn follow_ups(
     accepted: &Accepted,
+    changes: &Changes,
     partitions: u16,
 ) -> BTreeMap<Partition, Vec<(FollowUpRef, CommandEnvelope)>> {
     let mut inbox: BTreeMap<Partition, Vec<_>> = BTreeMap::new();
     let Record::Frame(frame) = &accepted.record else { return inbox };
     let position = Position { partition: accepted.position.partition, sequence: frame.first };
+    let asked: BTreeSet<FollowUpRef> = changes.inbox.iter().filter_map(asked).collect();
     for (ordinal, command) in (0_u32..).zip(&frame.follow_ups) {
-        let to = partition_of(&command.aggregate, partitions);
         let reference = FollowUpRef { frame: position, ordinal };
-        inbox.entry(to).or_default().push((reference, command.clone()));
+        if asked.contains(&reference) {
+            let to = partition_of(&command.aggregate, partitions);
+            inbox.entry(to).or_default().push((reference, command.clone()));
+        }
     }
     inbox
+}
+
+fn asked(change: &InboxChange) -> Option<FollowUpRef> {
+    match change {
+        InboxChange::Asked(reference) => Some(*reference),
+        InboxChange::Decided(_)
+        | InboxChange::DecidedEarly(_)
+        | InboxChange::Paired(_)
+        | InboxChange::OffsetDecided(..)
+        | InboxChange::OffsetForgotten(..)
+        | InboxChange::CommandsBefore(..)
+        | InboxChange::IdRemembered(..)
+        | InboxChange::IdForgotten(..) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use events::frame::RECORD_FORMAT;
+    use events::{
+        AggregateId, ChainHash, CommandId, CommandSource, CorrelationId, DecisionRecord, Epoch,
+        Frame, Genesis, Principal, Sequence, Timestamp,
+    };
+    use serde_json::value::RawValue;
+    use uuid::Uuid;
+
+    use super::*;
+
+    const PARTITIONS: u16 = 2;
+
+    fn at(partition: Partition) -> Position {
+        Position { partition, sequence: Sequence(2) }
+    }
+
+    fn accepted(partition: Partition, record: Record) -> Accepted {
+        Accepted { position: at(partition), offset: 1, record, hash: ChainHash::default() }
+    }
+
+    fn frame(partition: Partition, decided: Option<FollowUpRef>, asks: bool) -> Accepted {
+        let decision = |reference| DecisionRecord {
+            command: CommandSource::FollowUp(reference),
+            time: Timestamp::UNIX_EPOCH,
+            watermark: None,
+            events: 0,
+            refusal: None,
+        };
+        let id = CommandId::of_input("one");
+        let ask = CommandEnvelope {
+            id,
+            aggregate: AggregateId::Fleet,
+            kind: "FoundFleet".to_owned(),
+            principal: Principal::System,
+            time: Timestamp::UNIX_EPOCH,
+            causation: None,
+            origin: None,
+            correlation: CorrelationId(id.0),
+            traceparent: None,
+            data: RawValue::from_string("{}".to_owned()).unwrap(),
+        };
+        let frame = Frame {
+            epoch: Epoch(1),
+            first: Sequence(2),
+            previous: ChainHash::default(),
+            decisions: decided.into_iter().map(decision).collect(),
+            events: vec![],
+            follow_ups: asks.then_some(ask).into_iter().collect(),
+            commands_before: None,
+        };
+        accepted(partition, Record::Frame(Box::new(frame)))
+    }
+
+    fn model() -> Model {
+        let mut model = Model::new(partition_of);
+        let genesis = Record::Genesis(Genesis {
+            deployment: Uuid::from_u128(1),
+            partitions: PARTITIONS,
+            format: RECORD_FORMAT,
+            time: Timestamp::UNIX_EPOCH,
+        });
+        apply(&mut model, &accepted(Partition(0), genesis));
+        model
+    }
+
+    /// An owner that has just taken over may read the decision of the one before it earlier than
+    /// the frame that asks for it.
+    #[test]
+    fn regression_what_was_decided_before_it_was_read_waits_for_nobody() {
+        let to = partition_of(&AggregateId::Fleet, PARTITIONS);
+        let from = Partition(1 - to.0);
+        let asking = frame(from, None, true);
+        let reference = FollowUpRef { frame: at(from), ordinal: 0 };
+        let deciding = frame(to, Some(reference), false);
+
+        let mut in_order = model();
+        let (changes, _) = apply(&mut in_order, &asking);
+        let waiting = follow_ups(&asking, &changes, PARTITIONS);
+        assert_eq!(waiting.keys().collect::<Vec<_>>(), [&to]);
+
+        let mut early = model();
+        apply(&mut early, &deciding);
+        let (changes, _) = apply(&mut early, &asking);
+        assert!(follow_ups(&asking, &changes, PARTITIONS).is_empty());
+    }
 }

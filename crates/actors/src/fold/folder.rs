@@ -288,6 +288,7 @@ impl Folder {
     ) {
         let accepted = Arc::new(accepted);
         let (changes, checkpoint) = apply(model, &accepted);
+        let inbox = follow_ups(&accepted, &changes, self.partitions);
         let fleet_moved = changes.fleet_moved();
         let aggregates = changes.aggregates.iter().map(|changed| changed.aggregate.clone());
         let change = Change {
@@ -299,7 +300,6 @@ impl Folder {
         if let Some(writer) = &self.writer {
             writer.write(StepToWrite { accepted: accepted.clone(), checkpoint, changes });
         }
-        let inbox = follow_ups(&accepted, self.partitions);
         let inbox = inbox.into_iter().filter(|(to, _)| self.shards.contains_key(to));
         notices.push(Notice::Folded(partition, Folded { accepted }));
         notices.extend(inbox.map(|(to, commands)| Notice::Inbox(to, commands)));
