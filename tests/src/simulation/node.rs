@@ -79,6 +79,8 @@ pub enum Asker {
     Nobody,
     /// A controller that looked at something.
     Look(Mark),
+    /// A controller that saw an object of this uid being deleted.
+    Deletion(Mark, String),
     /// A health check that goes on with the health.
     Link(String),
     /// An effect that was performed.
@@ -280,7 +282,7 @@ impl Life {
                     aggregates: aggregates.collect(),
                     fleet_moved: changes.fleet_moved(),
                 };
-                let inbox = fold::follow_ups(&accepted, shared.partitions);
+                let inbox = fold::follow_ups(&accepted, &changes, shared.partitions);
                 notices.push(Notice::Folded(accepted));
                 notices.extend(inbox.into_iter().map(|(to, asks)| Notice::Inbox(to, asks)));
                 notices.push(change);
@@ -541,6 +543,7 @@ impl Life {
         let principal = Principal::User("alice".to_owned());
         let asker = Asker::Look(Mark::Placement(key.clone()));
         if object.deleting {
+            let asker = Asker::Deletion(Mark::Placement(key), object.uid.clone());
             let delete = DeletePlacement { uid: object.uid };
             self.ask(id, PlacementCommand::DeletePlacement(delete), principal, asker, shared);
             return;
@@ -564,17 +567,20 @@ impl Life {
         if !self.owns(&id, shared) {
             return;
         }
-        let command = match object.deleting {
-            true => ClusterCommand::RemoveCluster(RemoveCluster { uid: object.uid }),
-            false => ClusterCommand::ObserveCluster(ObserveCluster {
-                uid: object.uid,
-                labels: BTreeMap::from([("region".to_owned(), object.region.to_owned())]),
-                taints: vec![],
-                heartbeat_period_seconds: 10,
-            }),
-        };
-        let asker = Asker::Look(Mark::Cluster(name));
-        self.ask(id, command, Principal::System, asker, shared);
+        let mark = Mark::Cluster(name);
+        if object.deleting {
+            let asker = Asker::Deletion(mark, object.uid.clone());
+            let remove = ClusterCommand::RemoveCluster(RemoveCluster { uid: object.uid });
+            self.ask(id, remove, Principal::System, asker, shared);
+            return;
+        }
+        let observe = ClusterCommand::ObserveCluster(ObserveCluster {
+            uid: object.uid,
+            labels: BTreeMap::from([("region".to_owned(), object.region.to_owned())]),
+            taints: vec![],
+            heartbeat_period_seconds: 10,
+        });
+        self.ask(id, observe, Principal::System, Asker::Look(mark), shared);
     }
 
     /// A health check. What the member would say is asked of the world: probes are requests like
@@ -639,34 +645,41 @@ impl Life {
                 }
             }
             Asker::Look(mark) => self.looked(mark, &answer, shared),
+            Asker::Deletion(mark, uid) => match answer {
+                Ok(()) => self.let_go(&mark, &uid, shared),
+                Err(_) => self.looked(mark, &answer, shared),
+            },
         }
     }
 
     fn looked(&mut self, mark: Mark, answer: &Result<(), AskError>, shared: &mut Shared) {
-        let later = shared.now_ms + LOOK_RETRY_MS;
         match (&mark, answer) {
-            (_, Err(AskError::NotOwner { .. })) => {}
-            (Mark::Placement(key), Ok(())) => {
-                let object = shared.user.placements.get(key);
+            (Mark::Cluster(name), Ok(())) => self.mark(Mark::Check(name.clone()), shared.now_ms),
+            (_, Ok(()) | Err(AskError::NotOwner { .. })) => {}
+            (Mark::Placement(_) | Mark::Fleet, Err(AskError::Refused(_))) => {}
+            (_, Err(_)) => self.mark(mark, shared.now_ms + LOOK_RETRY_MS),
+        }
+    }
+
+    /// What is being deleted is done with here: its object may go, if it is still that one.
+    fn let_go(&mut self, mark: &Mark, uid: &str, shared: &mut Shared) {
+        match mark {
+            Mark::Placement(key) => {
                 let is_gone = self.model.placements.get(key).is_none_or(|p| is_gone(&p.state));
-                if is_gone && object.is_some_and(|object| object.deleting) {
+                if is_gone && shared.user.placements.get(key).is_some_and(|o| o.uid == uid) {
                     shared.let_go_of_placement(key);
                 }
             }
-            (Mark::Cluster(name), Ok(())) => {
-                match shared.user.clusters.get(name).map(|object| object.deleting) {
-                    Some(true) => shared.let_go_of_cluster(name),
-                    Some(false) => self.mark(Mark::Check(name.clone()), shared.now_ms),
-                    None => {}
+            Mark::Cluster(name) => {
+                if shared.user.clusters.get(name).is_some_and(|object| object.uid == uid) {
+                    shared.let_go_of_cluster(name);
                 }
             }
-            (Mark::Placement(_) | Mark::Fleet, Err(AskError::Refused(_))) => {}
-            (Mark::Fleet, Ok(())) => {}
-            (_, Err(_)) => self.mark(mark, later),
-            (
-                Mark::PlacementGone(..) | Mark::ClusterGone(..) | Mark::Check(_) | Mark::Reschedule,
-                Ok(()),
-            ) => {}
+            Mark::PlacementGone(..)
+            | Mark::ClusterGone(..)
+            | Mark::Check(_)
+            | Mark::Reschedule
+            | Mark::Fleet => {}
         }
     }
 
