@@ -868,17 +868,22 @@ impl Life {
         let performing: Vec<String> =
             self.performing.values().map(|one| format!("{:?}", one.key)).collect();
         format!(
-            "{marks:?}, {} effects, performing {performing:?}, {} appends, owns {:?}",
+            "{marks:?}, {} effects, performing {performing:?}, {} appends, owns {:?}, runs {:?}",
             self.queue.len(),
             self.appends.len(),
-            self.owning
+            self.owning,
+            self.shards.keys().collect::<Vec<_>>()
         )
     }
 
     /// Whether nothing is left to do for it.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.queue.is_empty() && self.performing.is_empty() && self.appends.is_empty()
+        let shards = self.shards.values();
+        self.queue.is_empty()
+            && self.performing.is_empty()
+            && self.appends.is_empty()
+            && shards.into_iter().all(Shard::is_idle)
     }
 }
 

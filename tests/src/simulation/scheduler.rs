@@ -621,7 +621,10 @@ impl World {
     /// Whether nothing is left to do but to let time pass.
     fn is_at_rest(&self) -> bool {
         let is_idle = |node: &Node| {
-            node.life.as_ref().is_some_and(|life| life.is_idle() && !life.has_marks())
+            node.life.as_ref().is_some_and(|life| {
+                let runs = life.shards.keys().eq(&node.wanted);
+                runs && life.is_idle() && !life.has_marks()
+            })
         };
         let waits = |waiting: &[super::wire::Waiting]| waiting.iter().any(|one| !one.is_watch());
         self.nodes.iter().all(is_idle)

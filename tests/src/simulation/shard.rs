@@ -232,6 +232,12 @@ impl Shard {
         (effects, answers)
     }
 
+    /// Whether it owns its partition, and nothing waits.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.is_owning() && self.core.is_idle() && self.retry_at_ms.is_none()
+    }
+
     /// Everybody who still waits when it ends.
     #[must_use]
     pub fn forsaken(self) -> Vec<Asker> {
