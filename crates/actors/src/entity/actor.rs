@@ -12,7 +12,7 @@ use events::{AggregateId, Timestamp};
 use tokio::sync::oneshot;
 use tracing::Span;
 
-use super::core::{EntityCore, Proposal, Request, Ticket};
+use super::core::{EntityCore, Immediate, Proposal, Request, Ticket};
 use crate::ask::{Answer, Ask, AskError};
 use crate::effects::EffectSink;
 use crate::fold::FoldHandle;
@@ -179,6 +179,7 @@ impl<D: Decider> Handler<Flush> for EntityActor<D> {
             .map(|decision| (decision.ticket, decision.refusal.clone(), decision.events.len()))
             .collect();
         let appending = append_spans(&proposal);
+        let dependent = proposed.dependent;
         let recorded = self.shard.send(Propose { proposal });
         let settled = recorded.into_actor(self).map(move |outcome, entity, ctx| {
             drop(appending);
@@ -188,6 +189,13 @@ impl<D: Decider> Handler<Flush> for EntityActor<D> {
                 match refusal {
                     Some(reason) => entity.answer(ticket, Err(AskError::Refused(reason))),
                     None => tickets.push((ticket, events)),
+                }
+            }
+            let is_counted = matches!(outcome, ProposalOutcome::Counted(_));
+            for Immediate { ticket, answer } in dependent {
+                match answer {
+                    Err(error) if is_counted => entity.answer(ticket, Err(error)),
+                    Ok(()) | Err(_) => tickets.push((ticket, 0)),
                 }
             }
             entity.settle(tickets, outcome);

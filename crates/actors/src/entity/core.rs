@@ -82,6 +82,9 @@ pub struct Proposed {
     pub proposal: Option<Proposal>,
     /// Answers that can be given at once.
     pub immediate: Vec<Immediate>,
+    /// Answers that need no record of their own, but follow from what is proposed before them: they
+    /// hold when the proposal counts, and not earlier.
+    pub dependent: Vec<Immediate>,
 }
 
 /// An aggregate at work.
@@ -141,7 +144,11 @@ impl<D: Decider> EntityCore<D> {
                     None => Ok(()),
                     Some(reason) => Err(AskError::Refused(reason)),
                 };
-                proposed.immediate.push(Immediate { ticket: request.ticket, answer });
+                let answer = Immediate { ticket: request.ticket, answer };
+                match events {
+                    0 => proposed.immediate.push(answer),
+                    _ => proposed.dependent.push(answer),
+                }
                 continue;
             }
             events += draft.events.len();

@@ -2,6 +2,8 @@
 
 mod actor;
 mod core;
+#[cfg(test)]
+mod tests;
 
 pub use actor::{Deliver, EntityActor, MAILBOX_MAX, Passivate};
 pub use core::{
