@@ -6,6 +6,7 @@ mod bed_command;
 mod bench;
 mod crds;
 mod deny;
+mod sim;
 mod test;
 mod workspace;
 
@@ -34,6 +35,8 @@ enum Task {
     Crds(crds::Crds),
     /// Check licences, sources and advisories of all dependencies against deny.toml.
     Deny,
+    /// Simulate whole hubs: crashes, lost answers, two owners; one seed is one history.
+    Sim(sim::Sim),
     /// Run all tests against one shared test bed and print the sum.
     Test(test::Test),
 }
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Task::Bench(options) => bench::run(&options),
         Task::Crds(options) => crds::run(&options),
         Task::Deny => deny::run(),
+        Task::Sim(options) => sim::run(&options),
         Task::Test(options) => test::run(&options),
     };
     // Printed here, and not by returning it: a backtrace tells nothing to whoever runs a task.

@@ -128,7 +128,7 @@ impl Oracle {
                 match lane.acceptor.offer(record.offset, &record.bytes) {
                     Ok(accepted) => {
                         let at = accepted.position;
-                        trace.note(format!("      {partition}@{} counts", at.sequence));
+                        trace.note(format!("      {at} counts: {}", words(&accepted.record)));
                         lane.check(&accepted.record, &record.bytes)?;
                         self.learn_contents(&accepted.record).await;
                         self.take(partition, &accepted.record)?;
@@ -453,6 +453,20 @@ impl Lane {
         }
         self.hash = self.hash.then(bytes);
         Ok(())
+    }
+}
+
+/// What a record says, in a line.
+fn words(record: &Record) -> String {
+    match record {
+        Record::Genesis(_) => "genesis".to_owned(),
+        Record::Claim(claim) => format!("{} claims epoch {}", claim.node, claim.epoch),
+        Record::Frame(frame) => {
+            let events = frame.events.iter();
+            let events = events.map(|e| format!("{} {}", e.aggregate, e.event.event_type().name));
+            let refused = frame.decisions.iter().filter_map(|decision| decision.refusal.clone());
+            events.chain(refused).collect::<Vec<_>>().join(", ")
+        }
     }
 }
 

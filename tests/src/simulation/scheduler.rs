@@ -176,7 +176,7 @@ impl World {
     /// What must never happen.
     pub async fn run(&mut self) -> Checked {
         self.shared.oracle.read(&mut self.shared.trace).await?;
-        for _ in 0..self.shared.random.u32(150..700) {
+        for _ in 0..self.shared.random.u32(200..1_000) {
             let steps = self.steps();
             let step = self.choose(steps);
             self.take(step).await?;
@@ -305,14 +305,16 @@ impl World {
             1..=6 => shared.random.u64(100..700),
             _ => shared.random.u64(1..20),
         };
-        steps.push((8, Step::Time { ms }));
+        steps.push((6, Step::Time { ms }));
         steps.push((4, Step::User));
         steps.push((1, Step::SubmitLook));
         for node in 0..self.nodes.len() {
             match &self.nodes[node].life {
                 Some(_) => {
                     steps.push((1, Step::Store { node }));
-                    steps.push((1, Step::Crash { node }));
+                    if shared.random.u8(..3) == 0 {
+                        steps.push((1, Step::Crash { node }));
+                    }
                 }
                 None => {
                     steps.push((4, Step::Start { node, keeps_disk: true }));

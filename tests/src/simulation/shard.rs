@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use actors::ask::{Answer, Ask, AskError, AskSource};
-use actors::entity::{EntityCore, Proposed, Request, Ticket};
+use actors::entity::{EntityCore, Immediate, Proposed, Request, Ticket};
 use actors::shard::{ClaimIdentity, Intake, ShardCore, ShardState};
 use domain::cluster::Cluster;
 use domain::fleet::Fleet;
@@ -89,6 +89,8 @@ pub struct Pending {
     pub aggregate: AggregateId,
     /// Of each decision: whom to answer, why it was refused, how many events it has.
     pub tickets: Vec<(Ticket, Option<String>, usize)>,
+    /// Answers that hold when it counts.
+    pub dependent: Vec<Immediate>,
 }
 
 /// A partition at work.
@@ -192,7 +194,10 @@ impl Shard {
             let tickets = tickets
                 .map(|decided| (decided.ticket, decided.refusal.clone(), decided.events.len()))
                 .collect();
-            self.pending.insert(key, Pending { aggregate: id.clone(), tickets });
+            self.pending.insert(
+                key,
+                Pending { aggregate: id.clone(), tickets, dependent: proposed.dependent },
+            );
             self.core.propose(key, proposal);
             self.flush_is_due = true;
         }
@@ -223,6 +228,11 @@ impl Shard {
                 None => Ok(own.to_vec()),
             };
             answers.push((asker, answer));
+        }
+        for Immediate { ticket, answer } in pending.dependent {
+            if let Some(asker) = self.askers.remove(&ticket) {
+                answers.push((asker, answer.map(|()| vec![])));
+            }
         }
         let entity = self.entities.get_mut(&pending.aggregate).expect("it has proposed");
         let effects = entity.accepted(envelopes);
