@@ -7,7 +7,7 @@ use events::{Epoch, ObjectId, PlacementKey};
 use hub::performer::work_name;
 use kube::client::Body;
 use serde_json::{Value, json};
-use simulator::{ClusterOptions, Fleet, Request, SimulatedBody, TransportError};
+use simulator::{ClusterOptions, Fault, Fleet, Request, SimulatedBody, TransportError};
 use tower::Service;
 use uuid::Uuid;
 
@@ -196,6 +196,17 @@ impl Members {
         }
         self.check_foreign(&member)?;
         Ok((back, answer))
+    }
+
+    /// Has a member refuse a request.
+    pub async fn forbid(&self, waiting: Waiting) -> (super::wire::Return, Landed) {
+        let member = self.fleet.cluster(&waiting.member).expect("members stay in the fleet");
+        let mut service = self.fleet.service(&waiting.member);
+        let (request, back) = waiting.split();
+        member.set_fault(Fault::Forbidden);
+        let answer = service.call(request.map(Body::from)).await;
+        member.clear_fault();
+        (back, answer)
     }
 
     fn check_deletion(

@@ -70,6 +70,8 @@ enum Fate {
     AnsweredLater,
     /// It is carried out; the answer is lost.
     AnswerLost,
+    /// It is refused: the credential does not allow it at the moment.
+    Forbidden,
     /// It does not arrive.
     Lost,
 }
@@ -284,6 +286,7 @@ impl World {
                         (12, Fate::Answered),
                         (1, Fate::AnsweredLater),
                         (1, Fate::AnswerLost),
+                        (1, Fate::Forbidden),
                         (1, Fate::Lost),
                     ],
                 };
@@ -513,9 +516,14 @@ impl World {
             return Ok(());
         }
         let Shared { members, oracle, trace, now_ms, .. } = &mut self.shared;
+        if fate == Fate::Forbidden {
+            let (back, answer) = members.forbid(waiting).await;
+            back.carry(answer);
+            return Ok(());
+        }
         let (back, answer) = members.land(waiting, *now_ms, oracle, trace).await?;
         match fate {
-            Fate::Answered => back.carry(answer),
+            Fate::Answered | Fate::Forbidden => back.carry(answer),
             Fate::AnsweredLater => self.returns.push((back, answer)),
             Fate::AnswerLost | Fate::Lost => back.carry(Err(TransportError::Reset { cluster })),
         }
@@ -632,8 +640,18 @@ impl World {
         self.nodes.iter().all(is_idle)
             && self.returns.is_empty()
             && !self.shared.wire.look(waits)
+            && self.shared.user.clusters.keys().all(|name| self.is_well(name))
             && self.shared.user.placements.values().all(|object| !object.deleting)
             && self.shared.user.clusters.values().all(|object| !object.deleting)
+    }
+
+    /// Whether a cluster joined and is not known to be unwell; if it is, the next check says more.
+    fn is_well(&self, name: &str) -> bool {
+        let known = self.shared.oracle.model.clusters.get(name);
+        let member = known.and_then(|known| known.state.member());
+        member.is_some_and(|m| {
+            m.identity.is_some() && m.unhealthy.is_none() && m.link_failure.is_none()
+        })
     }
 
     fn what_is_left(&self) -> String {
