@@ -375,18 +375,18 @@ impl World {
 
     fn note(&mut self, step: &Step) {
         let at = self.shared.now_ms;
-        let words = match step {
-            Step::Land { index, fate } => self.shared.wire.look(|waiting| {
+        let words = if let Step::Land { index, fate } = step {
+            self.shared.wire.look(|waiting| {
                 let request = &waiting[*index];
                 let (method, uri) = (request.request.method(), request.request.uri());
                 let (node, member) = (&request.node, &request.member);
                 format!("{fate:?}: {node} to {member}: {method} {uri}")
-            }),
-            Step::Return { index } => {
-                let (back, _) = &self.returns[*index];
-                format!("an answer of {} reaches {}", back.member, back.node)
-            }
-            step => format!("{step:?}"),
+            })
+        } else if let Step::Return { index } = step {
+            let (back, _) = &self.returns[*index];
+            format!("an answer of {} reaches {}", back.member, back.node)
+        } else {
+            format!("{step:?}")
         };
         self.shared.trace.note(format!("{at:>6} {words}"));
     }

@@ -20,7 +20,7 @@ pub enum Entity {
     /// A cluster.
     Cluster(EntityCore<Cluster>),
     /// A placement.
-    Placement(EntityCore<Placement>),
+    Placement(Box<EntityCore<Placement>>),
     /// The fleet.
     Fleet(EntityCore<Fleet>),
 }
@@ -50,7 +50,9 @@ impl Entity {
         }
         match id {
             AggregateId::Cluster(name) => Self::Cluster(core(id, model.clusters.get(name))),
-            AggregateId::Placement(key) => Self::Placement(core(id, model.placements.get(key))),
+            AggregateId::Placement(key) => {
+                Self::Placement(Box::new(core(id, model.placements.get(key))))
+            }
             AggregateId::Fleet => Self::Fleet(core(id, Some(&model.fleet))),
         }
     }
