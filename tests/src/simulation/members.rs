@@ -47,7 +47,7 @@ pub struct Members {
     foreign: BTreeMap<String, Value>,
     /// How many requests landed.
     pub landed: u64,
-    /// How many requests were cut off because of what is not promised: see [`Members::is_cut`].
+    /// How many requests were cut off because of what is not promised: see `is_cut`.
     pub cut: u64,
 }
 
