@@ -12,7 +12,7 @@
 //! Everything here follows the reference, §2.3, in five steps that stand alone: kinds that are
 //! never placed ([`KindRules`]), namespaces that are never placed ([`NamespaceRules`]), objects
 //! that the hub made for itself ([`SkipReason`]), what of an object is left behind
-//! ([`sanitise`]), and how the rest is written ([`canonical_json`]) and sorted ([`install_order`]).
+//! ([`sanitise()`]), and how the rest is written ([`canonical_json`]) and sorted ([`install_order`]).
 //!
 //! **Invariants.** The same objects, selectors and rules give the same bytes in the same order.
 //! What cannot be placed although somebody asked for it by name is a problem with a message that
