@@ -41,7 +41,7 @@ pub struct DeliveryAvailability {
     pub waiting: Vec<ObjectFailure>,
     /// How many applied objects are of kinds whose availability cannot be tracked.
     pub untracked: u32,
-    /// Rises with every statement that one link makes: of two about the same delivery, the one with
+    /// Rises with every statement that links of this process make: of two about the same delivery, the one with
     /// the higher number is the newer.
     pub ordinal: u64,
 }

@@ -7,6 +7,7 @@
 //! | [`members`] | MemberClusters and links → commands; health checks; their state → status |
 //! | [`contents`], [`seal`] | manifests in the log's content store; Secrets only sealed |
 //! | [`performer`] | effects → orders to members, and what came of them → commands |
+//! | [`outcomes`] | how available deliveries are, as it was last seen |
 //! | [`links`] | one link for each member, from its Secret |
 //! | [`http`] | `/healthz`, `/readyz`, `/metrics`, and the reads of the command line |
 //!
@@ -20,6 +21,7 @@ pub mod http;
 pub mod index;
 pub mod links;
 pub mod members;
+pub mod outcomes;
 pub mod performer;
 pub mod placements;
 pub mod seal;

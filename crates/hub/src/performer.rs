@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use actors::effects::{Again, Performed, Performer};
 use async_trait::async_trait;
-use delivery::{DeliverOrder, DeliveryAvailability, Fence, LinkError, Manifest, WithdrawOrder};
+use delivery::{DeliverOrder, Fence, LinkError, Manifest, WithdrawOrder};
 use domain::cluster::{
     ClusterCommand, DeliveryOutcome, ReportDelivery, ReportLinkProblem, ReportRemoval,
 };
@@ -14,19 +14,21 @@ use events::{Epoch, ObjectId, PlacementKey, PlacementScope};
 
 use crate::contents::{ContentError, Contents};
 use crate::links::Links;
+use crate::outcomes::{Outcomes, outcome_of};
 
 /// Performs effects through links.
 #[derive(Clone)]
 pub struct LinkPerformer {
     links: Links,
     contents: Contents,
+    outcomes: Outcomes,
 }
 
 impl LinkPerformer {
-    /// A performer.
+    /// A performer. How available its deliveries are goes to `outcomes` as well.
     #[must_use]
-    pub fn new(links: Links, contents: Contents) -> Self {
-        Self { links, contents }
+    pub fn new(links: Links, contents: Contents, outcomes: Outcomes) -> Self {
+        Self { links, contents, outcomes }
     }
 
     async fn deliver(&self, effect: &DeliverEffect, epoch: Epoch) -> Performed {
@@ -42,7 +44,11 @@ impl LinkPerformer {
                 let failures = delivered.failures.into_iter().chain(delivered.remaining);
                 DeliveryOutcome::Failed(failures.collect())
             }
-            true => outcome_of(delivered.availability),
+            true => {
+                let (key, availability) = (effect.key.clone(), delivered.availability.clone());
+                self.outcomes.reported(key, effect.generation, availability);
+                outcome_of(delivered.availability)
+            }
         };
         // Objects that are not available yet are watched by the link; a slow retry covers what
         // a watch may miss.
@@ -58,10 +64,11 @@ impl LinkPerformer {
         let Some(link) = self.links.for_orders(cluster) else { return later() };
         let Some(order) = self.readable_order(effect, epoch).await else { return later() };
         match link.assess(&order).await {
-            Ok(availability) => Performed {
-                report: Some(report(effect, outcome_of(availability))),
-                again: Again::No,
-            },
+            Ok(availability) => {
+                self.outcomes.reported(effect.key.clone(), effect.generation, availability.clone());
+                let report = report(effect, outcome_of(availability));
+                Performed { report: Some(report), again: Again::No }
+            }
             Err(error) => failed(cluster, &error),
         }
     }
@@ -122,6 +129,7 @@ impl LinkPerformer {
         };
         match link.withdraw(&order).await {
             Ok(report) if report.remaining.is_empty() => {
+                self.outcomes.removed(&effect.key);
                 let command = ClusterCommand::ReportRemoval(ReportRemoval {
                     placement: effect.key.placement.clone(),
                     generation: effect.generation,
@@ -166,15 +174,6 @@ fn report(effect: &DeliverEffect, outcome: DeliveryOutcome) -> DomainCommand {
     let placement = effect.key.placement.clone();
     let report = ReportDelivery { placement, generation: effect.generation, outcome };
     ClusterCommand::ReportDelivery(report).into()
-}
-
-/// What an availability means for the delivery.
-#[must_use]
-pub fn outcome_of(availability: DeliveryAvailability) -> DeliveryOutcome {
-    match availability.waiting.is_empty() {
-        true => DeliveryOutcome::Available { untracked: availability.untracked },
-        false => DeliveryOutcome::Unavailable(availability.waiting),
-    }
 }
 
 fn later() -> Performed {

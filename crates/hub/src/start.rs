@@ -6,22 +6,21 @@ use actors::node::{Node, NodeConfig, NodeError, Ownership, Router};
 use actors::shard::ClaimIdentity;
 use api::{ClusterResourcePlacement, ResourcePlacement};
 use delivery::Observation;
-use domain::cluster::{ClusterCommand, ReportDelivery};
+use domain::EffectKey;
 use domain::selection::SelectionRules;
 use event_log::Log;
-use events::{AggregateId, Principal};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client, ResourceExt};
 use projections::{Model, Store};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tracing::Instrument as _;
 
 use crate::contents::Contents;
 use crate::index::{Index, IndexConfig};
 use crate::links::Links;
 use crate::members::{self, Heartbeats, MembersConfig};
-use crate::performer::{LinkPerformer, outcome_of};
+use crate::outcomes::Outcomes;
+use crate::performer::LinkPerformer;
 use crate::placements::{Controller, ControllerConfig};
 use crate::seal::{SealError, SealKey};
 
@@ -91,7 +90,8 @@ impl Hub {
         let contents = Contents::new(config.log.clone(), key);
         let (observations, observed) = mpsc::channel(OBSERVATIONS_MAX);
         let links = Links::new(observations);
-        let performer = LinkPerformer::new(links.clone(), contents.clone());
+        let outcomes = Outcomes::default();
+        let performer = LinkPerformer::new(links.clone(), contents.clone(), outcomes.clone());
         let node = Node::start(NodeConfig {
             identity: config.identity,
             log: config.log,
@@ -116,8 +116,11 @@ impl Hub {
             rules: config.rules,
             contents: contents.clone(),
         };
-        let mut tasks =
-            vec![index_task, tokio::spawn(report_observations(observed, router.clone()))];
+        let mut tasks = vec![
+            index_task,
+            tokio::spawn(take_observations(observed, outcomes.clone())),
+            tokio::spawn(outcomes.run(router.clone())),
+        ];
         tasks.extend(Controller::<ClusterResourcePlacement>::start(controller.clone()));
         tasks.extend(Controller::<ResourcePlacement>::start(controller));
         tasks.extend(members::start(MembersConfig {
@@ -169,22 +172,10 @@ impl Hub {
     }
 }
 
-/// What links observe of deliveries becomes reports.
-async fn report_observations(mut observed: mpsc::Receiver<Observation>, router: Router) {
+/// What links observe of deliveries is told to their clusters.
+async fn take_observations(mut observed: mpsc::Receiver<Observation>, outcomes: Outcomes) {
     while let Some(observation) = observed.recv().await {
-        let id = AggregateId::Cluster(observation.cluster.clone());
-        if !router.owns(&id) {
-            continue;
-        }
-        let command = ClusterCommand::ReportDelivery(ReportDelivery {
-            placement: observation.placement,
-            generation: observation.generation,
-            outcome: outcome_of(observation.availability),
-        });
-        let principal = Principal::Member(observation.cluster);
-        let span = tracing::debug_span!("observed", aggregate = %id);
-        if let Err(error) = router.ask(id, command.into(), principal).instrument(span).await {
-            tracing::debug!(%error, "an observation was not taken");
-        }
+        let Observation { cluster, placement, generation, availability, .. } = observation;
+        outcomes.observed(EffectKey { cluster, placement }, generation, availability);
     }
 }

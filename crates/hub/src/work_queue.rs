@@ -20,9 +20,9 @@ pub(crate) enum Next {
     After(Duration),
 }
 
-/// How much later a key is looked at for each one that waits: about as long as one write of a
-/// status takes, spread over the workers.
-const PER_WAITING_KEY: Duration = Duration::from_micros(500);
+/// How much later a key is looked at for each one that waits: a loaded API server takes some ten
+/// milliseconds for the write of a status, of which a few run at once.
+const PER_WAITING_KEY: Duration = Duration::from_millis(2);
 
 /// The most that is added for them. Longer, and people would wonder.
 const BUSY_MAX: Duration = Duration::from_secs(1);

@@ -30,7 +30,8 @@ use events::{
 };
 use hub::contents::Contents;
 use hub::links::Links;
-use hub::performer::{LinkPerformer, outcome_of};
+use hub::outcomes::{Outcomes, outcome_of};
+use hub::performer::LinkPerformer;
 use hub::seal::SealKey;
 use projections::Model;
 use tokio::sync::mpsc;
@@ -210,7 +211,7 @@ impl Life {
             let link = PushLink::from_client(member, client, observations.clone());
             links.insert(member, Arc::new(link));
         }
-        let performer = Arc::new(LinkPerformer::new(links, contents.clone()));
+        let performer = Arc::new(LinkPerformer::new(links, contents.clone(), Outcomes::default()));
         let mut life = Self {
             incarnation,
             name: node.name.clone(),

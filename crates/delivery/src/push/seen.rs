@@ -1,6 +1,7 @@
 //! What the watches on one member have seen, and what that means for each delivery. No I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use events::cluster::ObjectFailure;
 use events::{ObjectId, PlacementKey};
@@ -24,8 +25,10 @@ pub(super) struct Seen {
     by_object: BTreeMap<(Kind, Name), String>,
     /// Works about which something may have to be told.
     dirty: BTreeSet<String>,
-    ordinal: u64,
 }
+
+/// Numbers what is said, over all links of the process: a member may get another link.
+static ORDINALS: AtomicU64 = AtomicU64::new(0);
 
 /// What is known about the objects of one kind.
 #[derive(Default)]
@@ -196,8 +199,8 @@ impl Seen {
         }
     }
 
-    fn summary(&mut self, followed: &Followed) -> DeliveryAvailability {
-        self.ordinal += 1;
+    fn summary(&self, followed: &Followed) -> DeliveryAvailability {
+        let ordinal = ORDINALS.fetch_add(1, Ordering::Relaxed) + 1;
         let waiting = followed.watched.iter().filter_map(|id| {
             let message = match self.object(id) {
                 None => "it is not on the member".to_owned(),
@@ -205,11 +208,7 @@ impl Seen {
             };
             Some(failure(id, NOT_AVAILABLE_YET, message))
         });
-        DeliveryAvailability {
-            waiting: waiting.collect(),
-            untracked: followed.untracked,
-            ordinal: self.ordinal,
-        }
+        DeliveryAvailability { waiting: waiting.collect(), untracked: followed.untracked, ordinal }
     }
 
     fn object(&self, id: &ObjectId) -> Option<&SeenObject> {

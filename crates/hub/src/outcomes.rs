@@ -1,0 +1,196 @@
+//! How available deliveries are, as it was last seen.
+//!
+//! Two tell of it: the order that was carried out, and the watch that goes on afterwards. Their
+//! reports may overtake each other on the way to the cluster, so that an older one would be the
+//! last word. Here the latest of each delivery is kept, and told until it is what is on record.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use actors::ask::AskError;
+use actors::node::Router;
+use delivery::DeliveryAvailability;
+use domain::EffectKey;
+use domain::cluster::{ClusterCommand, Delivery, DeliveryOutcome, DeliveryPhase, ReportDelivery};
+use events::cluster::FAILURES_PER_DELIVERY_MAX;
+use events::{AggregateId, Principal};
+use tracing::Instrument as _;
+
+use crate::work_queue::{Next, WorkQueue};
+
+/// How many outcomes are told at once.
+const WORKERS: usize = 32;
+
+/// How long after it was told it is looked whether an outcome is on record.
+const CHECK_AFTER: Duration = Duration::from_millis(200);
+
+/// The latest that was seen of one delivery.
+#[derive(Debug, Clone)]
+struct Latest {
+    generation: u64,
+    ordinal: u64,
+    outcome: DeliveryOutcome,
+}
+
+/// The latest outcomes. Cheap to clone.
+#[derive(Clone)]
+pub struct Outcomes {
+    latest: Arc<Mutex<BTreeMap<EffectKey, Latest>>>,
+    untold: WorkQueue<EffectKey>,
+}
+
+impl Default for Outcomes {
+    fn default() -> Self {
+        Self { latest: Arc::default(), untold: WorkQueue::new() }
+    }
+}
+
+impl Outcomes {
+    /// Takes in what a watch has seen; it is told at once.
+    pub fn observed(&self, key: EffectKey, generation: u64, availability: DeliveryAvailability) {
+        if self.keep(&key, generation, availability) {
+            self.untold.mark(key, Duration::ZERO);
+        }
+    }
+
+    /// Takes in what an order has seen; whoever carried it out tells it.
+    pub fn reported(&self, key: EffectKey, generation: u64, availability: DeliveryAvailability) {
+        if self.keep(&key, generation, availability) {
+            self.untold.mark(key, CHECK_AFTER);
+        }
+    }
+
+    /// The delivery is gone: nothing is told of it any more.
+    pub fn removed(&self, key: &EffectKey) {
+        self.latest().remove(key);
+    }
+
+    /// Keeps the outcome unless a later one is known.
+    fn keep(&self, key: &EffectKey, generation: u64, seen: DeliveryAvailability) -> bool {
+        let ordinal = seen.ordinal;
+        let mut latest = self.latest();
+        let known = latest.get(key).map(|known| (known.generation, known.ordinal));
+        if known >= Some((generation, ordinal)) {
+            return false;
+        }
+        let outcome = outcome_of(seen);
+        latest.insert(key.clone(), Latest { generation, ordinal, outcome });
+        true
+    }
+
+    fn latest(&self) -> MutexGuard<'_, BTreeMap<EffectKey, Latest>> {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells what is seen, for ever.
+    pub(crate) async fn run(self, router: Router) {
+        let outcomes = self.clone();
+        self.untold
+            .run(WORKERS, move |key| {
+                let (outcomes, router) = (outcomes.clone(), router.clone());
+                let span = tracing::debug_span!("observed", cluster = key.cluster);
+                async move { outcomes.tell(&router, &key).await }.instrument(span)
+            })
+            .await;
+    }
+
+    async fn tell(&self, router: &Router, key: &EffectKey) -> Next {
+        let Some(latest) = self.latest().get(key).cloned() else { return Next::Wait };
+        let id = AggregateId::Cluster(key.cluster.clone());
+        let recorded = {
+            let model = router.fold().model();
+            let cluster = model.clusters.get(&key.cluster);
+            cluster.and_then(|known| known.state.deliveries.get(&key.placement).cloned())
+        };
+        let is_current = recorded.as_ref().is_some_and(|it| it.generation == latest.generation);
+        if !is_current || !router.owns(&id) {
+            self.forget(key, &latest);
+            return Next::Wait;
+        }
+        if recorded.is_some_and(|recorded| says(&recorded, &latest.outcome)) {
+            return Next::Wait;
+        }
+        let command = ClusterCommand::ReportDelivery(ReportDelivery {
+            placement: key.placement.clone(),
+            generation: latest.generation,
+            outcome: latest.outcome,
+        });
+        let principal = Principal::Member(key.cluster.clone());
+        match router.ask(id, command.into(), principal).await {
+            Ok(_) | Err(AskError::Busy { .. }) => Next::After(CHECK_AFTER),
+            Err(error) => {
+                tracing::debug!(cluster = key.cluster, %error, "an outcome was not taken");
+                Next::Wait
+            }
+        }
+    }
+
+    /// Forgets an outcome, unless a later one has come.
+    fn forget(&self, key: &EffectKey, told: &Latest) {
+        let mut latest = self.latest();
+        if latest.get(key).is_some_and(|known| known.ordinal == told.ordinal) {
+            latest.remove(key);
+        }
+    }
+}
+
+/// Whether a delivery on record says the same as what was seen.
+fn says(recorded: &Delivery, seen: &DeliveryOutcome) -> bool {
+    match (&recorded.phase, seen) {
+        (
+            DeliveryPhase::Available { untracked },
+            DeliveryOutcome::Available { untracked: seen },
+        ) => untracked == seen,
+        (DeliveryPhase::Applied(waiting), DeliveryOutcome::Unavailable(seen)) => {
+            // Of very many only the first are on record.
+            let is_cut = waiting.len() == FAILURES_PER_DELIVERY_MAX && seen.len() > waiting.len();
+            waiting == seen || is_cut
+        }
+        // Being removed, or not applied as a whole: availability is not the question.
+        (DeliveryPhase::Withdrawn | DeliveryPhase::Failed(_), _) => true,
+        (
+            DeliveryPhase::Assigned | DeliveryPhase::Applied(_) | DeliveryPhase::Available { .. },
+            _,
+        ) => false,
+    }
+}
+
+/// What an availability means for the delivery.
+#[must_use]
+pub fn outcome_of(availability: DeliveryAvailability) -> DeliveryOutcome {
+    match availability.waiting.is_empty() {
+        true => DeliveryOutcome::Available { untracked: availability.untracked },
+        false => DeliveryOutcome::Unavailable(availability.waiting),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use events::PlacementKey;
+
+    use super::*;
+
+    fn seen(ordinal: u64, untracked: u32) -> DeliveryAvailability {
+        DeliveryAvailability { waiting: vec![], untracked, ordinal }
+    }
+
+    #[test]
+    fn an_older_outcome_never_replaces_a_newer_one() {
+        let outcomes = Outcomes::default();
+        let key = EffectKey { cluster: "eu".to_owned(), placement: PlacementKey::cluster("web") };
+        let kept = || match outcomes.latest()[&key].outcome {
+            DeliveryOutcome::Available { untracked } => untracked,
+            DeliveryOutcome::Failed(_) | DeliveryOutcome::Unavailable(_) => {
+                panic!("it is available")
+            }
+        };
+        assert!(outcomes.keep(&key, 1, seen(5, 50)));
+        assert!(!outcomes.keep(&key, 1, seen(4, 40)), "seen before");
+        assert_eq!(kept(), 50);
+        assert!(outcomes.keep(&key, 1, seen(6, 60)));
+        assert!(outcomes.keep(&key, 2, seen(3, 30)), "a later generation counts more");
+        assert!(!outcomes.keep(&key, 1, seen(7, 70)));
+        assert_eq!(kept(), 30);
+    }
+}
