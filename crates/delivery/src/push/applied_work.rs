@@ -59,7 +59,8 @@ pub(super) struct Claimed<'a> {
     pub(super) live: Value,
     /// What its status names as applied.
     pub(super) recorded: Vec<Value>,
-    /// When it was last seen that this order holds it; `None` after a sign that it may not.
+    /// When the member was last asked who holds it and said that this order does; `None` after a
+    /// sign that it may not. Not when it answered: what an answer says may be over when it comes.
     confirmed: Mutex<Option<Instant>>,
 }
 
@@ -76,6 +77,7 @@ impl PushMember {
         // A guess that spares a request when it is right, and is settled by the answer when not.
         let mut is_likely_absent = is_new && order.fence.generation <= FIRST_GENERATION;
         for _ in 0..CLAIM_ATTEMPTS_MAX {
+            let asked = Instant::now();
             let found = match std::mem::take(&mut is_likely_absent) {
                 true => None,
                 false => self.find(&order.work).await?,
@@ -87,7 +89,7 @@ impl PushMember {
                     None => continue,
                 },
             };
-            if let Some(claimed) = self.hold(live, &order.work, order.fence).await? {
+            if let Some(claimed) = self.hold(live, asked, &order.work, order.fence).await? {
                 return Ok(claimed);
             }
         }
@@ -98,10 +100,11 @@ impl PushMember {
     pub(super) async fn claim_existing(&self, work: &str, fence: Fence) -> Result<Found<'_>, Stop> {
         self.note_claim(work, fence)?;
         for _ in 0..CLAIM_ATTEMPTS_MAX {
+            let asked = Instant::now();
             let Some(live) = self.find(work).await? else {
                 return Ok(Found::Absent);
             };
-            if let Some(claimed) = self.hold(live, work, fence).await? {
+            if let Some(claimed) = self.hold(live, asked, work, fence).await? {
                 return Ok(Found::Claimed(claimed));
             }
         }
@@ -153,10 +156,11 @@ impl PushMember {
     }
 
     /// Writes our fence into the AppliedWork, unless it is there or a newer one is; `None` if
-    /// somebody else wrote meanwhile.
+    /// somebody else wrote meanwhile. `asked` is when the member was asked for it.
     async fn hold(
         &self,
         live: Value,
+        mut asked: Instant,
         work: &str,
         fence: Fence,
     ) -> Result<Option<Claimed<'_>>, Stop> {
@@ -169,6 +173,7 @@ impl PushMember {
                     "annotations": fence::annotations(fence),
                 } });
                 let resource = Resource::applied_work();
+                asked = Instant::now();
                 match self.requests.merge(&resource, "", work, None, &patch).await {
                     Ok(live) => live,
                     Err(CallError::Refused(status))
@@ -188,7 +193,7 @@ impl PushMember {
             work: WorkRef { name: work.to_owned(), uid },
             live,
             recorded,
-            confirmed: Mutex::new(Some(Instant::now())),
+            confirmed: Mutex::new(Some(asked)),
         }))
     }
 
@@ -216,12 +221,13 @@ impl Claimed<'_> {
         if confirmed.is_some_and(|time| time.elapsed() < CLAIM_TRUST) {
             return Ok(());
         }
+        let asked = Instant::now();
         match self.member.find(&self.work.name).await? {
             Some(live) if live["metadata"]["uid"] == self.work.uid.as_str() => {
                 match fence::claim(&live, self.fence) {
                     Claim::Superseded(holder) => Err(Stop::Superseded(holder)),
                     Claim::Held | Claim::Open => {
-                        *confirmed = Some(Instant::now());
+                        *confirmed = Some(asked);
                         Ok(())
                     }
                 }

@@ -1,11 +1,14 @@
 //! Others that write at the same time.
 
-use delivery::{Fence, Link as _, LinkError};
+use delivery::push::CLAIM_TRUST;
+use delivery::{Fence, Link as _, LinkError, PushLink};
 use events::Epoch;
 use http::Method;
 use serde_json::json;
 use simulator::{Fault, Fleet};
 use std::time::Duration;
+use tokio::sync::mpsc;
+use tower::ServiceExt as _;
 
 use super::{SETTINGS, Troubled, merge};
 use crate::suite::world::owners_of;
@@ -57,12 +60,16 @@ async fn an_object_that_changes_hands_in_between_is_not_overwritten() {
 
 /// A newer order of another process: what it writes, not how.
 fn newer_order(fleet: &Fleet) {
+    newer_claim(fleet);
+    merge(fleet, SETTINGS, "taffrail", &json!({ "data": { "key": "newer" } }));
+}
+
+fn newer_claim(fleet: &Fleet) {
     let annotations = json!({
         "taffrail.dev/delivery-generation": "9", "taffrail.dev/owner-epoch": "9",
     });
     let claim = json!({ "metadata": { "annotations": annotations } });
     merge(fleet, WORK, "taffrail", &claim);
-    merge(fleet, SETTINGS, "taffrail", &json!({ "data": { "key": "newer" } }));
 }
 
 fn overtaken() -> LinkError {
@@ -185,5 +192,30 @@ async fn a_leftover_that_changes_hands_in_between_is_left_alone() {
     withdrawal.inventory.retain(|id| id.kind == "ConfigMap");
     let report = troubled.world.withdraw(&withdrawal).await;
     assert_eq!((report.removed, report.released), (0, 1));
+    assert_eq!(troubled.value().await, Some(json!("one")));
+}
+
+/// The answer to a claim that is carried out at once takes its time, and another owner claims
+/// meanwhile: what the answer says is over when it comes.
+#[tokio::test(start_paused = true)]
+async fn regression_a_claim_is_as_old_as_its_request() {
+    let troubled = Troubled::new();
+    troubled.world.deliver(&troubled.order(1, "one")).await;
+    let (fleet, service) = (troubled.fleet.clone(), troubled.fleet.service("member"));
+    let late = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+        let (fleet, service) = (fleet.clone(), service.clone());
+        async move {
+            let is_claim = request.method() == Method::PATCH && request.uri().path() == WORK;
+            let answer = service.oneshot(request).await;
+            if is_claim {
+                newer_claim(&fleet);
+                tokio::time::sleep(CLAIM_TRUST * 2).await;
+            }
+            answer
+        }
+    });
+    let client = kube::Client::new(late, "default");
+    let link = PushLink::from_client("member", client, mpsc::channel(1).0);
+    assert_eq!(link.deliver(&troubled.order(2, "two")).await, Err(overtaken()));
     assert_eq!(troubled.value().await, Some(json!("one")));
 }
