@@ -105,6 +105,56 @@ pub async fn shows(ground: &Ground, name: &str, wanted: &[(String, String, Strin
     }
 }
 
+/// What a placement of [`write_app`] shows besides its conditions: what it selects, and how far
+/// each cluster is.
+async fn shows_details(ground: &Ground, name: &str, namespace: &str, clusters: &[&Cluster]) {
+    let api: Api<api::ClusterResourcePlacement> = Api::all(ground.hub.client.clone());
+    let placement = api.get(name).await.expect("the hub answers");
+    let status = placement.status.expect("it has a status");
+    let selected = status.selected_resources.iter();
+    let selected: Vec<_> =
+        selected.map(|it| (it.kind.as_str(), it.namespace.as_str(), it.name.as_str())).collect();
+    assert_eq!(selected, [("Namespace", "", namespace), ("ConfigMap", namespace, "settings")]);
+    assert_eq!(status.observed_resource_index, "0");
+
+    let steps = [
+        ("Scheduled", "Scheduled"),
+        ("RolloutStarted", "RolloutStarted"),
+        ("Overridden", "NoOverrideSpecified"),
+        ("WorkSynchronized", "AllWorkSynced"),
+        ("Applied", "AllWorkHaveBeenApplied"),
+        ("Available", "AllWorkAreAvailable"),
+    ];
+    let wanted =
+        steps.map(|(step, reason)| (step.to_owned(), "True".to_owned(), reason.to_owned(), 1));
+    let names: Vec<&str> = clusters.iter().map(|cluster| cluster.name.as_str()).collect();
+    let shown = status.placement_statuses.iter();
+    let shown: Vec<&str> = shown.map(|cluster| cluster.cluster_name.as_str()).collect();
+    assert_eq!(shown, names);
+    for cluster in &status.placement_statuses {
+        assert_eq!(essence(&cluster.conditions), wanted, "{}", cluster.cluster_name);
+        assert_eq!(cluster.observed_resource_index, "0");
+        assert_eq!(cluster.failed_placements, []);
+    }
+}
+
+/// What a member holds of [`write_app`] is what the hub has, and owned by its AppliedWork.
+async fn holds_the_same(ground: &Ground, member: &Cluster, namespace: &str) {
+    let map = |cluster: &Cluster| {
+        let maps: Api<ConfigMap> = Api::namespaced(cluster.client.clone(), namespace);
+        async move { maps.get("settings").await.expect("it is there") }
+    };
+    let (wanted, held) = (map(&ground.hub).await, map(member).await);
+    assert_eq!(held.data, wanted.data);
+    assert_eq!(held.binary_data, wanted.binary_data);
+    let owners: Vec<&str> = held.owner_references().iter().map(|own| own.kind.as_str()).collect();
+    assert_eq!(owners, ["AppliedWork"]);
+    let namespaces: Api<Namespace> = Api::all(member.client.clone());
+    let held = namespaces.get(namespace).await.expect("it is there");
+    let owners: Vec<&str> = held.owner_references().iter().map(|own| own.kind.as_str()).collect();
+    assert_eq!(owners, ["AppliedWork"]);
+}
+
 /// Join, place, update, delete, leave.
 pub async fn journey(ground: &Ground) {
     let regions = ["eu", "us", "ap"];
@@ -126,8 +176,9 @@ pub async fn journey(ground: &Ground) {
     place(ground, "journey", "app-journey", &["eu", "us"]).await;
     shows(ground, "journey", &available(1)).await;
     let [first, second, third] = &ground.members[..] else { panic!("three members") };
+    shows_details(ground, "journey", "app-journey", &[first, second]).await;
     for member in [first, second] {
-        assert_eq!(greeting_on(member, "app-journey").await.as_deref(), Some("hello"));
+        holds_the_same(ground, member, "app-journey").await;
     }
     assert_eq!(greeting_on(third, "app-journey").await, None);
 

@@ -1,18 +1,18 @@
-//! Join, place, update, delete, leave: on simulated clusters and on real ones.
+//! Join, place, update, delete, leave: on simulated clusters and on real ones, with either log.
 
 use std::sync::Arc;
 
 use acceptance::ground::Ground;
 use acceptance::{hubs, in_a_system, scenarios};
 use actors::node::Ownership;
+use event_log::lease::LeaseConfig;
 use event_log::{EmbeddedLog, Log, PARTITIONS};
+use event_log_kafka::{KafkaConfig, KafkaLog, Mode};
+use xtask::bed::Bed;
 
-async fn journey(ground: &Ground) {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("log.redb");
-    let log: Arc<dyn Log> = Arc::new(EmbeddedLog::open(&path).unwrap());
-    let data = dir.path().join("projections");
-    let hub = hubs::start("hub-a", ground, log.clone(), &data, Ownership::Alone).await;
+async fn journey(ground: &Ground, log: Arc<dyn Log>, ownership: Ownership) {
+    let data = tempfile::tempdir().unwrap();
+    let hub = hubs::start("hub-a", ground, log.clone(), data.path(), ownership).await;
     scenarios::journey(ground).await;
     hub.shutdown().await;
     let report = actors::replay::verify(&*log, PARTITIONS).await.unwrap();
@@ -20,21 +20,40 @@ async fn journey(ground: &Ground) {
     assert!(report.decisions > 0);
 }
 
+async fn on_the_embedded_log(ground: &Ground) {
+    let dir = tempfile::tempdir().unwrap();
+    let log = EmbeddedLog::open(dir.path().join("log.redb")).unwrap();
+    journey(ground, Arc::new(log), Ownership::Alone).await;
+}
+
+async fn on_kafka(ground: &Ground, bed: &Bed) {
+    let config = KafkaConfig {
+        topic_prefix: format!("journey-{}.", uuid::Uuid::new_v4().simple()),
+        mode: Mode::Development,
+        ..KafkaConfig::new(bed.kafka().bootstrap())
+    };
+    let log = KafkaLog::connect(config).await.unwrap();
+    journey(ground, Arc::new(log), Ownership::Leased(LeaseConfig::default())).await;
+}
+
 #[test]
 fn on_simulated_clusters() {
     in_a_system(async {
         let ground = Ground::simulated(3).await;
-        journey(&ground).await;
+        on_the_embedded_log(&ground).await;
         ground.stop();
     });
 }
 
+/// One after the other: there is one set of real clusters.
 #[test]
-fn on_real_clusters() {
+fn on_real_clusters_with_either_log() {
     in_a_system(async {
-        let Some(ground) = Ground::real().await else { return };
+        let (Some(ground), Some(bed)) = (Ground::real().await, Bed::shared()) else { return };
         ground.tidy().await;
-        journey(&ground).await;
+        on_the_embedded_log(&ground).await;
+        ground.tidy().await;
+        on_kafka(&ground, bed).await;
         ground.tidy().await;
     });
 }
