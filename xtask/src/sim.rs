@@ -3,6 +3,8 @@
 //! The package `acceptance` holds it; this calls its program, so that xtask does not have to be
 //! built with everything that is simulated.
 
+use std::process::Command;
+
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
@@ -22,9 +24,15 @@ pub(crate) struct Sim {
 }
 
 pub(crate) fn run(options: &Sim) -> Result<()> {
-    let mut command = workspace::cargo();
-    command.args(["run", "--quiet", "--locked", "--package", "acceptance", "--bin", "simulate"]);
-    command.arg("--");
+    let built = workspace::cargo()
+        .args(["build", "--locked", "--workspace", "--bin", "simulate"])
+        .current_dir(workspace::root())
+        .status()
+        .context("run cargo")?;
+    if !built.success() {
+        bail!("the simulation does not compile");
+    }
+    let mut command = Command::new(workspace::target_dir().join("debug/simulate"));
     match options.seed {
         Some(seed) => command.args(["--seed", &seed.to_string()]),
         None => {
@@ -32,7 +40,7 @@ pub(crate) fn run(options: &Sim) -> Result<()> {
             command.args(["--seeds", &seeds, "--first", &first])
         }
     };
-    let status = command.current_dir(workspace::root()).status().context("run cargo")?;
+    let status = command.status().context("run the simulation")?;
     if !status.success() {
         bail!("a history was violated, or could not be run");
     }
