@@ -232,7 +232,7 @@ impl World {
         let shared = &self.shared;
         let now_ms = shared.now_ms;
         if !self.readable(node).is_empty() {
-            steps.push((25, Step::Fold { node }));
+            steps.push((40, Step::Fold { node }));
         }
         for partition in (0..shared.partitions).map(Partition) {
             let end = self.end_of(Stream::Commands(partition));
@@ -244,19 +244,19 @@ impl World {
             steps.push((5, Step::Look { node, mark }));
         }
         for (partition, id) in life.to_propose() {
-            steps.push((8, Step::Propose { node, partition, id }));
+            steps.push((15, Step::Propose { node, partition, id }));
         }
         for partition in life.to_flush(now_ms) {
-            steps.push((10, Step::Flush { node, partition }));
+            steps.push((20, Step::Flush { node, partition }));
         }
         for index in 0..life.appends.len() {
-            steps.push((15, Step::Append { node, index }));
+            steps.push((25, Step::Append { node, index }));
         }
         if life.has_due_effects(now_ms) {
-            steps.push((10, Step::Perform { node }));
+            steps.push((20, Step::Perform { node }));
         }
         for number in life.ended_effects() {
-            steps.push((10, Step::Report { node, number }));
+            steps.push((20, Step::Report { node, number }));
         }
         if life.has_observations() {
             steps.push((10, Step::Observe { node }));
@@ -283,11 +283,11 @@ impl World {
                     (false, true) => &[(20, Fate::Answered)],
                     (false, false) if !self.has_faults => &[(20, Fate::Answered)],
                     (false, false) => &[
-                        (12, Fate::Answered),
-                        (1, Fate::AnsweredLater),
-                        (1, Fate::AnswerLost),
-                        (1, Fate::Forbidden),
-                        (1, Fate::Lost),
+                        (40, Fate::Answered),
+                        (4, Fate::AnsweredLater),
+                        (3, Fate::AnswerLost),
+                        (4, Fate::Forbidden),
+                        (3, Fate::Lost),
                     ],
                 };
                 let land =
@@ -296,7 +296,7 @@ impl World {
             }
         });
         for index in 0..self.returns.len() {
-            steps.push((4, Step::Return { index }));
+            steps.push((8, Step::Return { index }));
         }
     }
 
@@ -309,8 +309,10 @@ impl World {
             _ => shared.random.u64(1..20),
         };
         steps.push((6, Step::Time { ms }));
-        steps.push((4, Step::User));
-        steps.push((1, Step::SubmitLook));
+        steps.push((2, Step::User));
+        if shared.random.u8(..3) == 0 {
+            steps.push((1, Step::SubmitLook));
+        }
         for node in 0..self.nodes.len() {
             match &self.nodes[node].life {
                 Some(_) => {
@@ -338,7 +340,8 @@ impl World {
         let member = shared.members.names[away].clone();
         match shared.members.away.contains(&member) {
             true => steps.push((3, Step::Back { member })),
-            false => steps.push((1, Step::Away { member })),
+            false if shared.random.u8(..3) == 0 => steps.push((1, Step::Away { member })),
+            false => {}
         }
         for index in 0..shared.strays.len() {
             steps.push((2, Step::Stray { index }));
