@@ -212,7 +212,7 @@ pub async fn a_namespace_that_goes_away_is_named(world: World) {
         .map(|failure| (failure.object.kind.as_str(), failure.message.as_str()))
         .collect();
     let follows = format!("namespace {} could not be applied", world.tag);
-    assert_eq!(failures, [("ConfigMap", follows.as_str()), ("Namespace", message.as_str())]);
+    assert_eq!(failures, [("Namespace", message.as_str()), ("ConfigMap", follows.as_str())]);
 
     let unhold = json!({ "metadata": { "finalizers": null } });
     world.merge(&format!("{maps}/held"), &unhold, "somebody").await;
