@@ -75,6 +75,8 @@ impl EffectSink {
     /// Takes an effect in, with the trace context of whoever asked for it.
     pub fn send(&self, aggregate: &AggregateId, effect: Effect, traceparent: Option<&str>) {
         tracing::debug!(%aggregate, ?effect, "to be done");
+        // Nobody performs what is cancelled, so nobody would forget it again.
+        let traceparent = traceparent.filter(|_| !matches!(effect, Effect::Cancel(_)));
         self.remember(effect.key(), traceparent);
         self.with(|queue, now_ms| queue.offer(effect, now_ms));
         self.shared.moved.notify_one();
