@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use acceptance::ground::Ground;
+use acceptance::wait::eventually;
 use acceptance::{hubs, in_a_system, scenarios};
 use actors::node::Ownership;
 use event_log::EmbeddedLog;
@@ -43,6 +44,15 @@ fn what_was_available_before_is_still_looked_after() {
         deployments.patch("web", &params, &Patch::Apply(deployment)).await.unwrap();
         scenarios::place(&ground, "restart", "app-restart", &["eu"]).await;
         scenarios::shows(&ground, "restart", &scenarios::available(1)).await;
+        let member: Api<Deployment> =
+            Api::namespaced(ground.members[0].client.clone(), "app-restart");
+        // The placement may have been available for a moment without its last object.
+        eventually("the workload is available on the member", || async {
+            let held = member.get_opt("web").await.unwrap();
+            held.and_then(|web| web.status).is_some_and(|it| it.available_replicas == Some(2))
+        })
+        .await;
+        scenarios::shows(&ground, "restart", &scenarios::available(1)).await;
         hub.shutdown().await;
         while EmbeddedLog::open(dir.path().join("log.redb")).is_err() {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
@@ -50,8 +60,6 @@ fn what_was_available_before_is_still_looked_after() {
 
         // On the member it stops being available while nobody looks, and then while a hub does.
         let hub = start(&ground, dir.path()).await;
-        let member: Api<Deployment> =
-            Api::namespaced(ground.members[0].client.clone(), "app-restart");
         let status = |ready: u32| {
             let unavailable = 2 - ready;
             Patch::Merge(json!({ "status": {

@@ -43,9 +43,19 @@ struct Entry {
     effect: Effect,
     attempt: u32,
     due_at_ms: u64,
-    running: bool,
-    /// A newer effect came while this one was running.
-    superseded: bool,
+    stage: Stage,
+}
+
+/// How far an effect is. One that runs keeps its place until it has ended, whatever is asked for
+/// meanwhile: nothing else is done for its delivery at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Waiting,
+    Running,
+    /// An older effect runs; this one follows.
+    Next,
+    /// It runs; nobody wants what comes of it.
+    Cancelled,
 }
 
 /// What goes first when both are due: after a restart, what was changed meanwhile must not wait
@@ -92,7 +102,8 @@ pub struct EffectQueue {
 }
 
 impl EffectQueue {
-    /// Takes an effect in; it replaces what there was for the same delivery.
+    /// Takes an effect in; it replaces what there was for the same delivery. One that is the same
+    /// as what runs follows it all the same: what runs may run for an epoch that is over.
     pub fn offer(&mut self, effect: Effect, now_ms: u64) {
         let key = effect.key().clone();
         if let Effect::Cancel(_) = effect {
@@ -100,8 +111,8 @@ impl EffectQueue {
             return;
         }
         match self.entries.get_mut(&key) {
-            Some(entry) if entry.running => {
-                entry.superseded |= entry.effect != effect;
+            Some(entry) if entry.stage != Stage::Waiting => {
+                entry.stage = Stage::Next;
                 entry.effect = effect;
             }
             Some(entry) => {
@@ -123,12 +134,14 @@ impl EffectQueue {
     }
 
     fn cancel(&mut self, key: &EffectKey) {
-        if let Some(entry) = self.entries.remove(key) {
-            let place = entry.place(key);
-            self.on_member(&key.cluster, |member| member.waiting.remove(&place));
-            if entry.running {
-                self.release(&key.cluster);
+        match self.entries.get_mut(key) {
+            None => {}
+            Some(entry) if entry.stage == Stage::Waiting => {
+                let place = entry.place(key);
+                self.entries.remove(key);
+                self.on_member(&key.cluster, |member| member.waiting.remove(&place));
             }
+            Some(entry) => entry.stage = Stage::Cancelled,
         }
     }
 
@@ -144,7 +157,8 @@ impl EffectQueue {
         self.on_member(cluster, |member| member.waiting = hurried);
     }
 
-    /// Forgets everything for which `keep` is false, as when partitions were lost.
+    /// Forgets everything for which `keep` is false, as when partitions were lost; what runs of it
+    /// when it has ended.
     pub fn retain(&mut self, keep: impl Fn(&EffectKey) -> bool) {
         let gone: Vec<EffectKey> = self.entries.keys().filter(|key| !keep(key)).cloned().collect();
         for key in gone {
@@ -167,7 +181,7 @@ impl EffectQueue {
             });
             self.running_total += 1;
             let entry = self.entries.get_mut(key).expect("what waits has an entry");
-            entry.running = true;
+            entry.stage = Stage::Running;
             taken.push(Due { effect: entry.effect.clone(), attempt: entry.attempt });
         }
         taken
@@ -198,25 +212,25 @@ impl EffectQueue {
 
     /// An effect that ran has ended. `jitter` is in 0..=1: retries of many members spread out.
     pub fn finished(&mut self, key: &EffectKey, finished: Finished, jitter: f64, now_ms: u64) {
-        let Some(entry) = self.entries.get_mut(key).filter(|entry| entry.running) else { return };
-        entry.running = false;
-        let wait = match (entry.superseded, finished) {
-            (true, _) => {
+        let is_running = |entry: &&mut Entry| entry.stage != Stage::Waiting;
+        let Some(entry) = self.entries.get_mut(key).filter(is_running) else { return };
+        let wait = match (entry.stage, finished) {
+            (Stage::Next, _) => {
                 entry.attempt = 0;
                 Some(0)
             }
-            (false, Finished::Done) => None,
-            (false, Finished::Retry) => {
+            (Stage::Cancelled, _) | (_, Finished::Done) => None,
+            (_, Finished::Retry) => {
                 entry.attempt += 1;
                 Some(backoff_ms(entry.attempt, jitter))
             }
         };
-        entry.superseded = false;
         match wait {
             None => {
                 self.entries.remove(key);
             }
             Some(wait) => {
+                entry.stage = Stage::Waiting;
                 entry.due_at_ms = now_ms + wait;
                 let place = entry.place(key);
                 self.on_member(&key.cluster, |member| member.waiting.insert(place));
@@ -261,7 +275,7 @@ impl EffectQueue {
 
 impl Entry {
     fn new(effect: Effect, now_ms: u64) -> Self {
-        Self { effect, attempt: 0, due_at_ms: now_ms, running: false, superseded: false }
+        Self { effect, attempt: 0, due_at_ms: now_ms, stage: Stage::Waiting }
     }
 
     /// Where it stands among what waits.

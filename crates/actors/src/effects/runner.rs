@@ -1,6 +1,6 @@
 //! Doing it: one task takes what is due and runs it, and reports what came of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -151,7 +151,7 @@ impl Runner {
 
     /// Runs for ever. Reports go through `router`.
     pub async fn run(self, router: Router) {
-        let mut running: JoinSet<(EffectKey, Finished)> = JoinSet::new();
+        let mut running = Running::default();
         let mut owning = self.config.owning.clone();
         loop {
             for due in self.sink.with(EffectQueue::take_due) {
@@ -162,7 +162,7 @@ impl Runner {
             });
             let patience = next.unwrap_or(Duration::from_secs(60));
             tokio::select! {
-                Some(ended) = running.join_next() => self.ended(ended),
+                Some((key, finished)) = running.next_ended() => self.ended(&key, finished),
                 () = self.sink.shared.moved.notified() => {}
                 () = tokio::time::sleep(patience) => {}
                 moved = owning.changed() => {
@@ -175,18 +175,13 @@ impl Runner {
         }
     }
 
-    fn ended(&self, ended: Result<(EffectKey, Finished), tokio::task::JoinError>) {
-        match ended {
-            Ok((key, finished)) => {
-                let is_done = self.sink.with(|queue, now_ms| {
-                    queue.finished(&key, finished, fastrand::f64(), now_ms);
-                    !queue.contains(&key)
-                });
-                if is_done {
-                    self.sink.remember(&key, None);
-                }
-            }
-            Err(error) => tracing::error!(%error, "an effect panicked; a restart tries it again"),
+    fn ended(&self, key: &EffectKey, finished: Finished) {
+        let is_done = self.sink.with(|queue, now_ms| {
+            queue.finished(key, finished, fastrand::f64(), now_ms);
+            !queue.contains(key)
+        });
+        if is_done {
+            self.sink.remember(key, None);
         }
     }
 
@@ -201,7 +196,7 @@ impl Runner {
         });
     }
 
-    fn start(&self, due: Due, router: &Router, running: &mut JoinSet<(EffectKey, Finished)>) {
+    fn start(&self, due: Due, router: &Router, running: &mut Running) {
         let key = due.effect.key().clone();
         let cluster = AggregateId::Cluster(key.cluster.clone());
         let partition = partition_of(&cluster, self.config.partitions);
@@ -209,20 +204,53 @@ impl Runner {
         let performer = self.config.performer.clone();
         let router = router.clone();
         let span = self.sink.span(&due.effect);
+        let member = key.cluster.clone();
         let performing = async move {
-            let Some(epoch) = epoch else { return (key, Finished::Done) };
+            let Some(epoch) = epoch else { return Finished::Done };
             let performed = performer.perform(&due.effect, epoch, due.attempt).await;
             let reported = match performed.report {
                 None => Ok(()),
                 Some(report) => {
-                    let principal = Principal::Member(key.cluster.clone());
+                    let principal = Principal::Member(member);
                     router.ask(cluster, report, principal).await.map(drop)
                 }
             };
-            let finished = finished(&reported, performed.again);
-            (key, finished)
+            finished(&reported, performed.again)
         };
-        running.spawn(performing.instrument(span));
+        running.start(key, performing.instrument(span));
+    }
+}
+
+/// The effects that run, each as a task.
+#[derive(Default)]
+struct Running {
+    tasks: JoinSet<Finished>,
+    keys: HashMap<tokio::task::Id, EffectKey>,
+}
+
+impl Running {
+    fn start(
+        &mut self,
+        key: EffectKey,
+        performing: impl Future<Output = Finished> + Send + 'static,
+    ) {
+        let id = self.tasks.spawn(performing).id();
+        self.keys.insert(id, key);
+    }
+
+    /// Waits for the next one that ends; `None` if none runs. A panic costs only the effect that
+    /// it happened in, which is tried again.
+    async fn next_ended(&mut self) -> Option<(EffectKey, Finished)> {
+        let (id, finished) = match self.tasks.join_next_with_id().await? {
+            Ok(ended) => ended,
+            Err(error) => {
+                let key = self.keys.get(&error.id());
+                tracing::error!(%error, ?key, "an effect panicked; it is tried again");
+                (error.id(), Finished::Retry)
+            }
+        };
+        let key = self.keys.remove(&id).expect("every task has a key");
+        Some((key, finished))
     }
 }
 

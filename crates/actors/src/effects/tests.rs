@@ -55,14 +55,44 @@ fn a_newer_order_follows_one_that_runs() {
 }
 
 #[test]
-fn what_is_cancelled_is_forgotten_even_while_it_runs() {
+fn what_is_cancelled_while_it_runs_is_forgotten_when_it_has_ended() {
     let mut queue = EffectQueue::default();
     queue.offer(deliver("eu", "web", 1), 0);
     assert_eq!(queue.take_due(0).len(), 1);
     queue.offer(Effect::Cancel(key("eu", "web")), 1);
-    assert!(queue.is_empty());
-    queue.finished(&key("eu", "web"), Finished::Retry, 0.0, 2);
     assert_eq!(queue.next_due_ms(), None);
+    queue.finished(&key("eu", "web"), Finished::Retry, 0.0, 2);
+    assert!(queue.is_empty());
+}
+
+#[test]
+fn what_is_asked_for_after_a_cancel_waits_for_the_end_of_what_was_cancelled() {
+    let mut queue = EffectQueue::default();
+    queue.offer(deliver("eu", "web", 1), 0);
+    assert_eq!(queue.take_due(0).len(), 1);
+    queue.offer(Effect::Cancel(key("eu", "web")), 1);
+    queue.offer(deliver("eu", "web", 1), 1);
+    assert_eq!(taken(&mut queue, 1), [""; 0], "the first still runs");
+    queue.finished(&key("eu", "web"), Finished::Done, 0.0, 2);
+    assert_eq!(taken(&mut queue, 2), ["web on eu, 0"]);
+    queue.finished(&key("eu", "web"), Finished::Done, 0.0, 3);
+    assert!(queue.is_empty());
+}
+
+#[test]
+fn what_was_lost_and_came_back_does_not_run_beside_itself() {
+    let mut queue = EffectQueue::default();
+    for index in 0..EFFECTS_PER_MEMBER_MAX {
+        queue.offer(deliver("eu", &format!("p{index}"), 1), 0);
+    }
+    assert_eq!(queue.take_due(0).len(), EFFECTS_PER_MEMBER_MAX);
+    queue.retain(|_| false);
+    queue.offer(deliver("eu", "p0", 1), 1);
+    assert_eq!(taken(&mut queue, 1), [""; 0], "the member has no room, and p0 runs");
+    queue.finished(&key("eu", "p1"), Finished::Done, 0.0, 2);
+    assert_eq!(taken(&mut queue, 2), [""; 0]);
+    queue.finished(&key("eu", "p0"), Finished::Retry, 0.0, 3);
+    assert_eq!(taken(&mut queue, 3), ["p0 on eu, 0"]);
 }
 
 #[test]
