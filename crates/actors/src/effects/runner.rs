@@ -9,7 +9,7 @@ use domain::{DomainCommand, Effect, EffectKey};
 use event_log::partition_of;
 use events::{AggregateId, Epoch, Partition, Principal};
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tracing::{Instrument as _, Span};
 
 use super::queue::{Due, EffectQueue, Finished};
@@ -169,7 +169,7 @@ impl Runner {
                     if moved.is_err() {
                         return;
                     }
-                    self.drop_what_was_lost();
+                    self.drop_what_was_lost(&running);
                 }
             }
         }
@@ -185,15 +185,16 @@ impl Runner {
         }
     }
 
-    fn drop_what_was_lost(&self) {
+    /// Stops what runs for clusters that are somebody else's now, as a crash would: two owners
+    /// must not write to one member longer than needed.
+    fn drop_what_was_lost(&self, running: &Running) {
         let owning = self.config.owning.borrow().clone();
-        let partitions = self.config.partitions;
-        self.sink.with(|queue, _| {
-            queue.retain(|key| {
-                let cluster = AggregateId::Cluster(key.cluster.clone());
-                owning.contains_key(&partition_of(&cluster, partitions))
-            });
-        });
+        let is_ours = |key: &EffectKey| {
+            let cluster = AggregateId::Cluster(key.cluster.clone());
+            owning.contains_key(&partition_of(&cluster, self.config.partitions))
+        };
+        self.sink.with(|queue, _| queue.retain(is_ours));
+        running.keep(is_ours);
     }
 
     fn start(&self, due: Due, router: &Router, running: &mut Running) {
@@ -225,7 +226,7 @@ impl Runner {
 #[derive(Default)]
 struct Running {
     tasks: JoinSet<Finished>,
-    keys: HashMap<tokio::task::Id, EffectKey>,
+    keys: HashMap<tokio::task::Id, (EffectKey, AbortHandle)>,
 }
 
 impl Running {
@@ -234,22 +235,31 @@ impl Running {
         key: EffectKey,
         performing: impl Future<Output = Finished> + Send + 'static,
     ) {
-        let id = self.tasks.spawn(performing).id();
-        self.keys.insert(id, key);
+        let task = self.tasks.spawn(performing);
+        self.keys.insert(task.id(), (key, task));
     }
 
-    /// Waits for the next one that ends; `None` if none runs. A panic costs only the effect that
-    /// it happened in, which is tried again.
+    /// Stops all others.
+    fn keep(&self, keeps: impl Fn(&EffectKey) -> bool) {
+        for (_, task) in self.keys.values().filter(|(key, _)| !keeps(key)) {
+            task.abort();
+        }
+    }
+
+    /// Waits until one ends; `None` if none runs. A panic costs only the effect that it happened
+    /// in, which is tried again.
     async fn next_ended(&mut self) -> Option<(EffectKey, Finished)> {
-        let (id, finished) = match self.tasks.join_next_with_id().await? {
-            Ok(ended) => ended,
+        let ended = self.tasks.join_next_with_id().await?;
+        let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+        let (key, _) = self.keys.remove(&id).expect("every task has a key");
+        let finished = match ended {
+            Ok((_, finished)) => finished,
+            Err(stopped) if stopped.is_cancelled() => Finished::Retry,
             Err(error) => {
-                let key = self.keys.get(&error.id());
                 tracing::error!(%error, ?key, "an effect panicked; it is tried again");
-                (error.id(), Finished::Retry)
+                Finished::Retry
             }
         };
-        let key = self.keys.remove(&id).expect("every task has a key");
         Some((key, finished))
     }
 }
@@ -265,5 +275,37 @@ pub fn finished(reported: &Result<(), AskError>, again: Again) -> Finished {
         (Err(AskError::Busy { .. } | AskError::TooLarge { .. } | AskError::Unreadable(_)), _) => {
             Finished::Retry
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use events::PlacementKey;
+
+    use super::*;
+
+    fn key(cluster: &str) -> EffectKey {
+        EffectKey { cluster: cluster.to_owned(), placement: PlacementKey::cluster("web") }
+    }
+
+    #[tokio::test]
+    async fn a_panic_costs_only_its_own_effect() {
+        let mut running = Running::default();
+        running.start(key("eu"), async { panic!("on purpose") });
+        assert_eq!(running.next_ended().await, Some((key("eu"), Finished::Retry)));
+        running.start(key("us"), async { Finished::Done });
+        assert_eq!(running.next_ended().await, Some((key("us"), Finished::Done)));
+        assert_eq!(running.next_ended().await, None);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_kept_is_stopped() {
+        let mut running = Running::default();
+        for cluster in ["eu", "us"] {
+            running.start(key(cluster), std::future::pending());
+        }
+        running.keep(|key| key.cluster == "us");
+        assert_eq!(running.next_ended().await, Some((key("eu"), Finished::Retry)));
+        assert_eq!(running.keys.len(), 1);
     }
 }
