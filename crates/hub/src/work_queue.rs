@@ -2,13 +2,13 @@
 //!
 //! Level-triggered: whoever takes a key looks at the present, so marks that come together are one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 /// Whether a key has to be looked at again.
@@ -20,16 +20,57 @@ pub(crate) enum Next {
     After(Duration),
 }
 
-/// How much later a key is looked at for each one that waits: a loaded API server takes some ten
-/// milliseconds for the write of a status, of which a few run at once.
-const PER_WAITING_KEY: Duration = Duration::from_millis(2);
+/// How long to wait after a look that panicked.
+const PANICKED: Duration = Duration::from_secs(1);
 
-/// The most that is added for them. Longer, and people would wonder.
-const BUSY_MAX: Duration = Duration::from_secs(1);
+/// The most that a busy queue delays a key. Longer, and people would wonder.
+const BUSY_MAX: Duration = Duration::from_secs(5);
 
 struct State<K> {
+    /// When each marked key is to be looked at.
     due: BTreeMap<K, Instant>,
+    /// Those of them that nobody looks at now, in the order of their turns.
+    order: BTreeSet<(Instant, K)>,
     running: BTreeSet<K>,
+}
+
+impl<K: Ord + Clone> State<K> {
+    fn mark(&mut self, key: K, at: Instant) {
+        match self.due.get(&key) {
+            Some(before) if *before <= at => return,
+            Some(before) => drop(self.order.remove(&(*before, key.clone()))),
+            None => {}
+        }
+        if !self.running.contains(&key) {
+            self.order.insert((at, key.clone()));
+        }
+        self.due.insert(key, at);
+    }
+
+    /// Takes up to `room` keys whose turn it is, the one that waited longest first, and says when
+    /// it is the next one's turn.
+    fn take(&mut self, room: usize, now: Instant) -> (Vec<K>, Option<Instant>) {
+        let mut taken = vec![];
+        while taken.len() < room
+            && let Some((at, key)) = self.order.pop_first()
+        {
+            if at > now {
+                self.order.insert((at, key));
+                break;
+            }
+            self.due.remove(&key);
+            self.running.insert(key.clone());
+            taken.push(key);
+        }
+        (taken, self.order.first().map(|(at, _)| *at))
+    }
+
+    fn done(&mut self, key: &K) {
+        self.running.remove(key);
+        if let Some(at) = self.due.get(key) {
+            self.order.insert((*at, key.clone()));
+        }
+    }
 }
 
 /// The queue. Cheap to clone.
@@ -48,26 +89,24 @@ impl<K: Ord + Clone + Send + 'static> WorkQueue<K> {
     /// An empty queue.
     #[must_use]
     pub(crate) fn new() -> Self {
-        let state = State { due: BTreeMap::new(), running: BTreeSet::new() };
+        let state =
+            State { due: BTreeMap::new(), order: BTreeSet::new(), running: BTreeSet::new() };
         Self { state: Arc::new(Mutex::new(state)), moved: Arc::new(Notify::new()) }
     }
 
     /// Marks a key to be looked at after `delay`. An earlier mark stands.
     pub(crate) fn mark(&self, key: K, delay: Duration) {
         let at = Instant::now() + delay;
-        self.with(|state| {
-            let due = state.due.entry(key).or_insert(at);
-            *due = at.min(*due);
-        });
+        self.with(|state| state.mark(key, at));
         self.moved.notify_one();
     }
 
-    /// Marks a key to be looked at after `first`, and later the more keys wait already: the busier
-    /// the queue, the more marks of one key become one look.
-    pub(crate) fn mark_coalesced(&self, key: K, first: Duration) {
+    /// Marks a key to be looked at after `first`, and later by `each` for every key that waits
+    /// already, up to a bound: the busier the queue, the more marks of one key become one look.
+    pub(crate) fn mark_coalesced(&self, key: K, first: Duration, each: Duration) {
         let waiting = self.with(|state| state.due.len());
         let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
-        let busy = PER_WAITING_KEY.saturating_mul(waiting).min(BUSY_MAX);
+        let busy = each.saturating_mul(waiting).min(BUSY_MAX);
         self.mark(key, first + busy);
     }
 
@@ -75,49 +114,36 @@ impl<K: Ord + Clone + Send + 'static> WorkQueue<K> {
         f(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes what is due and not being worked at, and says when to look again.
-    fn take(&self, room: usize) -> (Vec<K>, Option<Instant>) {
-        let now = Instant::now();
-        self.with(|state| {
-            let free = |key: &K| !state.running.contains(key);
-            let ready: Vec<K> = state
-                .due
-                .iter()
-                .filter(|(key, due)| **due <= now && free(key))
-                .take(room)
-                .map(|(key, _)| key.clone())
-                .collect();
-            for key in &ready {
-                state.due.remove(key);
-                state.running.insert(key.clone());
-            }
-            let running = &state.running;
-            let next = state.due.iter().filter(|(key, _)| !running.contains(key));
-            (ready, next.map(|(_, due)| *due).min())
-        })
-    }
-
-    /// Works for ever, at `workers` keys at once.
+    /// Works for ever, at `workers` keys at once. A panic costs one look, which is repeated.
     pub(crate) async fn run<F, W>(self, workers: usize, work: W)
     where
         F: Future<Output = Next> + Send + 'static,
         W: Fn(K) -> F,
     {
-        let mut running: JoinSet<(K, Next)> = JoinSet::new();
+        let mut running = JoinSet::new();
+        let mut keys = HashMap::new();
         loop {
-            let (ready, next) = self.take(workers - running.len());
+            let room = workers - running.len();
+            let (ready, next) = self.with(|state| state.take(room, Instant::now()));
             for key in ready {
-                let working = work(key.clone());
-                running.spawn(async move { (key, working.await) });
+                let task = running.spawn(work(key.clone()));
+                keys.insert(task.id(), key);
             }
             let next = next.filter(|_| running.len() < workers);
             let patience = next.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
             tokio::select! {
-                Some(ended) = running.join_next() => match ended {
-                    Ok((key, next)) => self.done(key, next),
-                    Err(error) if error.is_cancelled() => return,
-                    Err(error) => tracing::error!(%error, "a worker panicked"),
-                },
+                Some(ended) = running.join_next_with_id() => {
+                    let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+                    let key = keys.remove(&id).expect("every task has a key");
+                    let next = match ended {
+                        Ok((_, next)) => next,
+                        Err(error) => {
+                            tracing::error!(%error, "a look panicked; it is repeated");
+                            Next::After(PANICKED)
+                        }
+                    };
+                    self.done(key, next);
+                }
                 () = self.moved.notified() => {}
                 () = tokio::time::sleep_until(patience) => {}
             }
@@ -125,11 +151,73 @@ impl<K: Ord + Clone + Send + 'static> WorkQueue<K> {
     }
 
     fn done(&self, key: K, next: Next) {
-        self.with(|state| {
-            state.running.remove(&key);
-        });
+        self.with(|state| state.done(&key));
         if let Next::After(delay) = next {
             self.mark(key, delay);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    fn state() -> State<&'static str> {
+        State { due: BTreeMap::new(), order: BTreeSet::new(), running: BTreeSet::new() }
+    }
+
+    #[test]
+    fn whoever_waited_longest_goes_first() {
+        let (mut state, start) = (state(), Instant::now());
+        let after = |seconds| start + Duration::from_secs(seconds);
+        for (key, seconds) in [("a", 3), ("b", 2), ("c", 1)] {
+            state.mark(key, after(seconds));
+        }
+        assert_eq!(state.take(1, after(9)), (vec!["c"], Some(after(2))));
+        state.done(&"c");
+        state.mark("c", after(4));
+        assert_eq!(state.take(2, after(9)), (vec!["b", "a"], Some(after(4))));
+        assert_eq!(state.take(9, after(3)), (vec![], Some(after(4))));
+    }
+
+    #[test]
+    fn the_earliest_mark_counts() {
+        let (mut state, start) = (state(), Instant::now());
+        let after = |seconds| start + Duration::from_secs(seconds);
+        state.mark("a", after(5));
+        state.mark("a", after(2));
+        state.mark("a", after(7));
+        assert_eq!(state.take(9, after(2)), (vec!["a"], None));
+        assert_eq!(state.take(9, after(9)), (vec![], None));
+    }
+
+    #[test]
+    fn a_key_that_is_marked_while_it_is_looked_at_is_looked_at_again_after_that() {
+        let (mut state, start) = (state(), Instant::now());
+        state.mark("a", start);
+        assert_eq!(state.take(9, start), (vec!["a"], None));
+        state.mark("a", start);
+        assert_eq!(state.take(9, start), (vec![], None));
+        state.done(&"a");
+        assert_eq!(state.take(9, start), (vec!["a"], None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_that_panics_is_repeated() {
+        let (queue, looks) = (WorkQueue::new(), Arc::new(AtomicUsize::new(0)));
+        queue.mark("a", Duration::ZERO);
+        let seen = looks.clone();
+        let running = tokio::spawn(queue.run(1, move |_| {
+            let seen = seen.clone();
+            async move {
+                assert!(seen.fetch_add(1, Ordering::SeqCst) > 0, "on purpose");
+                Next::Wait
+            }
+        }));
+        tokio::time::sleep(PANICKED * 2).await;
+        assert_eq!(looks.load(Ordering::SeqCst), 2);
+        running.abort();
     }
 }

@@ -1,7 +1,8 @@
 //! How to reach a cluster of the bed: a kubeconfig context and what is in it.
 
-use std::fmt::Write;
+use std::{fmt::Write, time::SystemTime};
 
+use anyhow::Result;
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::pki::Credentials;
@@ -23,6 +24,15 @@ impl Context {
     /// A kubeconfig with this context alone.
     pub fn kubeconfig(&self) -> String {
         kubeconfig(std::slice::from_ref(self))
+    }
+
+    /// The same with credentials that expire.
+    ///
+    /// # Errors
+    /// When there is no certificate to be made.
+    pub fn kubeconfig_until(&self, end: SystemTime) -> Result<String> {
+        let credentials = self.credentials.until(&self.name, end)?;
+        Ok(Self { credentials, ..self.clone() }.kubeconfig())
     }
 }
 

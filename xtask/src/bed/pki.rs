@@ -4,7 +4,7 @@
 //! kube-apiserver could sign a certificate for itself, but rustls refuses that one: it is no
 //! certificate authority and yet its own issuer.
 
-use std::{fs, net::Ipv4Addr, path::Path};
+use std::{fs, net::Ipv4Addr, path::Path, time::SystemTime};
 
 use anyhow::{Context, Result};
 use rcgen::{
@@ -21,17 +21,28 @@ pub struct Credentials {
     pub client_certificate: String,
     /// The administrator's private key, PKCS#8.
     pub client_key: String,
+    /// The private key of the cluster's authority, PKCS#8.
+    authority_key: String,
+}
+
+impl Credentials {
+    /// The same with an administrator's certificate that expires, for the cluster of this name.
+    pub(crate) fn until(&self, cluster: &str, end: SystemTime) -> Result<Self> {
+        let issuer = Issuer::new(authority(cluster), KeyPair::from_pem(&self.authority_key)?);
+        let mut admin = admin();
+        admin.not_after = end.into();
+        let (client_certificate, client_key) = sign(admin, &issuer)?;
+        Ok(Self { client_certificate, client_key, ..self.clone() })
+    }
 }
 
 /// Makes everything for one cluster and writes it to `dir`, for the servers and for those who
 /// attach to the bed later.
 pub(crate) fn create(dir: &Path, cluster: &str) -> Result<Credentials> {
     let authority_key = KeyPair::generate()?;
-    let mut authority = CertificateParams::default();
-    authority.distinguished_name.push(DnType::CommonName, format!("taffrail bed {cluster}"));
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let authority = authority(cluster);
     let authority_certificate = authority.self_signed(&authority_key)?.pem();
+    let authority_pem = authority_key.serialize_pem();
     let issuer = Issuer::new(authority, authority_key);
 
     let mut server = CertificateParams::default();
@@ -43,15 +54,12 @@ pub(crate) fn create(dir: &Path, cluster: &str) -> Result<Credentials> {
     ];
     let (server_certificate, server_key) = sign(server, &issuer)?;
 
-    let mut admin = CertificateParams::default();
-    admin.distinguished_name.push(DnType::CommonName, "admin");
-    admin.distinguished_name.push(DnType::OrganizationName, "system:masters");
-    admin.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    let (client_certificate, client_key) = sign(admin, &issuer)?;
+    let (client_certificate, client_key) = sign(admin(), &issuer)?;
 
     let accounts = KeyPair::generate()?;
     for (name, pem) in [
         ("ca.crt", &authority_certificate),
+        ("ca.key", &authority_pem),
         ("server.crt", &server_certificate),
         ("server.key", &server_key),
         ("admin.crt", &client_certificate),
@@ -62,7 +70,12 @@ pub(crate) fn create(dir: &Path, cluster: &str) -> Result<Credentials> {
         let path = dir.join(name);
         fs::write(&path, pem).with_context(|| format!("write {}", path.display()))?;
     }
-    Ok(Credentials { ca_certificate: authority_certificate, client_certificate, client_key })
+    Ok(Credentials {
+        ca_certificate: authority_certificate,
+        client_certificate,
+        client_key,
+        authority_key: authority_pem,
+    })
 }
 
 /// Reads what [`create`] wrote.
@@ -75,7 +88,24 @@ pub(crate) fn load(dir: &Path) -> Result<Credentials> {
         ca_certificate: read("ca.crt")?,
         client_certificate: read("admin.crt")?,
         client_key: read("admin.key")?,
+        authority_key: read("ca.key")?,
     })
+}
+
+fn authority(cluster: &str) -> CertificateParams {
+    let mut authority = CertificateParams::default();
+    authority.distinguished_name.push(DnType::CommonName, format!("taffrail bed {cluster}"));
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    authority
+}
+
+fn admin() -> CertificateParams {
+    let mut admin = CertificateParams::default();
+    admin.distinguished_name.push(DnType::CommonName, "admin");
+    admin.distinguished_name.push(DnType::OrganizationName, "system:masters");
+    admin.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    admin
 }
 
 fn sign(params: CertificateParams, issuer: &Issuer<'_, KeyPair>) -> Result<(String, String)> {

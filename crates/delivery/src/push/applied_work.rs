@@ -111,6 +111,19 @@ impl PushMember {
         Err(Stop::Busy(format!("others keep writing its AppliedWork {work}")))
     }
 
+    /// That the AppliedWork of an order that found none is still not there: a newer order would have
+    /// made it again, under the same name.
+    pub(super) async fn confirm_absent(&self, work: &str, fence: Fence) -> Result<(), Stop> {
+        self.reason_overtaken(work, fence)?;
+        let Some(live) = self.find(work).await? else { return Ok(()) };
+        match fence::claim(&live, fence) {
+            Claim::Superseded(holder) => Err(Stop::Superseded(holder)),
+            Claim::Held | Claim::Open => {
+                Err(Stop::Busy(format!("its AppliedWork {work} was made again meanwhile")))
+            }
+        }
+    }
+
     /// The AppliedWork, if the member has it; waits for one that is going away.
     async fn find(&self, work: &str) -> Result<Option<Value>, Stop> {
         let resource = Resource::applied_work();

@@ -53,7 +53,8 @@ impl PushMember {
                 run.establish(&later_kinds).await?;
             }
         }
-        let remover = Remover { member: self, work: &order.work, claimed: Some(claimed) };
+        let (work, fence) = (&order.work, order.fence);
+        let remover = Remover { member: self, work, fence, claimed: Some(claimed) };
         let removed = remover.remove(leftovers).await?;
         run.finish(removed).await
     }
@@ -69,7 +70,7 @@ impl PushMember {
             Found::Absent => None,
         };
         self.observer.forget(&order.work);
-        let remover = Remover { member: self, work: &order.work, claimed };
+        let remover = Remover { member: self, work: &order.work, fence: order.fence, claimed };
         let Removed { removed, released, remaining } =
             remover.remove(by_wave(&order.inventory)).await?;
         if remaining.is_empty() && claimed.is_some() {

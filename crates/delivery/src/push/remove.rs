@@ -17,6 +17,7 @@ use super::discovery::Resource;
 use super::object::{OBJECT_ATTEMPTS_MAX, waits_for_finalizers};
 use super::requests::CallError;
 use super::wait::wait_for;
+use crate::Fence;
 use crate::failure::{MANIFEST_APPLY_FAILED, describe, failure, is_conflict, is_not_found};
 use crate::ownership::{Removal, removal};
 use crate::wave::Wave;
@@ -48,6 +49,7 @@ enum Gone {
 pub(super) struct Remover<'a> {
     pub(super) member: &'a PushMember,
     pub(super) work: &'a str,
+    pub(super) fence: Fence,
     pub(super) claimed: Option<&'a Claimed<'a>>,
 }
 
@@ -113,10 +115,8 @@ impl Remover<'_> {
             };
             let uid = self.claimed.map(|claimed| claimed.work.uid.as_str());
             let decision = removal(&live, self.work, uid);
-            if let (Removal::Delete | Removal::Release(_), Some(claimed)) =
-                (&decision, self.claimed)
-            {
-                claimed.confirm().await?;
+            if let Removal::Delete | Removal::Release(_) = &decision {
+                self.confirm().await?;
             }
             let done = match decision {
                 Removal::NotOurs => return Ok(Gone::Released),
@@ -144,6 +144,14 @@ impl Remover<'_> {
         }
         let message = "others keep changing it on the member at the same time";
         Ok(Gone::Remains(failure(id, MANIFEST_APPLY_FAILED, message)))
+    }
+
+    /// That no newer order holds the work, or has made it again.
+    async fn confirm(self) -> Result<(), Stop> {
+        match self.claimed {
+            Some(claimed) => claimed.confirm().await,
+            None => self.member.confirm_absent(self.work, self.fence).await,
+        }
     }
 
     async fn release(

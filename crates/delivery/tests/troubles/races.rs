@@ -5,7 +5,7 @@ use delivery::{Fence, Link as _, LinkError, PushLink};
 use events::Epoch;
 use http::Method;
 use serde_json::json;
-use simulator::{Fault, Fleet};
+use simulator::{Fault, Fleet, Request};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tower::ServiceExt as _;
@@ -192,6 +192,42 @@ async fn a_leftover_that_changes_hands_in_between_is_left_alone() {
     withdrawal.inventory.retain(|id| id.kind == "ConfigMap");
     let report = troubled.world.withdraw(&withdrawal).await;
     assert_eq!((report.removed, report.released), (0, 1));
+    assert_eq!(troubled.value().await, Some(json!("one")));
+}
+
+/// Its AppliedWork is gone, and a newer order of another process makes it again while this one looks
+/// at what to remove.
+#[tokio::test]
+async fn a_withdrawal_without_a_work_leaves_alone_what_a_newer_order_brings() {
+    let troubled = Troubled::new();
+    let order = troubled.order(1, "one");
+    troubled.world.deliver(&order).await;
+    let mut withdrawal = troubled.world.withdrawal("web", 2, &order);
+    withdrawal.inventory.retain(|id| id.kind == "ConfigMap");
+    for path in ["/api/v1/namespaces/t", SETTINGS] {
+        let disowned = json!({ "metadata": { "ownerReferences": null } });
+        merge(&troubled.fleet, path, "somebody", &disowned);
+    }
+    troubled.fleet.request("member", &Request::delete(WORK)).expect("it is no watch");
+    let newer = |fleet: &Fleet| {
+        let (collection, name) = WORK.rsplit_once('/').expect("a path");
+        let work = json!({
+            "apiVersion": "placement.kubernetes-fleet.io/v1beta1", "kind": "AppliedWork",
+            "metadata": { "name": name, "annotations": {
+                "taffrail.dev/delivery-generation": "9", "taffrail.dev/owner-epoch": "9",
+            } },
+            "spec": { "workName": name, "workNamespace": "fleet-member-member" },
+        });
+        let reply = fleet.request("member", &Request::post(collection, &work)).expect("no watch");
+        let owner = json!({
+            "apiVersion": work["apiVersion"], "kind": "AppliedWork",
+            "name": name, "uid": reply.value()["metadata"]["uid"],
+        });
+        let owned = json!({ "metadata": { "ownerReferences": [owner] } });
+        merge(fleet, SETTINGS, "taffrail", &owned);
+    };
+    troubled.on_first(Method::GET, SETTINGS, newer, None);
+    assert_eq!(troubled.world.link.withdraw(&withdrawal).await, Err(overtaken()));
     assert_eq!(troubled.value().await, Some(json!("one")));
 }
 

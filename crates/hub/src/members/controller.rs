@@ -30,6 +30,9 @@ use crate::work_queue::{Next, WorkQueue};
 /// How long changes are collected before a status is written.
 const COLLECT_STATUS: Duration = Duration::from_millis(20);
 
+/// How much longer for each status that waits to be written.
+const COLLECT_PER_STATUS: Duration = Duration::from_millis(2);
+
 /// How many members are worked at at once, for each kind of work.
 const WORKERS: usize = 16;
 
@@ -122,7 +125,7 @@ impl Controller {
                         self.submits.mark(name.clone(), Duration::ZERO);
                         self.checks.mark(name.clone(), Duration::ZERO);
                     }
-                    self.statuses.mark_coalesced(name, COLLECT_STATUS);
+                    self.statuses.mark_coalesced(name, COLLECT_STATUS, COLLECT_PER_STATUS);
                 }
                 Ok(Some(Event::Delete(object))) => self.deleted(&object).await,
                 Ok(None) => return,
@@ -197,7 +200,7 @@ impl Controller {
     /// link that failed, does.
     fn cluster_moved(&self, aggregate: &AggregateId, fleet_moved: bool) {
         let AggregateId::Cluster(name) = aggregate else { return };
-        self.statuses.mark_coalesced(name.clone(), COLLECT_STATUS);
+        self.statuses.mark_coalesced(name.clone(), COLLECT_STATUS, COLLECT_PER_STATUS);
         if fleet_moved && self.known(name).is_some_and(|o| o.metadata.deletion_timestamp.is_some())
         {
             self.submits.mark(name.clone(), Duration::ZERO);
@@ -292,7 +295,7 @@ impl Controller {
             return Next::Wait;
         }
         let next = self.config.heartbeats.check(name).await;
-        self.statuses.mark_coalesced(name.to_owned(), COLLECT_STATUS);
+        self.statuses.mark_coalesced(name.to_owned(), COLLECT_STATUS, COLLECT_PER_STATUS);
         next
     }
 

@@ -12,7 +12,7 @@ use domain::placement::{
     DeletePlacement, PlacementCommand, PlacementState, RefusePlacement, SubmitPlacement,
 };
 use domain::selection::{Catalogue, GroupVersionKind, HubObject, SelectionRules, resolve};
-use events::placement::{PlacementSpec, RefusalReason};
+use events::placement::{PlacementSpec, RefusalReason, TargetPhase};
 use events::{AggregateId, PlacementKey, Principal, Timestamp};
 use futures::TryStreamExt;
 use kube::runtime::watcher::{self, Event};
@@ -42,6 +42,14 @@ const COLLECT_PER_OBJECT: Duration = Duration::from_micros(100);
 
 /// How long progress is collected before the status is written.
 const COLLECT_STATUS: Duration = Duration::from_millis(5);
+
+/// How much longer for each target of the placement: a status lists all of them, so that one of a
+/// hundred takes some ten milliseconds to write, and each moves several times.
+const COLLECT_PER_TARGET: Duration = Duration::from_millis(5);
+
+/// How much longer for each status that waits to be written: with a thousand placements under way
+/// the hub would write statuses and do little else.
+const COLLECT_PER_STATUS: Duration = Duration::from_millis(10);
 
 /// How many placements are resolved at once.
 const SUBMITS_AT_ONCE_MAX: usize = 32;
@@ -182,7 +190,28 @@ impl<P: PlacementObject> Controller<P> {
         if is_news {
             self.submits.mark(key.clone(), Duration::ZERO);
         }
-        self.statuses.mark_coalesced(key, COLLECT_STATUS);
+        self.mark_status(key);
+    }
+
+    /// Has the status written: at once where somebody waits for it, which is the first answer to a
+    /// specification and the last of its targets; now and then for what is in between.
+    fn mark_status(&self, key: PlacementKey) {
+        let Some(known) = self.known(&key) else { return };
+        let progress = {
+            let model = self.config.router.fold().model();
+            model.placements.get(&key).map(|placement| {
+                let targets = &placement.state.targets;
+                (targets.len(), targets.values().all(|target| is_settled(target.phase)))
+            })
+        };
+        let Some((targets, all_settled)) = progress else { return };
+        if all_settled || !shows_its_generation(&known.object) {
+            self.statuses.mark(key, COLLECT_STATUS);
+        } else {
+            let targets = u32::try_from(targets).unwrap_or(u32::MAX);
+            let first = COLLECT_STATUS + COLLECT_PER_TARGET.saturating_mul(targets);
+            self.statuses.mark_coalesced(key, first, COLLECT_PER_STATUS);
+        }
     }
 
     /// Somebody removed our finalizer, or it was never added: the deletion that was seen counts.
@@ -250,7 +279,7 @@ impl<P: PlacementObject> Controller<P> {
                             if let Some(traceparent) = change.traceparents.get(aggregate) {
                                 self.traceparents().insert(key.clone(), traceparent.clone());
                             }
-                            self.statuses.mark_coalesced(key.clone(), COLLECT_STATUS);
+                            self.mark_status(key.clone());
                         }
                     }
                 }
@@ -454,6 +483,24 @@ fn patched(key: &PlacementKey, patched: Result<(), kube::Error>) -> Next {
             Next::After(RETRY)
         }
     }
+}
+
+/// Whether nothing further is on its way for a target.
+fn is_settled(phase: TargetPhase) -> bool {
+    match phase {
+        TargetPhase::Moving | TargetPhase::Assigned | TargetPhase::Applied => false,
+        TargetPhase::ApplyFailed
+        | TargetPhase::Available
+        | TargetPhase::AvailableUntracked
+        | TargetPhase::Removed => true,
+    }
+}
+
+/// Whether the status of an object says anything about what it asks for now.
+fn shows_its_generation(object: &impl PlacementObject) -> bool {
+    let conditions = object.status().into_iter().flat_map(|status| &status.conditions);
+    let generation = object.meta().generation;
+    conditions.into_iter().any(|condition| condition.observed_generation == generation)
 }
 
 /// Whether nothing of a placement is left anywhere.

@@ -1,0 +1,71 @@
+//! A member's credentials expire while it is in use.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use acceptance::ground::Ground;
+use acceptance::wait::{come, eventually};
+use acceptance::{hubs, in_a_system, scenarios};
+use actors::node::Ownership;
+use event_log::MemoryLog;
+use kube::Api;
+use xtask::bed::Bed;
+
+/// How long the credentials are good for: enough to be used before they expire.
+const VALIDITY: Duration = Duration::from_secs(6);
+
+/// Waits until the health of a member is told with this status; gives the message.
+async fn health(ground: &Ground, name: &str, status: &str) -> String {
+    let api: Api<api::MemberCluster> = Api::all(ground.hub.client.clone());
+    come(&format!("{name}: Healthy is {status}"), || async {
+        let member = api.get(name).await.expect("the hub answers");
+        let agents = member.status?.agent_status;
+        let mut conditions = agents.into_iter().flat_map(|agent| agent.conditions);
+        let found = conditions.find(|c| c.type_ == "Healthy" && c.status == status)?;
+        Some(found.message)
+    })
+    .await
+}
+
+async fn holds(ground: &Ground, member: usize, wanted: &str) {
+    let what = format!("{} holds {wanted}", ground.members[member].name);
+    eventually(&what, || async {
+        let greeting = scenarios::greeting_on(&ground.members[member], "app-expired").await;
+        greeting.as_deref() == Some(wanted)
+    })
+    .await;
+}
+
+#[test]
+fn credentials_that_expire_cost_only_their_member_until_they_are_renewed() {
+    in_a_system(async {
+        let (Some(ground), Some(bed)) = (Ground::real().await, Bed::shared()) else { return };
+        ground.tidy().await;
+        let (dir, log) = (tempfile::tempdir().unwrap(), Arc::new(MemoryLog::new()));
+        let hub = hubs::start("hub-a", &ground, log, dir.path(), Ownership::Alone).await;
+        for member in &ground.members[..2] {
+            ground.join(member, &[("region", "eu")]).await;
+        }
+        scenarios::write_app(&ground, "app-expired", "hello").await;
+        scenarios::place(&ground, "expired", "app-expired", &["eu"]).await;
+        scenarios::shows(&ground, "expired", &scenarios::available(1)).await;
+
+        let first = &ground.members[0];
+        let end = SystemTime::now() + VALIDITY;
+        let expiring = bed.context(&first.name).kubeconfig_until(end).unwrap();
+        ground.link(&first.name, &expiring).await;
+        let said = health(&ground, &first.name, "False").await;
+        assert!(said.contains("renew the kubeconfig in the Secret"), "{said}");
+        assert!(SystemTime::now() >= end, "they were good before");
+
+        scenarios::write_app(&ground, "app-expired", "hello again").await;
+        holds(&ground, 1, "hello again").await;
+        holds(&ground, 0, "hello").await;
+
+        ground.link(&first.name, &first.kubeconfig).await;
+        health(&ground, &first.name, "True").await;
+        holds(&ground, 0, "hello again").await;
+        hub.shutdown().await;
+        ground.tidy().await;
+    });
+}
