@@ -76,13 +76,13 @@ pub struct Inputs<'a> {
 /// What an event sets in motion.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reaction {
-    /// Ask another aggregate something. Durable with the event.
+    /// Ask an aggregate something. Durable with the event.
     FollowUp(FollowUp),
     /// Change the world outside. Computed again after a crash.
     Effect(Effect),
 }
 
-/// A command to another aggregate.
+/// A command to another aggregate, or to the same one for later.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FollowUp {
     /// Whom.

@@ -144,9 +144,14 @@ pub struct ClusterPropertiesChanged {
 /// See [`ClusterEvent::ClusterLeft`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterLeft {
-    /// Deliveries whose objects stay behind on it.
+    /// The first deliveries whose objects stay behind on it, at most
+    /// [`ORPHANS_PER_EVENT_MAX`]. [`DeliveryRemoved`] events follow for the others.
     pub orphaned: Vec<Orphaned>,
 }
+
+/// The most deliveries that a [`ClusterLeft`] names, and that are let go of by one decision after
+/// it: each is told to its placement, all of which stands in one record.
+pub const ORPHANS_PER_EVENT_MAX: usize = 250;
 
 /// A delivery that nobody looks after any more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

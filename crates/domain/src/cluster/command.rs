@@ -28,6 +28,8 @@ pub enum ClusterCommand {
     ReportDelivery(ReportDelivery),
     /// Nothing of a placement is left.
     ReportRemoval(ReportRemoval),
+    /// Let go of deliveries of a membership that has ended.
+    ReleaseOrphans(ReleaseOrphans),
 }
 
 /// See [`ClusterCommand::ObserveCluster`].
@@ -128,6 +130,13 @@ pub enum DeliveryOutcome {
         /// How many objects cannot be tracked.
         untracked: u32,
     },
+}
+
+/// See [`ClusterCommand::ReleaseOrphans`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReleaseOrphans {
+    /// The last of them; all that come before it are let go of as well.
+    pub through: PlacementKey,
 }
 
 /// See [`ClusterCommand::ReportRemoval`].

@@ -5,13 +5,14 @@ use events::cluster::{
     ClusterLeft, ClusterLinkFailed, ClusterPropertiesChanged, ClusterRegistered,
     ClusterTaintsChanged, DeliveryApplied, DeliveryAssigned, DeliveryAvailable, DeliveryFailed,
     DeliveryRemoved, DeliveryUnavailable, DeliveryWithdrawn, FAILURES_PER_DELIVERY_MAX,
-    LinkProblem, ObjectFailure, Orphaned,
+    LinkProblem, ORPHANS_PER_EVENT_MAX, ObjectFailure, Orphaned,
 };
 use events::{AggregateId, Event, PlacementKey, Timestamp};
 
 use super::command::{
-    AssignDelivery, ClusterCommand, ClusterRefusal, DeliveryOutcome, ObserveCluster, RemoveCluster,
-    ReportDelivery, ReportHealth, ReportLink, ReportLinkProblem, ReportRemoval, WithdrawDelivery,
+    AssignDelivery, ClusterCommand, ClusterRefusal, DeliveryOutcome, ObserveCluster,
+    ReleaseOrphans, RemoveCluster, ReportDelivery, ReportHealth, ReportLink, ReportLinkProblem,
+    ReportRemoval, WithdrawDelivery,
 };
 use super::react;
 use super::state::{ClusterState, Delivery, DeliveryPhase, Member, Membership};
@@ -42,6 +43,7 @@ impl Decider for Cluster {
             ClusterCommand::WithdrawDelivery(command) => withdraw(state, command),
             ClusterCommand::ReportDelivery(command) => report_delivery(state, command),
             ClusterCommand::ReportRemoval(command) => report_removal(state, command),
+            ClusterCommand::ReleaseOrphans(command) => Ok(release_orphans(state, command)),
         }
     }
 
@@ -114,8 +116,13 @@ fn left(state: &ClusterState) -> ClusterEvent {
         generation: delivery.generation,
     };
     ClusterEvent::ClusterLeft(ClusterLeft {
-        orphaned: state.deliveries.iter().map(orphan).collect(),
+        orphaned: state.deliveries.iter().take(ORPHANS_PER_EVENT_MAX).map(orphan).collect(),
     })
+}
+
+fn release_orphans(state: &ClusterState, command: &ReleaseOrphans) -> Vec<ClusterEvent> {
+    let orphans = state.orphans.range(..=&command.through);
+    orphans.map(|(placement, generation)| removed(placement, *generation)).collect()
 }
 
 /// The cluster leaves at once: nothing on it is touched, so there is nothing to wait for.

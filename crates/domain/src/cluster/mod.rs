@@ -21,7 +21,8 @@
 //! **Invariants.** Generations of a delivery never fall. `held` names every revision of which an
 //! object may be on the member, so nothing is ever forgotten there. Nothing is removed from a
 //! member without `DeliveryWithdrawn` or a newer `DeliveryAssigned`. A cluster that left keeps
-//! what it holds, and every placement with a delivery on it is told. Another object under the
+//! what it holds, and every placement with a delivery on it is told: of many, in portions that fit a
+//! record (`ReleaseOrphans`). Another object under the
 //! name, or another cluster behind the link, is another membership: it starts from nothing.
 
 mod command;
@@ -32,8 +33,9 @@ mod state;
 mod tests;
 
 pub use command::{
-    AssignDelivery, ClusterCommand, ClusterRefusal, DeliveryOutcome, ObserveCluster, RemoveCluster,
-    ReportDelivery, ReportHealth, ReportLink, ReportLinkProblem, ReportRemoval, WithdrawDelivery,
+    AssignDelivery, ClusterCommand, ClusterRefusal, DeliveryOutcome, ObserveCluster,
+    ReleaseOrphans, RemoveCluster, ReportDelivery, ReportHealth, ReportLink, ReportLinkProblem,
+    ReportRemoval, WithdrawDelivery,
 };
 pub use decide::Cluster;
 pub use state::{ClusterState, Delivery, DeliveryPhase, LinkFailure, Member, Membership};

@@ -1,9 +1,10 @@
 //! What a cluster's events set in motion.
 
-use events::cluster::{ClusterEvent, ObjectFailure, Orphaned};
+use events::cluster::{ClusterEvent, ORPHANS_PER_EVENT_MAX, ObjectFailure, Orphaned};
 use events::placement::TargetPhase;
 use events::{AggregateId, PlacementKey};
 
+use super::command::{ClusterCommand, ReleaseOrphans};
 use super::state::{ClusterState, Delivery, DeliveryPhase};
 use crate::placement::{PlacementCommand, ReportTarget};
 use crate::{DeliverEffect, Effect, EffectKey, FollowUp, Reaction, WithdrawEffect};
@@ -43,7 +44,10 @@ pub(super) fn react(id: &AggregateId, state: &ClusterState, event: &ClusterEvent
         ClusterEvent::DeliveryRemoved(removed) => {
             let key = EffectKey { cluster: cluster.clone(), placement: removed.placement.clone() };
             let told = tell(&removed.placement, removed.generation, TargetPhase::Removed, &[]);
-            vec![told, Reaction::Effect(Effect::Cancel(key))]
+            // What an earlier membership held is let go of while this one may hold it too.
+            let is_held = state.deliveries.contains_key(&removed.placement);
+            let forget = (!is_held).then_some(Reaction::Effect(Effect::Cancel(key)));
+            std::iter::once(told).chain(forget).collect()
         }
         // Placements cannot rely on the fleet view for this: a cluster that comes back under its
         // name before they look would seem to hold what it held.
@@ -54,7 +58,8 @@ pub(super) fn react(id: &AggregateId, state: &ClusterState, event: &ClusterEvent
                 let key = EffectKey { cluster: cluster.clone(), placement: placement.clone() };
                 [told, Reaction::Effect(Effect::Cancel(key))]
             };
-            left.orphaned.iter().flat_map(let_go).collect()
+            let named = left.orphaned.iter().flat_map(let_go);
+            named.chain(let_go_of_the_others(id, cluster, state)).collect()
         }
         // The step to *applied* is always followed by what is known of availability.
         ClusterEvent::DeliveryApplied(_)
@@ -69,6 +74,26 @@ pub(super) fn react(id: &AggregateId, state: &ClusterState, event: &ClusterEvent
             outstanding(id, state).into_iter().map(Reaction::Effect).collect()
         }
     }
+}
+
+/// What runs for the others is stopped at once; their placements are told in portions.
+fn let_go_of_the_others<'a>(
+    id: &'a AggregateId,
+    cluster: &'a str,
+    state: &'a ClusterState,
+) -> impl Iterator<Item = Reaction> + 'a {
+    let forget = |placement: &PlacementKey| {
+        let key = EffectKey { cluster: cluster.to_owned(), placement: placement.clone() };
+        Reaction::Effect(Effect::Cancel(key))
+    };
+    let release = |portion: &[&PlacementKey]| {
+        let through = (*portion.last().expect("a portion is not empty")).clone();
+        let command = ClusterCommand::ReleaseOrphans(ReleaseOrphans { through }).into();
+        Reaction::FollowUp(FollowUp { to: id.clone(), command })
+    };
+    let orphans: Vec<&PlacementKey> = state.orphans.keys().collect();
+    let releases: Vec<Reaction> = orphans.chunks(ORPHANS_PER_EVENT_MAX).map(release).collect();
+    state.orphans.keys().map(forget).chain(releases)
 }
 
 fn report(

@@ -15,6 +15,9 @@ pub struct ClusterState {
     pub membership: Membership,
     /// What it should and does hold, by placement.
     pub deliveries: BTreeMap<PlacementKey, Delivery>,
+    /// Deliveries of memberships that ended, by generation, of which their placements are yet to
+    /// be told.
+    pub orphans: BTreeMap<PlacementKey, u64>,
 }
 
 /// Where a cluster stands with the fleet.
@@ -130,9 +133,13 @@ impl ClusterState {
                     properties: BTreeMap::new(),
                 }));
             }
-            ClusterEvent::ClusterLeft(_) => {
+            ClusterEvent::ClusterLeft(left) => {
                 self.membership = Membership::Left;
-                self.deliveries.clear();
+                for orphan in &left.orphaned {
+                    self.deliveries.remove(&orphan.placement);
+                }
+                let others = std::mem::take(&mut self.deliveries).into_iter();
+                self.orphans.extend(others.map(|(key, delivery)| (key, delivery.generation)));
             }
             ClusterEvent::ClusterLabelsChanged(_)
             | ClusterEvent::ClusterTaintsChanged(_)
@@ -184,7 +191,11 @@ impl ClusterState {
                 }
             }
             ClusterEvent::DeliveryRemoved(removed) => {
-                self.deliveries.remove(&removed.placement);
+                if self.orphans.get(&removed.placement) == Some(&removed.generation) {
+                    self.orphans.remove(&removed.placement);
+                } else {
+                    self.deliveries.remove(&removed.placement);
+                }
             }
             ClusterEvent::DeliveryApplied(applied) => {
                 if let Some(delivery) = self.deliveries.get_mut(&applied.placement) {

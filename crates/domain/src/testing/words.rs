@@ -159,6 +159,9 @@ fn command(command: &DomainCommand) -> String {
         DomainCommand::Cluster(ClusterCommand::WithdrawDelivery(c)) => {
             format!("WithdrawDelivery {}", delivery(&c.placement, c.generation))
         }
+        DomainCommand::Cluster(ClusterCommand::ReleaseOrphans(c)) => {
+            format!("ReleaseOrphans through {}", c.through)
+        }
         DomainCommand::Placement(PlacementCommand::ReportTarget(c)) => format!(
             "ReportTarget {} g{} {:?}{}",
             c.cluster,

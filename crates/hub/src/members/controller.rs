@@ -304,19 +304,18 @@ impl Controller {
         if !self.config.router.owns(&AggregateId::Cluster(name.to_owned())) {
             return Next::Wait;
         }
-        let state = {
-            let model = self.config.router.fold().model();
-            model.clusters.get(name).map(|known| known.state.clone())
-        };
-        let Some(state) = state else { return Next::Wait };
         let probe = self.config.heartbeats.last(name);
-        let status = member_status(&MemberStatusInputs {
-            generation: object.metadata.generation.unwrap_or_default(),
-            state: &state,
-            probe: probe.as_ref(),
-            shown: object.status.as_ref(),
-            now: Timestamp::now(),
-        });
+        let status = {
+            let model = self.config.router.fold().model();
+            let Some(known) = model.clusters.get(name) else { return Next::Wait };
+            member_status(&MemberStatusInputs {
+                generation: object.metadata.generation.unwrap_or_default(),
+                state: &known.state,
+                probe: probe.as_ref(),
+                shown: object.status.as_ref(),
+                now: Timestamp::now(),
+            })
+        };
         if object.status.as_ref() == Some(&status) {
             return Next::Wait;
         }

@@ -148,11 +148,13 @@ impl<P: PlacementObject> Controller<P> {
         self.traceparents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Has everything looked at. Most statuses will be right already, so that they are spread: what
+    /// is new does not wait behind a thousand of them.
     fn mark_all(&self) {
         let objects = self.objects.read().unwrap_or_else(PoisonError::into_inner);
         for key in objects.keys() {
             self.submits.mark(key.clone(), Duration::ZERO);
-            self.statuses.mark(key.clone(), Duration::ZERO);
+            self.statuses.mark_coalesced(key.clone(), COLLECT_STATUS, COLLECT_PER_STATUS);
         }
     }
 

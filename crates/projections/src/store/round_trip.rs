@@ -169,8 +169,9 @@ fn cluster() -> impl Strategy<Value = ClusterState> {
         member().prop_map(|member| Membership::Member(Box::new(member))),
         Just(Membership::Left),
     ];
-    (membership, btree_map(key(), delivery(), 0..4))
-        .prop_map(|(membership, deliveries)| ClusterState { membership, deliveries })
+    (membership, btree_map(key(), delivery(), 0..4), btree_map(key(), any::<u64>(), 0..4)).prop_map(
+        |(membership, deliveries, orphans)| ClusterState { membership, deliveries, orphans },
+    )
 }
 
 fn selector() -> impl Strategy<Value = LabelSelector> {

@@ -1,7 +1,14 @@
 //! Registered, changed, removed, registered again.
 
-use super::{assign, available, eu_1, joined, observe, registered, remove, well};
-use crate::cluster::Membership;
+use events::PlacementKey;
+use events::cluster::{DeliveryAssigned, ORPHANS_PER_EVENT_MAX};
+
+use super::{assign, available, eu_1, joined, link, observe, registered, remove, well};
+use crate::cluster::{
+    AssignDelivery, Cluster, ClusterCommand, Membership, ReleaseOrphans, ReportDelivery,
+};
+use crate::testing::Scene;
+use crate::testing::make::revision;
 
 const NOTHING: [&str; 0] = [];
 
@@ -100,4 +107,89 @@ fn what_is_no_member_cannot_report() {
         assert_eq!(eu_1().when(report.clone()), refused);
         assert_eq!(joined().after(remove("u1")).when(report), refused);
     }
+}
+
+fn numbered(index: usize) -> PlacementKey {
+    PlacementKey::cluster(format!("p{index:04}"))
+}
+
+/// A member with so many deliveries, each of generation 4.
+fn busy(deliveries: usize) -> Scene<Cluster> {
+    let assigned = |index| {
+        DeliveryAssigned {
+            placement: numbered(index),
+            generation: 4,
+            revision: revision(0, "r0"),
+            apply: Default::default(),
+        }
+        .into()
+    };
+    joined().given((0..deliveries).map(assigned))
+}
+
+fn release(through: usize) -> ClusterCommand {
+    ClusterCommand::ReleaseOrphans(ReleaseOrphans { through: numbered(through) })
+}
+
+fn starting<'a>(lines: &'a [String], with: &str) -> Vec<&'a str> {
+    lines.iter().map(String::as_str).filter(|line| line.starts_with(with)).collect()
+}
+
+#[test]
+fn a_cluster_with_many_deliveries_lets_go_of_them_in_portions() {
+    const PORTION: usize = ORPHANS_PER_EVENT_MAX;
+    let mut cluster = busy(2 * PORTION + 10);
+    let left = cluster.when(remove("u1"));
+    assert_eq!(starting(&left, "-> placement/").len(), PORTION);
+    assert_eq!(starting(&left, "=> forget").len(), 2 * PORTION + 10, "everything stops at once");
+    assert_eq!(
+        starting(&left, "-> cluster/"),
+        [
+            format!("-> cluster/eu-1: ReleaseOrphans through cluster/p{:04}", 2 * PORTION - 1),
+            format!("-> cluster/eu-1: ReleaseOrphans through cluster/p{:04}", 2 * PORTION + 9),
+        ]
+    );
+    assert_eq!(cluster.state.membership, Membership::Left);
+    assert_eq!(cluster.outstanding(), NOTHING);
+
+    let released = cluster.when(release(2 * PORTION - 1));
+    assert_eq!(starting(&released, "DeliveryRemoved").len(), PORTION);
+    assert_eq!(
+        released[1],
+        format!("-> placement/cluster/p{PORTION:04}: ReportTarget eu-1 g4 Removed")
+    );
+    assert_eq!(cluster.when(release(2 * PORTION - 1)), NOTHING);
+    let released = cluster.when(release(2 * PORTION + 9));
+    assert_eq!(starting(&released, "DeliveryRemoved").len(), 10);
+    assert!(cluster.state.orphans.is_empty());
+}
+
+/// A cluster that comes back at once, and gets a placement again before all that the membership
+/// before it held was let go of.
+#[test]
+fn what_an_earlier_membership_held_does_not_cost_what_this_one_holds() {
+    let last = ORPHANS_PER_EVENT_MAX;
+    let mut cluster = busy(last + 1).after(remove("u1")).after(observe("u2", "", ""));
+    cluster =
+        cluster.after(link("id-eu-1")).after(ClusterCommand::AssignDelivery(AssignDelivery {
+            placement: numbered(last),
+            generation: 5,
+            revision: revision(0, "r0"),
+            apply: Default::default(),
+        }));
+    let name = format!("cluster/p{last:04}");
+    assert_eq!(
+        cluster.when(release(last)),
+        [
+            format!("DeliveryRemoved {name} g4"),
+            format!("-> placement/{name}: ReportTarget eu-1 g4 Removed"),
+        ]
+    );
+    let report = ReportDelivery {
+        placement: numbered(last),
+        generation: 5,
+        outcome: crate::cluster::DeliveryOutcome::Available { untracked: 0 },
+    };
+    let told = cluster.when(ClusterCommand::ReportDelivery(report));
+    assert_eq!(starting(&told, "DeliveryAvailable").len(), 1);
 }
