@@ -105,6 +105,21 @@ pub async fn shows(ground: &Ground, name: &str, wanted: &[(String, String, Strin
     }
 }
 
+/// Waits until a member shows a condition for a reason; gives the message.
+pub async fn member_shows(ground: &Ground, name: &str, wanted: (&str, &str, &str)) -> String {
+    let api: Api<api::MemberCluster> = Api::all(ground.hub.client.clone());
+    come(&format!("{name} shows {wanted:?}"), || async {
+        let member = api.get(name).await.expect("the hub answers");
+        let status = member.status?;
+        let agents = status.agent_status.into_iter().flat_map(|agent| agent.conditions);
+        let found = status.conditions.into_iter().chain(agents).find(|c: &Condition| {
+            (c.type_.as_str(), c.status.as_str(), c.reason.as_str()) == wanted
+        })?;
+        Some(found.message)
+    })
+    .await
+}
+
 /// What a placement of [`write_app`] shows besides its conditions: what it selects, and how far
 /// each cluster is.
 async fn shows_details(ground: &Ground, name: &str, namespace: &str, clusters: &[&Cluster]) {

@@ -10,7 +10,6 @@ use event_log::MemoryLog;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
 use kube::discovery::ApiResource;
@@ -67,21 +66,6 @@ async fn stands(ground: &Ground, name: &str, step: &str, status: &str, reason: &
                 && c.status == status
                 && c.reason == reason
                 && c.observed_generation == generation
-        })?;
-        Some(found.message)
-    })
-    .await
-}
-
-/// Waits until a member shows a condition for a reason; gives the message.
-async fn member_shows(ground: &Ground, name: &str, wanted: (&str, &str, &str)) -> String {
-    let api: Api<api::MemberCluster> = Api::all(ground.hub.client.clone());
-    come(&format!("{name} shows {wanted:?}"), || async {
-        let member = api.get(name).await.expect("the hub answers");
-        let status = member.status?;
-        let agents = status.agent_status.into_iter().flat_map(|agent| agent.conditions);
-        let found = status.conditions.into_iter().chain(agents).find(|c: &Condition| {
-            (c.type_.as_str(), c.status.as_str(), c.reason.as_str()) == wanted
         })?;
         Some(found.message)
     })
@@ -244,39 +228,39 @@ fn links_that_lead_nowhere_or_to_the_wrong_place_say_so_and_heal() {
         let joined = ("Joined", "True", "MemberClusterJoined");
 
         ground.join(first, &[]).await;
-        member_shows(ground, &first.name, joined).await;
+        scenarios::member_shows(ground, &first.name, joined).await;
 
         ground.link(&second.name, "not a kubeconfig").await;
         ground.register(&second.name, &[]).await;
-        let said = member_shows(ground, &second.name, not_joined).await;
+        let said = scenarios::member_shows(ground, &second.name, not_joined).await;
         assert!(said.contains("is not a kubeconfig"), "{said}");
 
         ground.link(&second.name, &ground.hub.kubeconfig).await;
         come("the hub is recognised", || async {
-            let said = member_shows(ground, &second.name, not_joined).await;
+            let said = scenarios::member_shows(ground, &second.name, not_joined).await;
             said.contains("hub's own cluster").then_some(said)
         })
         .await;
 
         ground.link(&second.name, &first.kubeconfig).await;
         come("the other name is told", || async {
-            let said = member_shows(ground, &second.name, not_joined).await;
+            let said = scenarios::member_shows(ground, &second.name, not_joined).await;
             said.contains(&first.name).then_some(said)
         })
         .await;
 
         ground.link(&second.name, &second.kubeconfig).await;
-        member_shows(ground, &second.name, joined).await;
-        member_shows(ground, &first.name, joined).await;
+        scenarios::member_shows(ground, &second.name, joined).await;
+        scenarios::member_shows(ground, &first.name, joined).await;
 
         // Once it has joined it stays a member, and what is wrong shows as its health.
         ground.link(&second.name, "not a kubeconfig").await;
         let unwell = ("Healthy", "False", "InternalMemberClusterUnhealthy");
-        let said = member_shows(ground, &second.name, unwell).await;
+        let said = scenarios::member_shows(ground, &second.name, unwell).await;
         assert!(said.contains("is not a kubeconfig"), "{said}");
         ground.link(&second.name, &second.kubeconfig).await;
         let well = ("Healthy", "True", "InternalMemberClusterHealthy");
-        member_shows(ground, &second.name, well).await;
+        scenarios::member_shows(ground, &second.name, well).await;
     });
 }
 
@@ -322,7 +306,7 @@ fn nothing_is_written_to_a_cluster_that_is_not_the_member() {
         ground.link(&first.name, &ground.hub.kubeconfig).await;
         scenarios::write_app(ground, "app-astray", "hello again").await;
         let unwell = ("Healthy", "False", "InternalMemberClusterUnhealthy");
-        member_shows(ground, &first.name, unwell).await;
+        scenarios::member_shows(ground, &first.name, unwell).await;
         let works: Api<api::AppliedWork> = Api::all(ground.hub.client.clone());
         match works.list(&Default::default()).await {
             Ok(works) => assert_eq!(works.items.len(), 0, "nothing was begun on the hub"),

@@ -4,28 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use acceptance::ground::Ground;
-use acceptance::wait::{come, eventually};
+use acceptance::wait::eventually;
 use acceptance::{hubs, in_a_system, scenarios};
 use actors::node::Ownership;
 use event_log::MemoryLog;
-use kube::Api;
 use xtask::bed::Bed;
 
 /// How long the credentials are good for: enough to be used before they expire.
 const VALIDITY: Duration = Duration::from_secs(6);
-
-/// Waits until the health of a member is told with this status; gives the message.
-async fn health(ground: &Ground, name: &str, status: &str) -> String {
-    let api: Api<api::MemberCluster> = Api::all(ground.hub.client.clone());
-    come(&format!("{name}: Healthy is {status}"), || async {
-        let member = api.get(name).await.expect("the hub answers");
-        let agents = member.status?.agent_status;
-        let mut conditions = agents.into_iter().flat_map(|agent| agent.conditions);
-        let found = conditions.find(|c| c.type_ == "Healthy" && c.status == status)?;
-        Some(found.message)
-    })
-    .await
-}
 
 async fn holds(ground: &Ground, member: usize, wanted: &str) {
     let what = format!("{} holds {wanted}", ground.members[member].name);
@@ -54,7 +40,8 @@ fn credentials_that_expire_cost_only_their_member_until_they_are_renewed() {
         let end = SystemTime::now() + VALIDITY;
         let expiring = bed.context(&first.name).kubeconfig_until(end).unwrap();
         ground.link(&first.name, &expiring).await;
-        let said = health(&ground, &first.name, "False").await;
+        let unwell = ("Healthy", "False", "InternalMemberClusterUnhealthy");
+        let said = scenarios::member_shows(&ground, &first.name, unwell).await;
         assert!(said.contains("renew the kubeconfig in the Secret"), "{said}");
         assert!(SystemTime::now() >= end, "they were good before");
 
@@ -63,7 +50,8 @@ fn credentials_that_expire_cost_only_their_member_until_they_are_renewed() {
         holds(&ground, 0, "hello").await;
 
         ground.link(&first.name, &first.kubeconfig).await;
-        health(&ground, &first.name, "True").await;
+        let well = ("Healthy", "True", "InternalMemberClusterHealthy");
+        scenarios::member_shows(&ground, &first.name, well).await;
         holds(&ground, 0, "hello again").await;
         hub.shutdown().await;
         ground.tidy().await;
