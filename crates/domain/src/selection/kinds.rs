@@ -59,8 +59,16 @@ const ENVELOPES: [(&str, &str); 2] = [
     ("placement.kubernetes-fleet.io", "ResourceEnvelope"),
 ];
 
-/// Groups whose objects describe the cluster that they are in.
-const EXCLUDED_GROUPS: [&str; 3] = ["events.k8s.io", "coordination.k8s.io", "metrics.k8s.io"];
+/// Groups whose objects describe the cluster that they are in. Beyond the reference, the two other
+/// groups of metrics: there is nothing in them that could be listed, and what serves them is often
+/// down.
+const EXCLUDED_GROUPS: [&str; 5] = [
+    "events.k8s.io",
+    "coordination.k8s.io",
+    "metrics.k8s.io",
+    "custom.metrics.k8s.io",
+    "external.metrics.k8s.io",
+];
 
 /// Kinds whose objects describe the cluster that they are in, or are made from others that are
 /// placed.
@@ -131,6 +139,19 @@ impl KindRules {
             !self.allowed.iter().any(|pattern| pattern.matches(kind))
         }
     }
+
+    /// Whether nothing in this version of a group is ever placed, whatever its kinds are.
+    #[must_use]
+    pub fn excludes_version(&self, group: &str, version: &str) -> bool {
+        let is_of = |pattern: &KindPattern| pattern.is_of(group, version);
+        if self.skipped.iter().any(|pattern| is_of(pattern) && pattern.kinds.is_empty()) {
+            return true;
+        }
+        match self.allowed.is_empty() {
+            true => EXCLUDED_GROUPS.contains(&group),
+            false => !self.allowed.iter().any(is_of),
+        }
+    }
 }
 
 fn is_of_fleet(kind: &GroupVersionKind) -> bool {
@@ -174,8 +195,11 @@ fn is_core_version(part: &str) -> bool {
 
 impl KindPattern {
     fn matches(&self, kind: &GroupVersionKind) -> bool {
-        self.group == kind.group
-            && self.version.as_ref().is_none_or(|version| *version == kind.version)
+        self.is_of(&kind.group, &kind.version)
             && (self.kinds.is_empty() || self.kinds.contains(&kind.kind.to_lowercase()))
+    }
+
+    fn is_of(&self, group: &str, version: &str) -> bool {
+        self.group == group && self.version.as_ref().is_none_or(|own| own == version)
     }
 }

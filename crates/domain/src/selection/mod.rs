@@ -24,6 +24,7 @@ mod namespaces;
 mod objects;
 mod order;
 mod problem;
+mod reach;
 mod resolve;
 mod sanitise;
 #[cfg(test)]
@@ -37,6 +38,7 @@ pub use objects::{
 };
 pub use order::install_order;
 pub use problem::SelectionProblem;
+pub use reach::Reach;
 pub use resolve::{
     Catalogue, KindInfo, Limits, OBJECT_BYTES_MAX, OBJECTS_PER_PLACEMENT_MAX,
     SELECTORS_PER_PLACEMENT_MAX, SelectionRules, resolve,

@@ -23,6 +23,8 @@ fn what_is_about_the_fleet_or_about_one_cluster_is_never_placed() {
         ("events.k8s.io/v1", "Event"),
         ("coordination.k8s.io/v1", "Lease"),
         ("metrics.k8s.io/v1beta1", "PodMetrics"),
+        ("custom.metrics.k8s.io/v1beta2", "MetricValueList"),
+        ("external.metrics.k8s.io/v1beta1", "ExternalMetricValueList"),
         ("v1", "Event"),
         ("v1", "Node"),
         ("v1", "Pod"),
@@ -46,6 +48,26 @@ fn everything_else_may_be_placed_envelopes_too() {
     ];
     for (api_version, kind) in placed {
         assert!(!rules.excludes(&gvk(api_version, kind)), "{api_version} {kind}");
+    }
+}
+
+#[test]
+fn a_version_of_a_group_is_excluded_when_all_that_could_be_in_it_is() {
+    let cases = [
+        ("", "", "metrics.k8s.io", "v1beta1", true),
+        ("", "", "example.com", "v1", false),
+        ("", "example.com", "example.com", "v1", true),
+        ("", "example.com/v1", "example.com", "v1", true),
+        ("", "example.com/v1", "example.com", "v2", false),
+        ("", "example.com/v1/Widget", "example.com", "v1", false),
+        ("apps", "", "example.com", "v1", true),
+        ("example.com/v1/Widget", "", "example.com", "v1", false),
+        ("metrics.k8s.io", "", "metrics.k8s.io", "v1beta1", false),
+    ];
+    for (allowed, skipped, group, version, excluded) in cases {
+        let rules = KindRules::parse(allowed, skipped).unwrap();
+        let case = format!("allowed {allowed:?}, skipped {skipped:?}: {group}/{version}");
+        assert_eq!(rules.excludes_version(group, version), excluded, "{case}");
     }
 }
 

@@ -6,5 +6,6 @@ mod kinds;
 mod objects;
 mod order;
 mod problems;
+mod reach;
 mod resolve;
 mod sanitise;
