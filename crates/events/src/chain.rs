@@ -54,3 +54,23 @@ pub(crate) fn parse_sha256(text: &str, expected: &'static str) -> Result<[u8; 32
         .map_err(|_| InvalidId { text: text.to_owned(), expected })?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every history that was ever written hangs on this. The expected values come from
+    /// `sha256sum`: 32 zero bytes and "first", then that hash and "second".
+    #[test]
+    fn a_chain_is_hashed_as_it_always_was() {
+        let first = ChainHash::default().then(b"first");
+        assert_eq!(
+            first.to_string(),
+            "3db4b4eb1df29e1585bc017b9194e30e583d7dbe9e2a7513a58442c6d4ac96bc"
+        );
+        assert_eq!(
+            first.then(b"second").to_string(),
+            "de1e86981ce97f7ca334a50ce77d42ace7c020d4c3d4dd9aa6185f4fd8bf40a0"
+        );
+    }
+}

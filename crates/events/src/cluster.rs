@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::event::event_family;
-use crate::{ContentHash, ObjectId, PlacementKey};
+use crate::{ContentHash, ObjectId, PlacementKey, Timestamp};
 
 event_family! {
     /// What happened to one member cluster.
@@ -16,8 +16,14 @@ event_family! {
         ClusterLabelsChanged = 1,
         /// Taints moved.
         ClusterTaintsChanged = 1,
+        /// Its health is checked more often, or less, from now on.
+        ClusterHeartbeatPeriodChanged = 1,
         /// It can be reached and is a member from now on.
         ClusterJoined = 1,
+        /// The credential of its link is another one, or ends at another time.
+        ClusterCredentialChanged = 1,
+        /// The credential of its link ends soon.
+        ClusterCredentialExpiring = 1,
         /// Its link cannot be used, for a reason that a person has to mend.
         ClusterLinkFailed = 1,
         /// It stopped answering, or answers that it is unwell.
@@ -82,6 +88,27 @@ pub struct ClusterLabelsChanged {
 pub struct ClusterTaintsChanged {
     /// All taints, after the change.
     pub taints: Vec<Taint>,
+}
+
+/// See [`ClusterEvent::ClusterHeartbeatPeriodChanged`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterHeartbeatPeriodChanged {
+    /// How often its health is checked.
+    pub heartbeat_period_seconds: u32,
+}
+
+/// See [`ClusterEvent::ClusterCredentialChanged`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterCredentialChanged {
+    /// When it ends; `None` when it does not, or nobody can tell.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// See [`ClusterEvent::ClusterCredentialExpiring`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterCredentialExpiring {
+    /// When it ends.
+    pub expires_at: Timestamp,
 }
 
 /// See [`ClusterEvent::ClusterJoined`].

@@ -5,7 +5,8 @@
 //! old events readable, and the hash chain. It decides nothing and does nothing.
 //!
 //! **Invariants.** No async, no clock, no randomness, no hash-ordered maps. An event that was ever
-//! written can be read for ever: `tests/golden/` holds one file for each version of each event.
+//! written can be read for ever: `tests/golden/` holds one file for each version of each event,
+//! `tests/golden-records/` one for each kind of record.
 
 pub mod chain;
 pub mod cluster;

@@ -53,6 +53,15 @@ fn an_event_of_a_newer_version_is_refused_with_its_name() {
     assert!(error.contains("ClusterLeft has schema version 9"), "{error}");
 }
 
+/// Its data would fit, and might have meant something else at that version.
+#[test]
+fn regression_an_event_without_its_upcaster_is_refused() {
+    let text =
+        golden("ClusterLeft.v1.json").replace("\"schemaversion\": 1", "\"schemaversion\": 0");
+    let error = serde_json::from_str::<Envelope>(&text).unwrap_err().to_string();
+    assert!(error.contains("no upcaster leads event ClusterLeft from schema version 0 to 1"));
+}
+
 #[test]
 fn an_unknown_event_is_refused_with_its_name() {
     let text =
