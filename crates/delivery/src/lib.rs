@@ -13,7 +13,6 @@
 //! | [`hash`] | leave an unchanged object alone |
 //! | [`mod@availability`] | say how available an object is |
 //! | [`failure`] | say what went wrong, without values of Secrets |
-//! | [`quantity`] | add up nodes and pods |
 //!
 //! # One delivery
 //!
@@ -62,7 +61,6 @@ pub mod order;
 pub mod ownership;
 pub mod plan;
 pub mod push;
-pub mod quantity;
 pub mod report;
 pub mod wave;
 

@@ -51,6 +51,13 @@ pub trait Decider: 'static {
     /// What is done and has to be looked after from now on, asked after a restart.
     fn settled(id: &AggregateId, state: &Self::State) -> Vec<Effect>;
 
+    /// What this aggregate wants to be asked next, and when, if nothing moves it before.
+    ///
+    /// A function of the state, and therefore durable: whoever owns the aggregate computes it
+    /// again after each event and after a take-over. It comes late rather than never, and may come
+    /// more than once.
+    fn wake_up(state: &Self::State) -> Option<WakeUp>;
+
     /// Whether deciding the command looks at the fleet view. The decision record then says how far
     /// that had been folded.
     fn uses_view(command: &Self::Command) -> bool;
@@ -71,6 +78,15 @@ pub struct Inputs<'a> {
     pub fleet: &'a FleetView,
     /// Where the event stands that led to a follow-up command.
     pub origin: Option<Position>,
+}
+
+/// A command for later.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WakeUp {
+    /// Not before this.
+    pub at: Timestamp,
+    /// What the aggregate is to be asked then.
+    pub command: DomainCommand,
 }
 
 /// What an event sets in motion.

@@ -13,6 +13,7 @@ mod command;
 mod decider;
 pub mod fleet;
 pub mod placement;
+pub mod quantity;
 pub mod scheduler;
 pub mod selection;
 #[cfg(test)]
@@ -23,6 +24,6 @@ mod view;
 
 pub use command::{CommandError, DomainCommand};
 pub use decider::{
-    Decider, DeliverEffect, Effect, EffectKey, FollowUp, Inputs, Reaction, WithdrawEffect,
+    Decider, DeliverEffect, Effect, EffectKey, FollowUp, Inputs, Reaction, WakeUp, WithdrawEffect,
 };
 pub use view::{ClusterView, FleetView};

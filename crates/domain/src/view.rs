@@ -27,6 +27,8 @@ pub struct ClusterView {
     pub taints: Vec<Taint>,
     /// Set when it joined: which cluster it really is.
     pub identity: Option<String>,
+    /// When it joined.
+    pub joined_at: Option<Timestamp>,
     /// Since when it is unwell, if it is.
     pub unhealthy_since: Option<Timestamp>,
     /// What it offers.
@@ -67,17 +69,24 @@ impl FleetView {
                 cluster.taints.clone_from(&changed.taints);
             }
             ClusterEvent::ClusterJoined(joined) => {
+                let is_back = cluster.identity.as_ref() == Some(&joined.identity);
+                cluster.joined_at = cluster.joined_at.filter(|_| is_back).or(Some(time));
                 cluster.identity = Some(joined.identity.clone());
                 cluster.unhealthy_since = None;
             }
             ClusterEvent::ClusterHealthLost(_) => cluster.unhealthy_since = Some(time),
             ClusterEvent::ClusterHealthRestored(_) => cluster.unhealthy_since = None,
+            // No policy looks at properties yet: the one that does has to be asked again then.
             ClusterEvent::ClusterPropertiesChanged(changed) => {
                 cluster.properties.clone_from(&changed.properties);
+                return false;
             }
             ClusterEvent::ClusterRegistered(_)
             | ClusterEvent::ClusterLeft(_)
             | ClusterEvent::ClusterLinkFailed(_)
+            | ClusterEvent::ClusterHeartbeatPeriodChanged(_)
+            | ClusterEvent::ClusterCredentialChanged(_)
+            | ClusterEvent::ClusterCredentialExpiring(_)
             | ClusterEvent::DeliveryAssigned(_)
             | ClusterEvent::DeliveryApplied(_)
             | ClusterEvent::DeliveryFailed(_)
@@ -89,12 +98,18 @@ impl FleetView {
         true
     }
 
-    /// The member under another name that is the same cluster.
+    /// The member under another name that is the same cluster, and when it joined. Of several, the
+    /// one that joined first.
     #[must_use]
-    pub fn other_with_identity(&self, identity: &str, name: &str) -> Option<&str> {
+    pub fn other_with_identity(
+        &self,
+        identity: &str,
+        name: &str,
+    ) -> Option<(Option<Timestamp>, &str)> {
         self.clusters
             .iter()
-            .find(|(other, view)| *other != name && view.identity.as_deref() == Some(identity))
-            .map(|(other, _)| other.as_str())
+            .filter(|(other, view)| *other != name && view.identity.as_deref() == Some(identity))
+            .map(|(other, view)| (view.joined_at, other.as_str()))
+            .min()
     }
 }

@@ -45,6 +45,7 @@ fn story() -> Vec<Act> {
         Act::LinkProblem { name: 0 },
         Act::Link { name: 0 },
         Act::Link { name: 1 },
+        Act::Credential { name: 1, minutes: 0 },
         tick.clone(),
         Act::Health { name: 0, healthy: true, nodes: 3 },
         Act::Cluster { name: 1, labels: 0, taint: false },

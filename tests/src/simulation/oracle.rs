@@ -280,6 +280,9 @@ impl Oracle {
             | ClusterEvent::ClusterLinkFailed(_)
             | ClusterEvent::ClusterLabelsChanged(_)
             | ClusterEvent::ClusterTaintsChanged(_)
+            | ClusterEvent::ClusterHeartbeatPeriodChanged(_)
+            | ClusterEvent::ClusterCredentialChanged(_)
+            | ClusterEvent::ClusterCredentialExpiring(_)
             | ClusterEvent::ClusterHealthLost(_)
             | ClusterEvent::ClusterHealthRestored(_)
             | ClusterEvent::ClusterPropertiesChanged(_) => Ok(()),

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use events::PlacementKey;
 use events::cluster::{ApplyStrategy, Labels, LinkProblem, ObjectFailure, RevisionRef, Taint};
+use events::{PlacementKey, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// A request to a cluster.
@@ -18,6 +18,10 @@ pub enum ClusterCommand {
     ReportLink(ReportLink),
     /// Its link does not work.
     ReportLinkProblem(ReportLinkProblem),
+    /// How long the credential of its link is good for.
+    ReportCredential(ReportCredential),
+    /// The time has come to look whether the credential ends soon.
+    CheckCredential(CheckCredential),
     /// What a health check found.
     ReportHealth(ReportHealth),
     /// Hold a revision of a placement.
@@ -73,6 +77,17 @@ pub struct ReportLinkProblem {
     /// In words, with what to do.
     pub message: String,
 }
+
+/// See [`ClusterCommand::ReportCredential`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReportCredential {
+    /// When it ends; `None` when it does not, or nobody can tell.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// See [`ClusterCommand::CheckCredential`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CheckCredential {}
 
 /// See [`ClusterCommand::ReportHealth`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

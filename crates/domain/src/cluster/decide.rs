@@ -1,7 +1,10 @@
 //! A cluster's decisions.
 
+use std::collections::BTreeMap;
+
 use events::cluster::{
-    ClusterEvent, ClusterHealthLost, ClusterHealthRestored, ClusterJoined, ClusterLabelsChanged,
+    ClusterCredentialChanged, ClusterCredentialExpiring, ClusterEvent, ClusterHealthLost,
+    ClusterHealthRestored, ClusterHeartbeatPeriodChanged, ClusterJoined, ClusterLabelsChanged,
     ClusterLeft, ClusterLinkFailed, ClusterPropertiesChanged, ClusterRegistered,
     ClusterTaintsChanged, DeliveryApplied, DeliveryAssigned, DeliveryAvailable, DeliveryFailed,
     DeliveryRemoved, DeliveryUnavailable, DeliveryWithdrawn, FAILURES_PER_DELIVERY_MAX,
@@ -11,12 +14,13 @@ use events::{AggregateId, Event, PlacementKey, Timestamp};
 
 use super::command::{
     AssignDelivery, ClusterCommand, ClusterRefusal, DeliveryOutcome, ObserveCluster,
-    ReleaseOrphans, RemoveCluster, ReportDelivery, ReportHealth, ReportLink, ReportLinkProblem,
-    ReportRemoval, WithdrawDelivery,
+    ReleaseOrphans, RemoveCluster, ReportCredential, ReportDelivery, ReportHealth, ReportLink,
+    ReportLinkProblem, ReportRemoval, WithdrawDelivery,
 };
 use super::react;
 use super::state::{ClusterState, Delivery, DeliveryPhase, Member, Membership};
-use crate::{Decider, DomainCommand, Effect, Inputs, Reaction};
+use crate::quantity::Quantity;
+use crate::{Decider, DomainCommand, Effect, Inputs, Reaction, WakeUp};
 
 /// The decider of clusters.
 #[derive(Debug)]
@@ -38,6 +42,8 @@ impl Decider for Cluster {
             ClusterCommand::RemoveCluster(command) => remove(state, command),
             ClusterCommand::ReportLink(command) => report_link(state, command, inputs),
             ClusterCommand::ReportLinkProblem(command) => report_link_problem(state, command),
+            ClusterCommand::ReportCredential(command) => report_credential(state, command),
+            ClusterCommand::CheckCredential(_) => Ok(check_credential(state, inputs.now)),
             ClusterCommand::ReportHealth(command) => report_health(state, command),
             ClusterCommand::AssignDelivery(command) => assign(state, command),
             ClusterCommand::WithdrawDelivery(command) => withdraw(state, command),
@@ -61,6 +67,10 @@ impl Decider for Cluster {
 
     fn settled(id: &AggregateId, state: &ClusterState) -> Vec<Effect> {
         react::settled(id, state)
+    }
+
+    fn wake_up(state: &ClusterState) -> Option<WakeUp> {
+        react::wake_up(state)
     }
 
     fn uses_view(command: &ClusterCommand) -> bool {
@@ -92,6 +102,10 @@ fn observe(state: &ClusterState, command: &ObserveCluster) -> Vec<ClusterEvent> 
             }
             if member.taints != command.taints {
                 events.push(ClusterTaintsChanged { taints: command.taints.clone() }.into());
+            }
+            let heartbeat_period_seconds = command.heartbeat_period_seconds;
+            if member.heartbeat_period_seconds != heartbeat_period_seconds {
+                events.push(ClusterHeartbeatPeriodChanged { heartbeat_period_seconds }.into());
             }
             events
         }
@@ -149,14 +163,13 @@ fn report_link(
                        member";
         return Ok(link_failed(member, LinkProblem::IsHub, message.to_owned()));
     }
-    // A member that joined keeps its place: of two names for one cluster, the later one fails.
     let is_joined = member.identity.as_deref() == Some(command.identity.as_str());
     let duplicate = inputs.fleet.other_with_identity(&command.identity, &command.cluster);
-    if let (false, Some(other)) = (is_joined, duplicate) {
-        let message = format!(
-            "the link leads to a cluster that is already the member {other}; remove one of the two"
-        );
-        return Ok(link_failed(member, LinkProblem::DuplicateOf(other.to_owned()), message));
+    // Of two names for one cluster the first to join keeps its place, even if both did before
+    // either could see the other.
+    let is_first = |other| is_joined && (member.joined_at, command.cluster.as_str()) < other;
+    if let Some(other) = duplicate.filter(|other| !is_first(*other)) {
+        return Ok(duplicate_of(state, member, other.1));
     }
     if is_joined && member.link_failure.is_none() {
         return Ok(vec![]);
@@ -169,13 +182,29 @@ fn report_link(
         return Ok(vec![joined.into()]);
     }
     // Behind the same object there is another cluster now, which holds nothing: another membership.
-    let registered = ClusterRegistered {
+    Ok(vec![left(state), registered_again(member), joined.into()])
+}
+
+/// The name is not, or no longer, that of a member: what is on the cluster is the other one's.
+fn duplicate_of(state: &ClusterState, member: &Member, other: &str) -> Vec<ClusterEvent> {
+    let message = format!(
+        "the link leads to a cluster that is already the member {other}; remove one of the two"
+    );
+    let problem = LinkProblem::DuplicateOf(other.to_owned());
+    if member.identity.is_none() {
+        return link_failed(member, problem, message);
+    }
+    let failed = ClusterLinkFailed { problem, message };
+    vec![left(state), registered_again(member), failed.into()]
+}
+
+fn registered_again(member: &Member) -> ClusterEvent {
+    ClusterEvent::ClusterRegistered(ClusterRegistered {
         uid: member.uid.clone(),
         labels: member.labels.clone(),
         taints: member.taints.clone(),
         heartbeat_period_seconds: member.heartbeat_period_seconds,
-    };
-    Ok(vec![left(state), registered.into(), joined.into()])
+    })
 }
 
 fn report_link_problem(
@@ -189,13 +218,51 @@ fn report_link_problem(
 /// Records a link failure once; a member that had joined is unwell with it.
 fn link_failed(member: &Member, problem: LinkProblem, message: String) -> Vec<ClusterEvent> {
     let mut events = vec![];
-    if member.link_failure.as_ref().map(|failure| &failure.problem) != Some(&problem) {
+    let is_known = member.link_failure.as_ref().is_some_and(|failure| {
+        failure.problem == problem && (failure.message == message || !says_what_to_mend(&problem))
+    });
+    if !is_known {
         events.push(ClusterLinkFailed { problem, message: message.clone() }.into());
     }
     if member.identity.is_some() && member.unhealthy.is_none() {
         events.push(ClusterHealthLost { message }.into());
     }
     events
+}
+
+fn report_credential(
+    state: &ClusterState,
+    command: &ReportCredential,
+) -> Result<Vec<ClusterEvent>, ClusterRefusal> {
+    let member = state.member().ok_or(ClusterRefusal::ReasonNotAMember)?;
+    let ReportCredential { expires_at } = *command;
+    if member.credential.map(|credential| credential.expires_at) == expires_at {
+        return Ok(vec![]);
+    }
+    Ok(vec![ClusterCredentialChanged { expires_at }.into()])
+}
+
+/// Tells once that a credential ends soon.
+fn check_credential(state: &ClusterState, now: Timestamp) -> Vec<ClusterEvent> {
+    let credential = state.member().and_then(|member| member.credential);
+    match credential {
+        Some(credential) if !credential.is_told && credential.tell_at() <= now => {
+            vec![ClusterCredentialExpiring { expires_at: credential.expires_at }.into()]
+        }
+        Some(_) | None => vec![],
+    }
+}
+
+/// Whether the message of a problem is its substance and stays the same while it lasts. What is
+/// said of an address that does not answer varies from one attempt to the next.
+fn says_what_to_mend(problem: &LinkProblem) -> bool {
+    match problem {
+        LinkProblem::InvalidKubeconfig | LinkProblem::Forbidden | LinkProblem::Missing => true,
+        LinkProblem::Unreachable
+        | LinkProblem::Unauthorized
+        | LinkProblem::IsHub
+        | LinkProblem::DuplicateOf(_) => false,
+    }
 }
 
 /// Records edges only: heartbeats themselves are not events.
@@ -213,11 +280,28 @@ fn report_health(
         (None, true) | (Some(_), false) => {}
     }
     if let Some(properties) = &command.properties
-        && member.properties != *properties
+        && have_moved(&member.properties, properties)
     {
         events.push(ClusterPropertiesChanged { properties: properties.clone() }.into());
     }
     Ok(events)
+}
+
+/// Amounts have to move by this part of themselves to be recorded: what is free on a member moves
+/// with every pod, and each record costs every hub a look.
+const PROPERTY_SHARE_MIN: i128 = 10;
+
+/// Whether what is known of a member is too far from what it says now.
+fn have_moved(known: &BTreeMap<String, String>, seen: &BTreeMap<String, String>) -> bool {
+    !known.keys().eq(seen.keys())
+        || known.values().zip(seen.values()).any(|(known, seen)| has_moved(known, seen))
+}
+
+fn has_moved(known: &str, seen: &str) -> bool {
+    match (Quantity::parse(known), Quantity::parse(seen)) {
+        (Some(known), Some(seen)) => known.is_off_by_a_share(seen, PROPERTY_SHARE_MIN),
+        (None, _) | (_, None) => known != seen,
+    }
 }
 
 fn assign(

@@ -33,9 +33,11 @@ mod state;
 mod tests;
 
 pub use command::{
-    AssignDelivery, ClusterCommand, ClusterRefusal, DeliveryOutcome, ObserveCluster,
-    ReleaseOrphans, RemoveCluster, ReportDelivery, ReportHealth, ReportLink, ReportLinkProblem,
-    ReportRemoval, WithdrawDelivery,
+    AssignDelivery, CheckCredential, ClusterCommand, ClusterRefusal, DeliveryOutcome,
+    ObserveCluster, ReleaseOrphans, RemoveCluster, ReportCredential, ReportDelivery, ReportHealth,
+    ReportLink, ReportLinkProblem, ReportRemoval, WithdrawDelivery,
 };
 pub use decide::Cluster;
-pub use state::{ClusterState, Delivery, DeliveryPhase, LinkFailure, Member, Membership};
+pub use state::{
+    ClusterState, Credential, Delivery, DeliveryPhase, LinkFailure, Member, Membership,
+};

@@ -4,10 +4,10 @@ use events::cluster::{ClusterEvent, ORPHANS_PER_EVENT_MAX, ObjectFailure, Orphan
 use events::placement::TargetPhase;
 use events::{AggregateId, PlacementKey};
 
-use super::command::{ClusterCommand, ReleaseOrphans};
+use super::command::{CheckCredential, ClusterCommand, ReleaseOrphans};
 use super::state::{ClusterState, Delivery, DeliveryPhase};
 use crate::placement::{PlacementCommand, ReportTarget};
-use crate::{DeliverEffect, Effect, EffectKey, FollowUp, Reaction, WithdrawEffect};
+use crate::{DeliverEffect, Effect, EffectKey, FollowUp, Reaction, WakeUp, WithdrawEffect};
 
 pub(super) fn react(id: &AggregateId, state: &ClusterState, event: &ClusterEvent) -> Vec<Reaction> {
     let AggregateId::Cluster(cluster) = id else { return vec![] };
@@ -66,6 +66,9 @@ pub(super) fn react(id: &AggregateId, state: &ClusterState, event: &ClusterEvent
         | ClusterEvent::ClusterRegistered(_)
         | ClusterEvent::ClusterLabelsChanged(_)
         | ClusterEvent::ClusterTaintsChanged(_)
+        | ClusterEvent::ClusterHeartbeatPeriodChanged(_)
+        | ClusterEvent::ClusterCredentialChanged(_)
+        | ClusterEvent::ClusterCredentialExpiring(_)
         | ClusterEvent::ClusterLinkFailed(_)
         | ClusterEvent::ClusterHealthLost(_)
         | ClusterEvent::ClusterPropertiesChanged(_) => vec![],
@@ -148,6 +151,13 @@ pub(super) fn settled(id: &AggregateId, state: &ClusterState) -> Vec<Effect> {
         .filter_map(|(placement, delivery)| order(cluster, placement, delivery))
         .map(Effect::Observe)
         .collect()
+}
+
+/// When to look at the credential of the link again.
+pub(super) fn wake_up(state: &ClusterState) -> Option<WakeUp> {
+    let credential = state.member()?.credential.filter(|credential| !credential.is_told)?;
+    let command = ClusterCommand::CheckCredential(CheckCredential {}).into();
+    Some(WakeUp { at: credential.tell_at(), command })
 }
 
 /// What is still to be done for one delivery.

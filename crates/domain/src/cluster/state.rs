@@ -6,7 +6,15 @@ use events::cluster::{
     ApplyStrategy, ClusterEvent, Labels, LinkProblem, ObjectFailure, RevisionRef, Taint,
 };
 use events::{PlacementKey, Timestamp};
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
+
+/// How long before its end a credential is called expiring, at most.
+const CREDENTIAL_LEAD_MAX: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// The last part of its life in which a credential that lives shorter is called expiring: the last
+/// third.
+const CREDENTIAL_LEAD_SHARE: i32 = 3;
 
 /// A cluster.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -53,8 +61,21 @@ pub struct Member {
     pub link_failure: Option<LinkFailure>,
     /// Since when it is unwell, and what was seen.
     pub unhealthy: Option<(Timestamp, String)>,
+    /// What is known of the credential of its link.
+    pub credential: Option<Credential>,
     /// What it offers.
     pub properties: BTreeMap<String, String>,
+}
+
+/// A credential that ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credential {
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// Since when it is used.
+    pub since: Timestamp,
+    /// Whether somebody was told that it ends soon.
+    pub is_told: bool,
 }
 
 /// What is wrong with a link.
@@ -130,6 +151,7 @@ impl ClusterState {
                     joined_at: None,
                     link_failure: None,
                     unhealthy: None,
+                    credential: None,
                     properties: BTreeMap::new(),
                 }));
             }
@@ -143,6 +165,9 @@ impl ClusterState {
             }
             ClusterEvent::ClusterLabelsChanged(_)
             | ClusterEvent::ClusterTaintsChanged(_)
+            | ClusterEvent::ClusterHeartbeatPeriodChanged(_)
+            | ClusterEvent::ClusterCredentialChanged(_)
+            | ClusterEvent::ClusterCredentialExpiring(_)
             | ClusterEvent::ClusterJoined(_)
             | ClusterEvent::ClusterLinkFailed(_)
             | ClusterEvent::ClusterHealthLost(_)
@@ -222,6 +247,9 @@ impl ClusterState {
             | ClusterEvent::ClusterLeft(_)
             | ClusterEvent::ClusterLabelsChanged(_)
             | ClusterEvent::ClusterTaintsChanged(_)
+            | ClusterEvent::ClusterHeartbeatPeriodChanged(_)
+            | ClusterEvent::ClusterCredentialChanged(_)
+            | ClusterEvent::ClusterCredentialExpiring(_)
             | ClusterEvent::ClusterJoined(_)
             | ClusterEvent::ClusterLinkFailed(_)
             | ClusterEvent::ClusterHealthLost(_)
@@ -236,10 +264,27 @@ impl Member {
         match event {
             ClusterEvent::ClusterLabelsChanged(changed) => self.labels.clone_from(&changed.labels),
             ClusterEvent::ClusterTaintsChanged(changed) => self.taints.clone_from(&changed.taints),
+            ClusterEvent::ClusterHeartbeatPeriodChanged(changed) => {
+                self.heartbeat_period_seconds = changed.heartbeat_period_seconds;
+            }
+            ClusterEvent::ClusterCredentialChanged(changed) => {
+                self.credential = changed.expires_at.map(|expires_at| Credential {
+                    expires_at,
+                    since: time,
+                    is_told: false,
+                });
+            }
+            ClusterEvent::ClusterCredentialExpiring(_) => {
+                if let Some(credential) = &mut self.credential {
+                    credential.is_told = true;
+                }
+            }
             ClusterEvent::ClusterJoined(joined) => {
+                // A link that works again is no new membership.
+                let is_back = self.identity.as_ref() == Some(&joined.identity);
+                self.joined_at = self.joined_at.filter(|_| is_back).or(Some(time));
                 self.identity = Some(joined.identity.clone());
                 self.kubernetes_version.clone_from(&joined.kubernetes_version);
-                self.joined_at = Some(time);
                 self.link_failure = None;
                 self.unhealthy = None;
             }
@@ -270,6 +315,16 @@ impl Member {
             | ClusterEvent::DeliveryWithdrawn(_)
             | ClusterEvent::DeliveryRemoved(_) => {}
         }
+    }
+}
+
+impl Credential {
+    /// When somebody has to be told that it ends: in time to renew it, and not for most of its
+    /// life.
+    pub(super) fn tell_at(&self) -> Timestamp {
+        let life = self.expires_at.duration_since(self.since);
+        let lead = (life / CREDENTIAL_LEAD_SHARE).min(CREDENTIAL_LEAD_MAX);
+        self.expires_at.checked_sub(lead.max(SignedDuration::ZERO)).unwrap_or(self.expires_at)
     }
 }
 

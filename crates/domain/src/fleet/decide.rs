@@ -4,7 +4,7 @@ use events::{AggregateId, Event, Timestamp, event::FleetEvent, fleet::FleetFound
 use serde::{Deserialize, Serialize};
 
 use super::{FleetCommand, FleetRefusal};
-use crate::{Decider, DomainCommand, Effect, Inputs, Reaction};
+use crate::{Decider, DomainCommand, Effect, Inputs, Reaction, WakeUp};
 
 /// The decider of the fleet.
 #[derive(Debug)]
@@ -54,6 +54,10 @@ impl Decider for Fleet {
 
     fn settled(_id: &AggregateId, _state: &FleetState) -> Vec<Effect> {
         vec![]
+    }
+
+    fn wake_up(_state: &FleetState) -> Option<WakeUp> {
+        None
     }
 
     fn uses_view(_command: &FleetCommand) -> bool {

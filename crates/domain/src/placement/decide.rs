@@ -16,7 +16,7 @@ use super::command::{
 use super::react;
 use super::state::{PlacementState, Problem, Scheduled, Target};
 use crate::scheduler::{self, Request};
-use crate::{Decider, DomainCommand, Effect, Inputs, Reaction};
+use crate::{Decider, DomainCommand, Effect, Inputs, Reaction, WakeUp};
 
 /// How many targets one decision moves. Each move is a follow-up command of some 600 bytes, so 500
 /// of them take a third of a frame; twice as many would leave no room for the decision record.
@@ -38,15 +38,26 @@ impl Decider for Placement {
         command: &PlacementCommand,
         inputs: &Inputs<'_>,
     ) -> Result<Vec<PlacementEvent>, PlacementRefusal> {
-        let mut draft = Draft { state: state.clone(), events: vec![], inputs };
+        let draft = || Draft { state: state.clone(), events: vec![], inputs };
         match command {
-            PlacementCommand::SubmitPlacement(command) => submit(&mut draft, command)?,
-            PlacementCommand::RefusePlacement(command) => refuse(&mut draft, command)?,
-            PlacementCommand::DeletePlacement(command) => delete(&mut draft, command)?,
-            PlacementCommand::Reschedule(_) => reschedule(&mut draft),
-            PlacementCommand::ReportTarget(command) => report_target(&mut draft, command)?,
+            PlacementCommand::SubmitPlacement(command) => submit(draft(), command),
+            PlacementCommand::RefusePlacement(command) => refuse(state, command),
+            PlacementCommand::DeletePlacement(command) => delete(draft(), command),
+            PlacementCommand::Reschedule(_) => Ok(reschedule(draft()).events),
+            PlacementCommand::ReportTarget(command) => {
+                let progressed = progress(state, command, inputs)?;
+                match command.phase {
+                    TargetPhase::Removed => Ok(let_go(draft(), progressed)),
+                    // Most of what a placement hears: it is not worth a copy of the state.
+                    TargetPhase::Moving
+                    | TargetPhase::Assigned
+                    | TargetPhase::Applied
+                    | TargetPhase::ApplyFailed
+                    | TargetPhase::Available
+                    | TargetPhase::AvailableUntracked => Ok(progressed.into_iter().collect()),
+                }
+            }
         }
-        Ok(draft.events)
     }
 
     fn evolve(state: &mut PlacementState, event: &PlacementEvent, time: Timestamp) {
@@ -63,6 +74,10 @@ impl Decider for Placement {
 
     fn settled(_id: &AggregateId, _state: &PlacementState) -> Vec<Effect> {
         vec![]
+    }
+
+    fn wake_up(_state: &PlacementState) -> Option<WakeUp> {
+        None
     }
 
     fn uses_view(command: &PlacementCommand) -> bool {
@@ -103,9 +118,12 @@ impl Draft<'_> {
     }
 }
 
-fn submit(draft: &mut Draft<'_>, command: &SubmitPlacement) -> Result<(), PlacementRefusal> {
+fn submit(
+    mut draft: Draft<'_>,
+    command: &SubmitPlacement,
+) -> Result<Vec<PlacementEvent>, PlacementRefusal> {
     check_is_current(&draft.state, &command.uid, command.generation)?;
-    specify(draft, command);
+    specify(&mut draft, command);
 
     let latest = draft.state.revision.as_ref().map(|revision| revision.reference.manifests);
     if latest != Some(command.revision.manifests) {
@@ -115,8 +133,8 @@ fn submit(draft: &mut Draft<'_>, command: &SubmitPlacement) -> Result<(), Placem
             objects: command.revision.objects,
         });
     }
-    schedule(draft);
-    Ok(())
+    schedule(&mut draft);
+    Ok(draft.events)
 }
 
 /// Records the specification when it is new, or when it was refused at this generation before.
@@ -161,40 +179,47 @@ fn check_is_current(
 }
 
 /// Shows that the specification cannot be followed, and leaves everything as it is.
-fn refuse(draft: &mut Draft<'_>, command: &RefusePlacement) -> Result<(), PlacementRefusal> {
-    check_is_current(&draft.state, &command.uid, command.generation)?;
-    let is_shown = draft.state.problem.as_ref().is_some_and(|problem| {
+fn refuse(
+    state: &PlacementState,
+    command: &RefusePlacement,
+) -> Result<Vec<PlacementEvent>, PlacementRefusal> {
+    check_is_current(state, &command.uid, command.generation)?;
+    let is_shown = state.problem.as_ref().is_some_and(|problem| {
         let Problem { uid, generation, reason, message, since: _ } = problem;
         (uid, *generation, *reason, message)
             == (&command.uid, command.generation, command.reason, &command.message)
     });
-    if !is_shown {
-        draft.record(PlacementRefused {
-            uid: command.uid.clone(),
-            generation: command.generation,
-            reason: command.reason,
-            message: command.message.clone(),
-        });
+    if is_shown {
+        return Ok(vec![]);
     }
-    Ok(())
+    let refused = PlacementRefused {
+        uid: command.uid.clone(),
+        generation: command.generation,
+        reason: command.reason,
+        message: command.message.clone(),
+    };
+    Ok(vec![refused.into()])
 }
 
-fn delete(draft: &mut Draft<'_>, command: &DeletePlacement) -> Result<(), PlacementRefusal> {
+fn delete(
+    mut draft: Draft<'_>,
+    command: &DeletePlacement,
+) -> Result<Vec<PlacementEvent>, PlacementRefusal> {
     if draft.state.deleting.is_some() {
-        return Ok(());
+        return Ok(vec![]);
     }
     let specified = draft.state.specified.as_ref().map(|specified| &specified.uid);
     let refused = draft.state.problem.as_ref().map(|problem| &problem.uid);
     if specified.is_none() && refused.is_none() {
-        return Ok(());
+        return Ok(vec![]);
     }
     if specified != Some(&command.uid) && refused != Some(&command.uid) {
         return Err(PlacementRefusal::ReasonOtherObject);
     }
     draft.record(PlacementDeletionRequested { uid: command.uid.clone() });
-    withdraw_all(draft);
-    finish_deletion(draft);
-    Ok(())
+    withdraw_all(&mut draft);
+    finish_deletion(&mut draft);
+    Ok(draft.events)
 }
 
 fn withdraw_all(draft: &mut Draft<'_>) {
@@ -218,12 +243,13 @@ fn finish_deletion(draft: &mut Draft<'_>) {
     }
 }
 
-fn reschedule(draft: &mut Draft<'_>) {
+fn reschedule(mut draft: Draft<'_>) -> Draft<'_> {
     if draft.state.deleting.is_none() {
-        schedule(draft);
+        schedule(&mut draft);
     } else {
-        withdraw_all(draft);
+        withdraw_all(&mut draft);
     }
+    draft
 }
 
 /// Decides where the placement goes, and moves the targets that this leaves in another place.
@@ -303,34 +329,45 @@ fn record_moves(draft: &mut Draft<'_>, mut moves: Vec<TargetMove>) {
     }
 }
 
-fn report_target(draft: &mut Draft<'_>, command: &ReportTarget) -> Result<(), PlacementRefusal> {
+/// What a report about a target says that is not known yet.
+fn progress(
+    state: &PlacementState,
+    command: &ReportTarget,
+    inputs: &Inputs<'_>,
+) -> Result<Option<PlacementEvent>, PlacementRefusal> {
     let cluster = command.cluster.clone();
-    let target = draft.state.targets.get(&cluster);
+    let target = state.targets.get(&cluster);
     let Some(target) = target.filter(|target| target.generation == command.generation) else {
         return Err(PlacementRefusal::ReasonOtherMove { cluster });
     };
-    let Some(evidence) = draft.inputs.origin else {
+    let Some(evidence) = inputs.origin else {
         return Err(PlacementRefusal::ReasonNoEvidence { cluster });
     };
     if target.evidence > Some(evidence) {
         return Err(PlacementRefusal::ReasonOldEvidence { cluster });
     }
     if (target.phase, &target.failures) == (command.phase, &command.failures) {
-        return Ok(());
+        return Ok(None);
     }
-    draft.record(TargetProgressed {
+    let progressed = TargetProgressed {
         cluster,
         generation: command.generation,
         phase: command.phase,
         evidence,
         failures: command.failures.clone(),
-    });
-    if command.phase == TargetPhase::Removed {
-        finish_deletion(draft);
-        // A member that let go by itself is looked at again, once the view knows why it did.
-        if draft.inputs.fleet.watermark.covers(evidence) {
-            reschedule(draft);
-        }
+    };
+    Ok(Some(progressed.into()))
+}
+
+/// A target holds nothing any more.
+fn let_go(mut draft: Draft<'_>, progressed: Option<PlacementEvent>) -> Vec<PlacementEvent> {
+    let Some(progressed) = progressed else { return vec![] };
+    draft.record(progressed);
+    finish_deletion(&mut draft);
+    // A member that let go by itself is looked at again, once the view knows why it did.
+    let evidence = draft.inputs.origin;
+    if evidence.is_some_and(|evidence| draft.inputs.fleet.watermark.covers(evidence)) {
+        draft = reschedule(draft);
     }
-    Ok(())
+    draft.events
 }

@@ -35,6 +35,16 @@ pub(crate) fn cluster_event(event: &ClusterEvent) -> String {
         ClusterEvent::ClusterTaintsChanged(e) => {
             format!("ClusterTaintsChanged [{}]", taints(&e.taints))
         }
+        ClusterEvent::ClusterHeartbeatPeriodChanged(e) => {
+            format!("ClusterHeartbeatPeriodChanged {} s", e.heartbeat_period_seconds)
+        }
+        ClusterEvent::ClusterCredentialChanged(e) => match e.expires_at {
+            None => "ClusterCredentialChanged, without an end".to_owned(),
+            Some(end) => format!("ClusterCredentialChanged, ends {end}"),
+        },
+        ClusterEvent::ClusterCredentialExpiring(e) => {
+            format!("ClusterCredentialExpiring, ends {}", e.expires_at)
+        }
         ClusterEvent::ClusterJoined(e) => {
             format!("ClusterJoined {} {}", e.identity, e.kubernetes_version)
         }

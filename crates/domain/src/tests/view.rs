@@ -25,6 +25,7 @@ fn the_view_shows_what_a_scheduler_looks_at() {
         labels: labels("env=test"),
         taints: taints("gpu=yes"),
         identity: Some("id-eu-1".to_owned()),
+        joined_at: Some(moment(0)),
         unhealthy_since: Some(moment(30)),
         properties: [].into(),
     };
@@ -114,7 +115,7 @@ fn another_member_with_an_identity_is_found_by_name() {
     }
     hub.world.settle();
     let view = &hub.world.view;
-    assert_eq!(view.other_with_identity("id-eu-1", "eu-2"), Some("eu-1"));
+    assert_eq!(view.other_with_identity("id-eu-1", "eu-2"), Some((Some(moment(0)), "eu-1")));
     assert_eq!(view.other_with_identity("id-eu-1", "eu-1"), None);
     assert_eq!(view.other_with_identity("id-us-1", "eu-1"), None);
 }

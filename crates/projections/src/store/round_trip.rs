@@ -6,7 +6,9 @@
 use std::fmt::Debug;
 
 use domain::ClusterView;
-use domain::cluster::{ClusterState, Delivery, DeliveryPhase, LinkFailure, Member, Membership};
+use domain::cluster::{
+    ClusterState, Credential, Delivery, DeliveryPhase, LinkFailure, Member, Membership,
+};
 use domain::fleet::FleetState;
 use domain::placement::{PlacementState, Problem, Revision, Scheduled, Specified, Target};
 use events::cluster::{ApplyStrategy, LinkProblem, ObjectFailure, RevisionRef, Taint};
@@ -122,13 +124,22 @@ fn link_failure() -> impl Strategy<Value = LinkFailure> {
     })
 }
 
+fn credential() -> impl Strategy<Value = Credential> {
+    (time(), time(), any::<bool>()).prop_map(|(expires_at, since, is_told)| Credential {
+        expires_at,
+        since,
+        is_told,
+    })
+}
+
 fn member() -> impl Strategy<Value = Member> {
     (
         (text(), map(), taints(), any::<u32>(), of(text())),
-        (text(), of(time()), of(link_failure()), of((time(), text())), map()),
+        (text(), of(time()), of(link_failure()), of((time(), text())), of(credential()), map()),
     )
         .prop_map(|((uid, labels, taints, heartbeat_period_seconds, identity), rest)| {
-            let (kubernetes_version, joined_at, link_failure, unhealthy, properties) = rest;
+            let (kubernetes_version, joined_at, link_failure, unhealthy, credential, properties) =
+                rest;
             Member {
                 uid,
                 labels,
@@ -139,6 +150,7 @@ fn member() -> impl Strategy<Value = Member> {
                 joined_at,
                 link_failure,
                 unhealthy,
+                credential,
                 properties,
             }
         })
@@ -320,11 +332,12 @@ fn fleet() -> impl Strategy<Value = FleetState> {
 }
 
 fn view() -> impl Strategy<Value = ViewRow> {
-    let view = (map(), taints(), of(text()), of(time()), map()).prop_map(
-        |(labels, taints, identity, unhealthy_since, properties)| ClusterView {
+    let view = (map(), taints(), of(text()), of(time()), of(time()), map()).prop_map(
+        |(labels, taints, identity, joined_at, unhealthy_since, properties)| ClusterView {
             labels,
             taints,
             identity,
+            joined_at,
             unhealthy_since,
             properties,
         },

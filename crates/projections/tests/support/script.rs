@@ -1,10 +1,10 @@
 //! What people, members and time do to a fleet, at random.
 
-use domain::cluster::{ClusterCommand, DeliveryPhase};
 use domain::cluster::{
-    DeliveryOutcome, ObserveCluster, RemoveCluster, ReportDelivery, ReportHealth, ReportLink,
-    ReportLinkProblem, ReportRemoval,
+    CheckCredential, DeliveryOutcome, ObserveCluster, RemoveCluster, ReportCredential,
+    ReportDelivery, ReportHealth, ReportLink, ReportLinkProblem, ReportRemoval,
 };
+use domain::cluster::{ClusterCommand, DeliveryPhase};
 use domain::fleet::{FleetCommand, FoundFleet};
 use domain::placement::{
     DeletePlacement, PlacementCommand, RefusePlacement, Reschedule, RevisionInput, SubmitPlacement,
@@ -57,6 +57,11 @@ pub enum Act {
         name: u8,
     },
     Found,
+    /// The credential of a member's link is another one; somebody looks whether it ends soon.
+    Credential {
+        name: u8,
+        minutes: i64,
+    },
     /// Some of what waits for a partition is decided, in one frame.
     FollowUps {
         partition: u16,
@@ -86,6 +91,8 @@ pub fn acts(partitions: u16, max: usize) -> impl Strategy<Value = Vec<Act>> {
         3 => name.clone().prop_map(|name| Act::Link { name }),
         2 => (name.clone(), any::<bool>(), 0..3_u8)
             .prop_map(|(name, healthy, nodes)| Act::Health { name, healthy, nodes }),
+        1 => (name.clone(), 0..3_i64)
+            .prop_map(|(name, minutes)| Act::Credential { name, minutes }),
         1 => name.clone().prop_map(|name| Act::LinkProblem { name }),
         1 => name.clone().prop_map(|name| Act::Leave { name }),
         1 => Just(Act::Found),
@@ -145,6 +152,13 @@ impl MiniHub {
                 self.direct(cluster(*name), observe(*name, *labels, *taint));
             }
             Act::Link { name } => self.direct(cluster(*name), link(*name)),
+            Act::Credential { name, minutes } => {
+                let life = jiff::SignedDuration::from_mins(*minutes);
+                let report = ReportCredential { expires_at: self.now.checked_add(life).ok() };
+                self.direct(cluster(*name), ClusterCommand::ReportCredential(report));
+                let check = ClusterCommand::CheckCredential(CheckCredential {});
+                self.direct(cluster(*name), check);
+            }
             Act::Health { name, healthy, nodes } => {
                 let properties = [("node-count".to_owned(), nodes.to_string())].into();
                 let report = ReportHealth {
@@ -234,7 +248,7 @@ pub fn observe(name: u8, labels: u8, taint: bool) -> ClusterCommand {
         uid: format!("uid-{name}"),
         labels: [("region".to_owned(), format!("r{labels}"))].into(),
         taints,
-        heartbeat_period_seconds: 15,
+        heartbeat_period_seconds: 15 + u32::from(labels),
     })
 }
 

@@ -4,7 +4,8 @@ use events::cluster::{ClusterJoined, ClusterRegistered, LinkProblem};
 use events::event::ClusterEvent;
 
 use super::{
-    assign, available, health, joined, link, link_problem, registered, unwell, well, withdraw,
+    ClusterCommand, ReportLinkProblem, assign, available, health, joined, link, link_problem,
+    registered, unwell, well, withdraw,
 };
 use crate::ClusterView;
 use crate::testing::Scene;
@@ -16,6 +17,12 @@ const NOTHING: [&str; 0] = [];
 fn other_member(cluster: &mut Scene<crate::cluster::Cluster>, name: &str, identity: &str) {
     let view = ClusterView { identity: Some(identity.to_owned()), ..ClusterView::default() };
     cluster.fleet.clusters.insert(name.to_owned(), view);
+}
+
+/// Another member that joined as the same cluster.
+fn other_joined(cluster: &mut Scene<crate::cluster::Cluster>, name: &str, at: i64) {
+    other_member(cluster, name, "id-eu-1");
+    cluster.fleet.clusters.get_mut(name).unwrap().joined_at = Some(moment(at));
 }
 
 #[test]
@@ -52,8 +59,30 @@ fn a_link_to_a_member_of_another_name_does_not_join() {
 #[test]
 fn a_member_keeps_its_place_when_a_later_one_has_its_identity() {
     let mut cluster = joined();
-    other_member(&mut cluster, "eu-2", "id-eu-1");
+    other_joined(&mut cluster, "eu-2", 5);
     assert_eq!(cluster.when(link("id-eu-1")), NOTHING);
+}
+
+/// Both names joined before either could see the other.
+#[test]
+fn regression_of_two_names_for_one_cluster_the_first_to_join_stays() {
+    let mut first = joined();
+    first.now = moment(9);
+    other_joined(&mut first, "eu-2", 5);
+    assert_eq!(first.when(link("id-eu-1")), NOTHING, "it joined at 0");
+
+    let mut second = joined().after(assign(1, 0));
+    other_joined(&mut second, "eu-0", 0);
+    let gone = [
+        "ClusterLeft, orphaned [cluster/web g1]",
+        "-> placement/cluster/web: ReportTarget eu-1 g1 Removed",
+        "=> forget cluster/web on eu-1",
+        "ClusterRegistered u1 labels [env=prod] taints []",
+        "ClusterLinkFailed DuplicateOf eu-0",
+    ];
+    assert_eq!(second.when(link("id-eu-1")), gone, "of the same moment, the name decides");
+    assert_eq!(second.when(link("id-eu-1")), NOTHING);
+    assert!(!second.state.is_joined());
 }
 
 #[test]
@@ -123,6 +152,42 @@ fn properties_are_recorded_when_they_move() {
         ["ClusterHealthLost: dying", "ClusterPropertiesChanged [nodes=2]"]
     );
     assert_eq!(cluster.when(unwell("silent")), NOTHING, "no answer says nothing about properties");
+}
+
+/// What is free on a member moves with every pod that comes or goes.
+#[test]
+fn regression_small_moves_of_amounts_are_no_events() {
+    let free = |cpu: &str| health(true, "", Some(&format!("available-cpu={cpu}")));
+    let mut cluster = joined().after(free("40"));
+    assert_eq!(cluster.when(free("37")), NOTHING);
+    assert_eq!(cluster.when(free("43500m")), NOTHING, "compared with what is on record");
+    assert_eq!(cluster.when(free("36")), ["ClusterPropertiesChanged [available-cpu=36]"]);
+    let more = health(true, "", Some("available-cpu=36 version=v1.36.4"));
+    assert_eq!(
+        cluster.when(more),
+        ["ClusterPropertiesChanged [available-cpu=36, version=v1.36.4]"]
+    );
+    let newer = health(true, "", Some("available-cpu=36 version=v1.36.5"));
+    assert_eq!(
+        cluster.when(newer),
+        ["ClusterPropertiesChanged [available-cpu=36, version=v1.36.5]"]
+    );
+}
+
+#[test]
+fn another_message_is_told_where_it_says_what_to_mend() {
+    let problem = |problem, message: &str| {
+        let message = message.to_owned();
+        ClusterCommand::ReportLinkProblem(ReportLinkProblem { problem, message })
+    };
+    let mut cluster = registered();
+    let told = ["ClusterLinkFailed InvalidKubeconfig"];
+    assert_eq!(cluster.when(problem(LinkProblem::InvalidKubeconfig, "no context")), told);
+    assert_eq!(cluster.when(problem(LinkProblem::InvalidKubeconfig, "no context")), NOTHING);
+    assert_eq!(cluster.when(problem(LinkProblem::InvalidKubeconfig, "no user")), told);
+    let told = ["ClusterLinkFailed Unreachable"];
+    assert_eq!(cluster.when(problem(LinkProblem::Unreachable, "timed out")), told);
+    assert_eq!(cluster.when(problem(LinkProblem::Unreachable, "refused")), NOTHING);
 }
 
 #[test]

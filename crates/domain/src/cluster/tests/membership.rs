@@ -5,10 +5,11 @@ use events::cluster::{DeliveryAssigned, ORPHANS_PER_EVENT_MAX};
 
 use super::{assign, available, eu_1, joined, link, observe, registered, remove, well};
 use crate::cluster::{
-    AssignDelivery, Cluster, ClusterCommand, Membership, ReleaseOrphans, ReportDelivery,
+    AssignDelivery, Cluster, ClusterCommand, Membership, ObserveCluster, ReleaseOrphans,
+    ReportDelivery,
 };
 use crate::testing::Scene;
-use crate::testing::make::revision;
+use crate::testing::make::{labels, revision};
 
 const NOTHING: [&str; 0] = [];
 
@@ -192,4 +193,21 @@ fn what_an_earlier_membership_held_does_not_cost_what_this_one_holds() {
     };
     let told = cluster.when(ClusterCommand::ReportDelivery(report));
     assert_eq!(starting(&told, "DeliveryAvailable").len(), 1);
+}
+
+#[test]
+fn regression_another_heartbeat_period_is_recorded() {
+    let mut cluster = registered();
+    let every = |seconds| {
+        ClusterCommand::ObserveCluster(ObserveCluster {
+            uid: "u1".to_owned(),
+            labels: labels("env=prod"),
+            taints: vec![],
+            heartbeat_period_seconds: seconds,
+        })
+    };
+    assert_eq!(cluster.when(every(60)), NOTHING);
+    assert_eq!(cluster.when(every(5)), ["ClusterHeartbeatPeriodChanged 5 s"]);
+    assert_eq!(cluster.state.member().unwrap().heartbeat_period_seconds, 5);
+    assert_eq!(cluster.when(every(5)), NOTHING);
 }

@@ -1,5 +1,6 @@
 //! Tests of clusters: their membership, and the deliveries on them.
 
+mod credential;
 mod deliveries;
 mod life;
 mod link;

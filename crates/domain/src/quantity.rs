@@ -1,4 +1,4 @@
-//! Kubernetes quantities, as far as adding up nodes and pods needs them.
+//! Kubernetes quantities, as far as adding up and comparing what clusters have needs them.
 
 /// An amount of CPU (in cores) or memory (in bytes), in billionths of the unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -42,6 +42,13 @@ impl Quantity {
     #[must_use]
     pub fn minus(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0).max(0))
+    }
+
+    /// Whether the other amount differs by at least one `share`-th of this one.
+    #[must_use]
+    pub fn is_off_by_a_share(self, other: Self, share: i128) -> bool {
+        let off = self.0.saturating_sub(other.0).saturating_abs();
+        off != 0 && off.saturating_mul(share) >= self.0.saturating_abs()
     }
 
     /// As cores: `8` or `7500m`, rounded up.
@@ -126,6 +133,13 @@ mod tests {
         for text in ["", "Gi", "1.2.3", "one", "1Kb", "-", "1e99999999999"] {
             assert_eq!(Quantity::parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_share_counts_from_the_first_amount() {
+        let off = |one, two| parse(one).is_off_by_a_share(parse(two), 10);
+        assert!(off("10", "11") && off("10", "9") && !off("10", "10900m") && !off("10", "9100m"));
+        assert!(off("0", "1n") && !off("0", "0") && !off("16Gi", "16Gi"));
     }
 
     #[test]
