@@ -142,10 +142,7 @@ impl Task {
         if actions.is_superseded {
             tracing::error!("another process runs under this node's name; this one lets go");
         }
-        let wanted = Wanted {
-            partitions: actions.desired,
-            may_claim: actions.may_claim && !actions.must_stop,
-        };
+        let wanted = Wanted { partitions: actions.desired, may_claim: actions.may_claim };
         self.wanted.send_if_modified(|known| {
             let moved = *known != wanted;
             *known = wanted;

@@ -10,14 +10,17 @@
 //! | reads the membership stream, from [`LeaseCore::read_from`] | [`LeaseCore::on_record`] |
 //! | after each record, and when it is time | [`LeaseCore::on_tick`] → [`LeaseActions`] |
 //! | appends what it is given, without waiting for the answer | `append` |
-//! | claims what it should own and does not | `desired`, `may_claim` |
+//! | claims what it should own and does not, while it may | `desired`, `may_claim` |
 //! | lets go of what it should not own | `desired` |
-//! | stops deciding while it cannot be sure | `must_stop` |
 //! | on shutdown: stops its shards, then appends | [`LeaseCore::leave`] |
 //!
-//! - **A holder is sooner than a taker.** A holder stops when two thirds of the time have passed
-//!   since it *wrote* its last renewal that it has read back; a taker waits the full time since it
-//!   *read* that renewal, which is later than it was written.
+//! - **A holder is sooner than a taker.** A holder claims no more when two thirds of the time have
+//!   passed since it *wrote* its last renewal that it has read back; a taker waits the full time
+//!   since it *read* that renewal, which is later than it was written. So two nodes do not claim in
+//!   turns.
+//! - **A lease that is over ends no ownership.** A node goes on deciding in what it has claimed until
+//!   somebody else claims: its frames count until then, and not after. The acceptance rule sees to
+//!   that; no lease could, since a clock may stand still.
 //! - **An outage of the log is nobody's fault.** While a node's own renewals do not come back, it
 //!   takes nobody for gone; when they come back after a pause, everybody that was there before gets
 //!   the full time again, to renew too. So a broker that fails over moves no partition.
@@ -70,7 +73,7 @@ impl Default for LeaseConfig {
 }
 
 impl LeaseConfig {
-    /// How long a node may act after it wrote a renewal.
+    /// How long a node may claim after it wrote a renewal.
     fn hold_ms(&self) -> u64 {
         self.ttl_ms * 2 / 3
     }
@@ -88,11 +91,9 @@ pub struct LeaseActions {
     pub append: Option<LeaseRecord>,
     /// What this node should own, as far as it knows. Stays as it is while it knows nothing new.
     pub desired: BTreeSet<Partition>,
-    /// Whether it may claim what it should own and does not.
+    /// Whether it may claim what it should own and does not. If not, others may believe that it is
+    /// gone. It keeps what it has, and goes on with it or finds that somebody has claimed.
     pub may_claim: bool,
-    /// Whether it must not decide anything: others may believe that it is gone. It keeps what it
-    /// has; when this is over, it goes on, or finds that somebody has claimed.
-    pub must_stop: bool,
     /// Another process runs under this node's name and has come later: this one should end.
     pub is_superseded: bool,
     /// When to ask again at the latest.
@@ -255,12 +256,10 @@ impl LeaseCore {
     pub fn on_tick(&mut self, now_ms: u64) -> LeaseActions {
         self.forget(now_ms);
         let append = self.renew(now_ms);
-        let is_held = self.is_held(now_ms);
         LeaseActions {
             append,
             desired: self.desired(),
-            may_claim: is_held,
-            must_stop: !is_held,
+            may_claim: self.is_held(now_ms),
             is_superseded: self.is_superseded,
             next_tick_ms: self.next_tick_ms(now_ms),
         }
@@ -296,7 +295,12 @@ impl LeaseCore {
 
     /// Whether this node has ever been seen and wants to go on.
     fn takes_part(&self) -> bool {
-        self.held_since_ms.is_some() && !self.is_leaving && !self.is_superseded
+        self.held_since_ms.is_some() && self.renews()
+    }
+
+    /// Whether this run goes on. If not, nothing of it is renewed any more.
+    fn renews(&self) -> bool {
+        !self.is_leaving && !self.is_superseded
     }
 
     fn desired(&self) -> BTreeSet<Partition> {
@@ -327,7 +331,7 @@ impl LeaseCore {
     }
 
     fn renew(&mut self, now_ms: u64) -> Option<LeaseRecord> {
-        if now_ms < self.renewal_due_ms(now_ms) || self.is_leaving || self.is_superseded {
+        if !self.renews() || now_ms < self.renewal_due_ms(now_ms) {
             return None;
         }
         self.renewals += 1;
@@ -345,12 +349,12 @@ impl LeaseCore {
         }))
     }
 
-    /// The next moment at which something changes without a record.
+    /// The next moment at which something changes without a record; when there is none, a while.
     fn next_tick_ms(&self, now_ms: u64) -> u64 {
-        let renewal = self.renewal_due_ms(now_ms);
+        let renewal = self.renews().then(|| self.renewal_due_ms(now_ms));
         let own_end = self.held_since_ms.map(|since| since + self.config.hold_ms());
         let other_ends = self.others.values().map(|other| other.read_ms + other.ttl_ms);
         let ends = other_ends.chain(own_end).filter(|at| *at > now_ms);
-        ends.chain([renewal]).min().unwrap_or(renewal).max(now_ms + 1)
+        ends.chain(renewal).min().unwrap_or(now_ms + self.config.ttl_ms).max(now_ms + 1)
     }
 }

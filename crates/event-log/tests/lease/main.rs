@@ -16,10 +16,10 @@ fn seeds() -> std::ops::Range<u64> {
     0..std::env::var("LEASE_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(60)
 }
 
-/// Who owns what, when each partition has one owner that may act.
+/// Who owns what, when each partition has one node that may claim it.
 fn settled(simulation: &Simulation) -> Option<BTreeMap<u16, NodeId>> {
-    let owners = simulation.owners();
-    let single = owners.iter().filter(|(_, owners)| owners.len() == 1);
+    let claimants = simulation.claimants();
+    let single = claimants.iter().filter(|(_, owners)| owners.len() == 1);
     let single: BTreeMap<u16, NodeId> =
         single.map(|(partition, owners)| (*partition, owners[0])).collect();
     (single.len() == usize::from(PARTITIONS)).then_some(single)
@@ -188,14 +188,55 @@ fn regression_the_goodbye_of_a_run_that_nobody_knew() {
     assert!(tell_all(&mut run, &first, 110));
     assert!(!tell_all(&mut run, &goodbye, 120));
     let again = run.on_tick(120);
-    assert!(again.must_stop && !again.is_superseded, "the others believe that it is gone");
+    assert!(!again.may_claim && !again.is_superseded, "the others believe that it is gone");
     let again = again.append.expect("it says at once that it is there");
     assert!(tell_all(&mut run, &again, 130));
     assert!(run.on_tick(130).may_claim);
 }
 
+/// Who renews no more has nothing to do until it reads something.
+#[test]
+fn regression_a_run_that_is_over_is_not_asked_all_the_time() {
+    let seen = |core: &mut LeaseCore, now_ms| {
+        let record = core.on_tick(now_ms).append.expect("a renewal");
+        core.on_record(&record, now_ms);
+    };
+    let config = LeaseConfig::default();
+    let started = || {
+        let mut core = LeaseCore::new("hub-0".to_owned(), Uuid::from_u128(1), 4, config);
+        seen(&mut core, 0);
+        seen(&mut core, 0);
+        assert!(core.on_tick(0).may_claim);
+        core
+    };
+    let mut superseded = started();
+    superseded.on_record(
+        &LeaseRecord::NodeSeen(NodeSeen {
+            node: "hub-0".to_owned(),
+            generation: 2,
+            incarnation: Uuid::from_u128(2),
+            renewal: 1,
+            ttl_ms: config.ttl_ms,
+        }),
+        10,
+    );
+    let mut leaving = started();
+    let _: LeaseRecord = leaving.leave();
+
+    for mut core in [superseded, leaving] {
+        let (mut now_ms, mut asked) = (10, 0);
+        while now_ms < 60_000 {
+            let actions = core.on_tick(now_ms);
+            assert!(actions.append.is_none() && !actions.may_claim, "{actions:?}");
+            assert!(actions.desired.is_empty(), "{actions:?}");
+            (now_ms, asked) = (actions.next_tick_ms, asked + 1);
+        }
+        assert!(asked <= 30, "asked {asked} times in a minute");
+    }
+}
+
 /// A broker fails over: nobody can renew for a while. That moves no partition, however long it
-/// takes, and meanwhile nobody who cannot be sure acts.
+/// takes, and meanwhile nobody who cannot be sure claims.
 #[test]
 fn an_outage_of_the_log_moves_nothing() {
     for seed in seeds() {
@@ -209,7 +250,8 @@ fn an_outage_of_the_log_moves_nothing() {
 
         simulation.run_for(length_ms - 1);
         if length_ms > 3_000 {
-            assert!(simulation.owners().is_empty(), "nobody acts in a long outage\n{simulation}");
+            let claimants = simulation.claimants();
+            assert!(claimants.is_empty(), "nobody claims in a long outage\n{simulation}");
         }
         settle(&mut simulation, 1_500, "after an outage");
         simulation.run_for(10_000);
@@ -252,8 +294,8 @@ fn of_two_processes_with_one_name_the_later_one_stays() {
 }
 
 /// Kills, restarts, pauses, outages, goodbyes, and a log that loses, delays and doubles renewals.
-/// When it all has calmed down, each partition has exactly one owner. On the way nobody takes what
-/// another still holds, beyond the time that it takes to read the news: the simulation sees to it.
+/// When it all has calmed down, each partition has exactly one owner. On the way nobody claims what
+/// another may claim too, beyond the time that it takes to read the news: the simulation sees to it.
 #[test]
 fn after_any_weather_everything_has_one_owner() {
     let mut moved = 0;

@@ -81,7 +81,7 @@ pub(crate) struct Simulation {
     /// Whether the driver gives up on what it cannot append, or tries until it can.
     gives_up: bool,
     last_owner: BTreeMap<u16, NodeId>,
-    /// Since when a partition has had two that act on it.
+    /// Since when a partition has had two that may claim it.
     disputed_since_ms: BTreeMap<u16, u64>,
     changes: usize,
     history: Vec<String>,
@@ -116,21 +116,22 @@ impl Simulation {
         self.now_ms
     }
 
-    /// Which nodes believe that they may act on a partition: those that run, desire it, and need
-    /// not stop.
-    pub(crate) fn owners(&self) -> BTreeMap<u16, Vec<NodeId>> {
-        let mut owners = BTreeMap::<u16, Vec<NodeId>>::new();
+    /// Which nodes would claim a partition that is not theirs: those that run, should own it and may
+    /// claim. A hub claims at once, so when there is one, it is the owner. When there is none, the
+    /// last one still is: it decides on until another claims.
+    pub(crate) fn claimants(&self) -> BTreeMap<u16, Vec<NodeId>> {
+        let mut claimants = BTreeMap::<u16, Vec<NodeId>>::new();
         for (id, process) in self.processes.iter().enumerate() {
             let Some(actions) = &process.actions else { continue };
-            let acts = process.is_alive && process.paused_until_ms <= self.now_ms;
-            if acts && !actions.must_stop {
-                assert!(actions.may_claim && !actions.is_superseded);
+            let runs = process.is_alive && process.paused_until_ms <= self.now_ms;
+            if runs && actions.may_claim {
+                assert!(!actions.is_superseded);
                 for partition in &actions.desired {
-                    owners.entry(partition.0).or_default().push(self.node_of(id));
+                    claimants.entry(partition.0).or_default().push(self.node_of(id));
                 }
             }
         }
-        owners
+        claimants
     }
 
     /// How often a partition got an owner, or another one.
@@ -329,7 +330,7 @@ impl Simulation {
         let tick_ms = actions.next_tick_ms - process.clock_ms + self.random.u64(0..20);
         process.tick_ms = tick_ms;
         let was_paused = process.paused_until_ms == self.now_ms;
-        let acts_on = |actions: &LeaseActions| (actions.must_stop, actions.desired.clone());
+        let acts_on = |actions: &LeaseActions| (actions.may_claim, actions.desired.clone());
         let has_changed = process.actions.as_ref().map(acts_on) != Some(acts_on(&actions));
         process.actions = Some(actions);
         self.schedule(tick_ms, Event::Tick(id));
@@ -341,24 +342,24 @@ impl Simulation {
         }
     }
 
-    /// Counts changes of owners. Two that act on one partition are a matter of reading the news:
+    /// Counts changes of owners. Two that may claim one partition are a matter of reading the news:
     /// one has read it, the other will in a moment.
     fn note_owners(&mut self) {
-        let owners = self.owners();
-        for (partition, owners) in &owners {
-            if let [owner] = owners[..]
+        let claimants = self.claimants();
+        for (partition, claimants) in &claimants {
+            if let [owner] = claimants[..]
                 && self.last_owner.insert(*partition, owner) != Some(owner)
             {
                 self.changes += 1;
             }
-            if owners.len() > 1 {
+            if claimants.len() > 1 {
                 self.disputed_since_ms.entry(*partition).or_insert(self.now_ms);
             }
         }
         for (partition, since_ms) in std::mem::take(&mut self.disputed_since_ms) {
             let took_ms = self.now_ms - since_ms;
             assert!(took_ms <= READ_DELAY_MS_MAX, "{partition} disputed for {took_ms} ms\n{self}");
-            if owners.get(&partition).is_some_and(|owners| owners.len() > 1) {
+            if claimants.get(&partition).is_some_and(|claimants| claimants.len() > 1) {
                 self.disputed_since_ms.insert(partition, since_ms);
             }
         }
@@ -370,7 +371,7 @@ impl fmt::Display for Simulation {
         for line in &self.history {
             writeln!(f, "{line}")?;
         }
-        writeln!(f, "{}: {:?}", self.now_ms, self.owners())?;
+        writeln!(f, "{}: {:?}", self.now_ms, self.claimants())?;
         for (_, record) in self.stream.iter().rev().take(8) {
             writeln!(f, "{record:?}")?;
         }
