@@ -10,10 +10,13 @@
 //!   nobody owns the partition, and no frame counts.
 //! - a **genesis** counts iff it is the very first record of partition 0.
 //!
+//! The rule looks at the *header* of a record alone (see [`Header`]), which no version changes. So a
+//! record that does not count is skipped by every version alike, whatever else is in it: the frame
+//! of a zombie of a newer version stops nobody. Only a record that counts must be readable.
+//!
 //! An owner acts on its own frame only when it reads it back and it counts.
 
 use events::{ChainHash, Epoch, Partition, Position, Record, Sequence};
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 /// Why a record does not count. It is ignored by all readers alike; `doctor` shows how many there
@@ -64,15 +67,15 @@ pub enum Rejection {
         /// The frame's first sequence.
         first: Sequence,
     },
-    /// It is no record at all.
+    /// It is no record at all: not even its header can be read.
     #[error("it is not a record: {reason}")]
     NoRecord {
         /// What is wrong.
         reason: String,
     },
-    /// It is a record, but this version cannot read what is in it. Others may have accepted it, so
-    /// it must not be skipped: see [`Rejection::stops_the_reader`].
-    #[error("it holds something that this version cannot read: {reason}")]
+    /// It counts by its header, but this version cannot read what is in it. Others may have accepted
+    /// it, so it must not be skipped: see [`Rejection::stops_the_reader`].
+    #[error("it counts, but holds something that this version cannot read: {reason}")]
     Undecodable {
         /// What is wrong.
         reason: String,
@@ -162,9 +165,7 @@ impl Acceptor {
     /// # Errors
     /// Why the record does not count. Nothing changes then.
     pub fn offer(&mut self, offset: u64, bytes: &[u8]) -> Result<Accepted, Rejection> {
-        let record = decode(bytes)?;
-        self.check(&record)?;
-
+        let record = self.read(bytes)?;
         let first = self.last.plus(1);
         match &record {
             Record::Genesis(_) => {}
@@ -180,38 +181,49 @@ impl Acceptor {
         Ok(Accepted { position, offset, record, hash: self.hash })
     }
 
-    fn check(&self, record: &Record) -> Result<(), Rejection> {
-        match record {
-            Record::Genesis(_) => {
+    /// Reads a record that counts. What does not count need not be readable.
+    fn read(&self, bytes: &[u8]) -> Result<Record, Rejection> {
+        match Record::from_bytes(bytes) {
+            Ok(record) => {
+                self.check(&Header::of(&record))?;
+                check_numbers(&record)?;
+                Ok(record)
+            }
+            Err(error) => {
+                self.check(&Header::read(bytes)?)?;
+                Err(Rejection::Undecodable { reason: error.to_string() })
+            }
+        }
+    }
+
+    /// The rule.
+    fn check(&self, header: &Header) -> Result<(), Rejection> {
+        match *header {
+            Header::Genesis { .. } => {
                 let is_first = self.partition == Partition(0) && self.last_record.is_none();
                 if is_first { Ok(()) } else { Err(Rejection::SecondGenesis) }
             }
-            Record::Claim(claim) => {
+            Header::Claim { epoch } => {
                 let next = self.epoch.next();
-                if claim.epoch == next {
+                if epoch == next {
                     Ok(())
                 } else {
-                    Err(Rejection::LostClaim { found: claim.epoch, next })
+                    Err(Rejection::LostClaim { found: epoch, next })
                 }
             }
-            Record::Frame(frame) => {
-                let next = self.last.plus(1);
+            Header::Frame { epoch, first, previous } => {
+                let (next, current) = (self.last.plus(1), self.hash);
                 if self.epoch == Epoch::default() {
                     return Err(Rejection::Unclaimed);
                 }
-                if frame.epoch != self.epoch {
-                    return Err(Rejection::OtherEpoch { found: frame.epoch, current: self.epoch });
+                if epoch != self.epoch {
+                    return Err(Rejection::OtherEpoch { found: epoch, current: self.epoch });
                 }
-                if frame.first != next {
-                    return Err(Rejection::NotNext { found: frame.first, next });
+                if first != next {
+                    return Err(Rejection::NotNext { found: first, next });
                 }
-                if frame.previous != self.hash {
-                    let (found, current) = (frame.previous, self.hash);
-                    return Err(Rejection::OtherHistory { found, current });
-                }
-                let expected = (frame.first.0..).map(Sequence);
-                if frame.events.iter().zip(expected).any(|(event, n)| event.sequence != n) {
-                    return Err(Rejection::Misnumbered { first: frame.first });
+                if previous != current {
+                    return Err(Rejection::OtherHistory { found: previous, current });
                 }
                 Ok(())
             }
@@ -219,22 +231,51 @@ impl Acceptor {
     }
 }
 
-/// Tells bytes that are no record from records with something unknown in them.
-fn decode(bytes: &[u8]) -> Result<Record, Rejection> {
-    Record::from_bytes(bytes).map_err(|error| {
-        let reason = error.to_string();
-        match serde_json::from_slice::<RecordShape>(bytes) {
-            Ok(_) => Rejection::Undecodable { reason },
-            Err(_) => Rejection::NoRecord { reason },
-        }
-    })
-}
-
-/// The outermost layer of a record, which no version changes.
+/// What decides whether a record counts. Every version writes it like this and reads it like this,
+/// whatever else it puts into its records.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum RecordShape {
-    Genesis(IgnoredAny),
-    Claim(IgnoredAny),
-    Frame(IgnoredAny),
+enum Header {
+    Genesis {
+        /// Tells a genesis from anything else of that name.
+        #[serde(rename = "format")]
+        _format: u32,
+    },
+    Claim {
+        epoch: Epoch,
+    },
+    Frame {
+        epoch: Epoch,
+        first: Sequence,
+        previous: ChainHash,
+    },
+}
+
+impl Header {
+    fn of(record: &Record) -> Self {
+        match record {
+            Record::Genesis(genesis) => Self::Genesis { _format: genesis.format },
+            Record::Claim(claim) => Self::Claim { epoch: claim.epoch },
+            Record::Frame(frame) => {
+                Self::Frame { epoch: frame.epoch, first: frame.first, previous: frame.previous }
+            }
+        }
+    }
+
+    /// Reads the header of a record of any version.
+    fn read(bytes: &[u8]) -> Result<Self, Rejection> {
+        let no_record = |reason: String| Rejection::NoRecord { reason };
+        let text = std::str::from_utf8(bytes).map_err(|error| no_record(error.to_string()))?;
+        serde_json::from_str(text).map_err(|error| no_record(error.to_string()))
+    }
+}
+
+/// The events of a frame carry the sequences that its header says.
+fn check_numbers(record: &Record) -> Result<(), Rejection> {
+    let Record::Frame(frame) = record else { return Ok(()) };
+    let expected = (frame.first.0..).map(Sequence);
+    if frame.events.iter().zip(expected).any(|(event, n)| event.sequence != n) {
+        return Err(Rejection::Misnumbered { first: frame.first });
+    }
+    Ok(())
 }

@@ -2,7 +2,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`port`] | the four verbs that a backend offers, and how it fails |
+//! | [`port`] | the five verbs that a backend offers, and how it fails |
 //! | [`acceptance`] | which records count, decided by every reader alike |
 //! | [`partition`] | which partition an aggregate lives in |
 //! | [`lease`] | which node should own which partition |

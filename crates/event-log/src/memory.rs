@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use crate::port::{
     CONTENT_BYTES_MAX, ENTRY_BYTES_MAX, Log, LogError, Pull, Reader, StoredRecord, Stream,
-    check_size,
+    check_size, went_backwards,
 };
 
 /// A handle to a log in memory. Clones share the log; it is gone with the last of them and of its
@@ -116,7 +116,8 @@ impl Log for MemoryLog {
         let count = self.shared.state().streams.entry(stream).or_default().count.subscribe();
         let index = from.div_ceil(self.shared.stride);
         let next = usize::try_from(index).unwrap_or(usize::MAX);
-        Ok(Reader::pull(MemoryReader { shared: Arc::clone(&self.shared), stream, next, count }))
+        let shared = Arc::clone(&self.shared);
+        Ok(Reader::pull(MemoryReader { shared, stream, from, next, count, is_over: false }))
     }
 
     async fn end(&self, stream: Stream) -> Result<u64, LogError> {
@@ -140,9 +141,12 @@ impl Log for MemoryLog {
 struct MemoryReader {
     shared: Arc<Shared>,
     stream: Stream,
+    /// Where it was to begin.
+    from: u64,
     /// The index of the next entry to deliver.
     next: usize,
     count: watch::Receiver<usize>,
+    is_over: bool,
 }
 
 #[async_trait]
@@ -154,13 +158,25 @@ impl Pull for MemoryReader {
             if let Some(record) = self.try_next() {
                 return Some(record);
             }
+            if self.is_over {
+                return None;
+            }
             self.count.changed().await.ok()?;
         }
     }
 
     fn try_next(&mut self) -> Option<Result<StoredRecord, LogError>> {
+        if self.is_over {
+            return None;
+        }
         let state = self.shared.state();
-        let bytes = state.streams.get(&self.stream)?.entries.get(self.next)?.clone();
+        let entries = &state.streams.get(&self.stream)?.entries;
+        if self.next > entries.len() {
+            self.is_over = true;
+            let end = self.shared.offset(entries.len());
+            return Some(Err(went_backwards(self.stream, end, self.from)));
+        }
+        let bytes = entries.get(self.next)?.clone();
         let offset = self.shared.offset(self.next);
         self.next += 1;
         Some(Ok(StoredRecord { offset, bytes }))

@@ -5,7 +5,6 @@ use std::fmt;
 use async_trait::async_trait;
 use bytes::Bytes;
 use events::{ContentHash, Partition};
-use tokio::sync::mpsc;
 
 /// The most bytes that an entry of a stream may have, in every backend alike: what fits one fits
 /// all, so a history can move between them. The bound of a record is the bound of an entry.
@@ -24,6 +23,16 @@ pub enum Stream {
     Commands(Partition),
     /// The leases of the nodes. Kept for a day.
     Membership,
+}
+
+impl fmt::Display for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Events(partition) => write!(f, "events of partition {partition}"),
+            Self::Commands(partition) => write!(f, "commands of partition {partition}"),
+            Self::Membership => f.write_str("membership"),
+        }
+    }
 }
 
 /// An entry of a stream.
@@ -108,23 +117,13 @@ impl LogError {
     }
 }
 
-/// How many records may wait between a backend and a reader before the backend pauses the stream.
-/// 256 frames of the usual 2 KB are half a megabyte; at twice this, 65 streams of the largest
-/// frames would not fit a small hub's memory any better, nor be read any faster.
-pub const RECORDS_READ_AHEAD_MAX: usize = 256;
-
 /// Delivers a stream, in order, first what is there and then what comes.
 pub struct Reader {
-    source: Source,
+    source: Box<dyn Pull>,
 }
 
-enum Source {
-    Fed(mpsc::Receiver<Result<StoredRecord, LogError>>),
-    Pulled(Box<dyn Pull>),
-}
-
-/// What a reader draws from when its backend can be asked for the next record. Bounded by nature:
-/// nothing is read ahead that nobody asks for.
+/// What a reader draws from: a backend that can be asked for the next record. What it reads ahead it
+/// must bound by itself.
 #[async_trait]
 pub trait Pull: Send + Sync + 'static {
     /// See [`Reader::next`]. Must be cancel safe.
@@ -135,17 +134,10 @@ pub trait Pull: Send + Sync + 'static {
 }
 
 impl Reader {
-    /// A reader and the end into which a backend feeds it.
-    #[must_use]
-    pub fn channel() -> (mpsc::Sender<Result<StoredRecord, LogError>>, Self) {
-        let (sender, records) = mpsc::channel(RECORDS_READ_AHEAD_MAX);
-        (sender, Self { source: Source::Fed(records) })
-    }
-
     /// A reader that asks `source`.
     #[must_use]
     pub fn pull(source: impl Pull) -> Self {
-        Self { source: Source::Pulled(Box::new(source)) }
+        Self { source: Box::new(source) }
     }
 
     /// The next record; waits for one. `None` when the log was closed. After an error the reader
@@ -153,24 +145,30 @@ impl Reader {
     ///
     /// Cancel safe.
     pub async fn next(&mut self) -> Option<Result<StoredRecord, LogError>> {
-        match &mut self.source {
-            Source::Fed(records) => records.recv().await,
-            Source::Pulled(source) => source.next().await,
-        }
+        self.source.next().await
     }
 
     /// The next record if it is there already.
     pub fn try_next(&mut self) -> Option<Result<StoredRecord, LogError>> {
-        match &mut self.source {
-            Source::Fed(records) => records.try_recv().ok(),
-            Source::Pulled(source) => source.try_next(),
-        }
+        self.source.try_next()
     }
 }
 
 impl fmt::Debug for Reader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reader").finish_non_exhaustive()
+    }
+}
+
+/// A stream that ends at `end` was to be read on from beyond that. `stream` names it as the backend
+/// does.
+#[must_use]
+pub fn went_backwards(stream: impl fmt::Display, end: u64, from: u64) -> LogError {
+    LogError::Corrupt {
+        what: format!(
+            "{stream} ends at offset {end}, but is to be read on from offset {from}: it went \
+             backwards"
+        ),
     }
 }
 
@@ -192,6 +190,15 @@ pub fn check_size(bytes: &Bytes, max: usize) -> Result<(), LogError> {
 ///   same caller may still be stored: the acceptance rule is what rejects them.
 /// - A determinate error means that the entry is not in the log and will not be.
 /// - A reader sees an entry only when it is durable.
+/// - Nothing is deduplicated: the same bytes appended twice are two entries. That a command which
+///   was submitted twice is decided once is the promise of the inbox (crate `projections`), which
+///   knows the last 10,000 commands that each partition has decided, and no more.
+/// - **A log that went backwards is found out.** Who reads from beyond the end knows of entries that
+///   are not there any more: a disk was lost, or an old copy put back. The reader answers
+///   [`LogError::Corrupt`], which says where the log ends and where it was to be read on, and does
+///   not wait until the log is as long again. To read from exactly the end is to wait for the next
+///   entry. That another history of the same length or a longer one has taken the place of the one
+///   that was known, only its hashes tell: see [`crate::Acceptor::recognises`].
 ///
 /// # Assumptions
 /// - Anybody may append anything at any time: the port fences nobody.
@@ -204,7 +211,8 @@ pub trait Log: Send + Sync + 'static {
     /// has at most [`ENTRY_BYTES_MAX`] bytes.
     async fn append(&self, stream: Stream, bytes: Bytes) -> Result<u64, LogError>;
 
-    /// Reads a stream from an offset on (the first entry at or after it), then live.
+    /// Reads a stream from an offset on (the first entry at or after it), then live. From beyond the
+    /// end: see the guarantees.
     async fn read(&self, stream: Stream, from: u64) -> Result<Reader, LogError>;
 
     /// The offset that the next entry of a stream will have, or a lower bound on it: whoever has

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use events::{ChainHash, Epoch, Partition, Sequence};
 use uuid::Uuid;
 
-use super::owner::{Owner, next, observe};
+use super::owner::{Owner, is_corrupt, next, observe};
 use super::ownership::story;
 use super::{Chain, PARTITION, Subject, chain};
 use crate::{Acceptor, Rejection, Stream};
@@ -74,13 +74,86 @@ pub(crate) async fn a_frame_that_is_stored_twice_counts_once(subject: Subject) {
 pub(crate) async fn what_is_no_record_is_skipped(subject: Subject) {
     let log = subject.open().await;
     let mut a = Owner::claimed(&log, PARTITION, "a").await;
-    for junk in [&b"junk"[..], b"{}", b"{\"frame\":", &[0xff, 0x00]] {
-        let offset = a.append(Bytes::from_static(junk)).await.expect("the log takes anything");
+    let mut next = a.chain;
+    let mut not_text = next.frame("not text", 1).to_vec();
+    let place = not_text.windows(8).position(|some| some == b"not text").expect("what it says");
+    not_text[place] = 0xff;
+    let junk = [
+        &b"junk"[..],
+        b"{}",
+        b"{\"frame\":",
+        b"{\"frame\":1}",
+        b"{\"frame\":{\"epoch\":1}}",
+        b"{\"claim\":{}}",
+        b"{\"genesis\":1}",
+        &[0xff, 0x00],
+        &not_text,
+    ];
+    for junk in junk {
+        let offset = a.append(Bytes::copy_from_slice(junk)).await.expect("the log takes anything");
         a.read_to(offset).await;
         let (_, why) = a.rejected.last().expect("it does not count");
         assert!(matches!(why, Rejection::NoRecord { .. }) && !why.stops_the_reader(), "{why}");
     }
     assert!(a.commit("one", 1).await);
+}
+
+/// A node of a newer version that does not know that its time is over stops nobody.
+pub(crate) async fn what_does_not_count_need_not_be_readable(subject: Subject) {
+    let log = subject.open().await;
+    let mut a = Owner::claimed(&log, PARTITION, "a").await;
+    assert!(a.commit("one", 1).await);
+    let stale = a.chain.frame("stale", 1);
+    let mut b = a.successor(&log, "b").await;
+    assert!(b.commit("two", 1).await);
+
+    let gap = Chain { next: b.chain.next.plus(1), ..b.chain }.frame("gap", 1);
+    let again = chain::claim(b.chain.epoch, "c", Uuid::nil());
+    for bytes in [of_a_newer_version(&stale), of_a_newer_version(&gap), without_a_node(&again)] {
+        let offset = b.append(bytes).await.expect("the log takes anything");
+        b.read_to(offset).await;
+    }
+    let why: Vec<_> = b.rejected.into_iter().map(|(_, why)| why).collect();
+    let epochs = (Epoch(1), Epoch(2));
+    let expected = [
+        Rejection::OtherEpoch { found: epochs.0, current: epochs.1 },
+        Rejection::NotNext { found: b.acceptor.last.plus(2), next: b.acceptor.last.plus(1) },
+        Rejection::LostClaim { found: epochs.1, next: epochs.1.next() },
+    ];
+    assert_eq!(why, expected);
+}
+
+/// What counts must not be skipped: a reader of the version that wrote it has accepted it.
+pub(crate) async fn what_counts_and_cannot_be_read_stops_the_reader(subject: Subject) {
+    let log = subject.open().await;
+    let mut a = Owner::claimed(&log, PARTITION, "a").await;
+    assert!(a.commit("one", 1).await);
+    let before = a.acceptor;
+    let frame = of_a_newer_version(&a.chain.frame("two", 1));
+    let claim = without_a_node(&chain::claim(before.epoch.next(), "b", Uuid::nil()));
+    for bytes in [frame, claim] {
+        let offset = a.append(bytes).await.expect("the log takes anything");
+        a.read_to(offset).await;
+        let (_, why) = a.rejected.last().expect("it cannot be read");
+        assert!(matches!(why, Rejection::Undecodable { .. }) && why.stops_the_reader(), "{why}");
+        assert_eq!(a.acceptor, before);
+    }
+}
+
+/// The frame as a newer version would write it: its events are of a type that is not known here.
+fn of_a_newer_version(frame: &Bytes) -> Bytes {
+    replaced(frame, "ClusterHealthLost", "ClusterHealthPondered")
+}
+
+/// The claim of a version that names the claiming node otherwise.
+fn without_a_node(claim: &Bytes) -> Bytes {
+    replaced(claim, "\"node\"", "\"member\"")
+}
+
+fn replaced(record: &Bytes, from: &str, to: &str) -> Bytes {
+    let text = std::str::from_utf8(record).expect("a record is text");
+    assert!(text.contains(from), "{text}");
+    text.replace(from, to).into()
 }
 
 pub(crate) async fn a_genesis_counts_as_the_first_record_only(subject: Subject) {
@@ -163,4 +236,31 @@ pub(crate) async fn another_log_is_noticed(subject: Subject) {
     let mut reader = other.read(EVENTS, known.resume_from()).await.expect("a reader");
     let first = next(&mut reader).await;
     assert!(!known.recognises(first.offset, &first.bytes));
+}
+
+/// As above, but what there is now is shorter than what was known: nobody waits until it is as long.
+pub(crate) async fn a_log_that_went_backwards_is_noticed(subject: Subject) {
+    let (_, _, owner) = eventful(&subject).await;
+    let known: Acceptor = owner.acceptor;
+
+    let other = subject.open_other().await;
+    let mut stranger = Owner::claimed(&other, PARTITION, "stranger").await;
+    let end = other.end(EVENTS).await.expect("an end");
+    assert!(end < known.resume_from(), "it is shorter");
+    let mut reader = other.read(EVENTS, known.resume_from()).await.expect("a reader");
+    let what = is_corrupt(&mut reader).await;
+    let (from, end) = (format!("offset {}", known.resume_from()), format!("offset {end}"));
+    assert!(what.contains("went backwards"), "{what}");
+    assert!(what.contains(&from) && what.contains(&end), "{what}");
+    assert!(reader.try_next().is_none(), "an error is the end of a reader");
+
+    // It is told once, and is no harm to who reads on from where the log is.
+    let mut reader = other.read(EVENTS, end_of(&stranger)).await.expect("a reader");
+    assert!(stranger.commit("on the shorter log", 1).await);
+    assert_eq!(next(&mut reader).await.offset, stranger.acceptor.resume_from());
+}
+
+/// The place after everything that an owner has read.
+fn end_of(owner: &Owner) -> u64 {
+    owner.acceptor.resume_from() + 1
 }

@@ -34,9 +34,6 @@ use crate::Log;
 pub use chain::Chain;
 pub use owner::{Owner, observe, pipelined};
 
-/// The partitions that the cases write to are below this: an arm may open logs with just as many.
-pub const PARTITIONS_USED: u16 = 3;
-
 /// Where most cases write. Partition 0 has a genesis, which is a case of its own.
 pub(crate) const PARTITION: Partition = Partition(1);
 
@@ -47,7 +44,7 @@ pub trait Arm: Send + Sync {
     /// a process that was restarted finds it. The suite lets go of all handles and readers of a log
     /// before it opens it again, except when it asks for `another_handle`.
     ///
-    /// Names consist of lower-case letters, digits and `-`.
+    /// Names consist of lower-case letters, digits and `-`. The cases use partitions 0 and 1.
     async fn open(&self, name: &str) -> Arc<dyn Log>;
 
     /// A handle to a log that is open, as another node of the deployment has one. For a backend
@@ -118,7 +115,7 @@ cases! {
     entries::a_reader_that_does_not_read_holds_nothing_up,
     entries::the_largest_entry_is_taken_and_a_larger_one_refused,
     entries::everything_is_there_after_a_restart,
-    entries::a_command_submitted_twice_stands_there_twice,
+    entries::equal_entries_are_two_entries,
     ownership::a_claim_starts_an_ownership,
     ownership::of_two_claims_on_one_epoch_the_first_wins,
     ownership::a_zombie_may_write_before_a_claim,
@@ -133,10 +130,13 @@ cases! {
     history::nothing_counts_before_the_first_claim,
     history::a_frame_that_is_stored_twice_counts_once,
     history::what_is_no_record_is_skipped,
+    history::what_does_not_count_need_not_be_readable,
+    history::what_counts_and_cannot_be_read_stops_the_reader,
     history::a_genesis_counts_as_the_first_record_only,
     history::reading_again_gives_the_same_history,
     history::reading_goes_on_from_what_was_accepted,
     history::another_log_is_noticed,
+    history::a_log_that_went_backwards_is_noticed,
     content::bytes_are_found_by_their_hash,
     content::putting_again_changes_nothing,
     content::large_content_is_taken_and_larger_refused,

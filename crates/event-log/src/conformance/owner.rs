@@ -25,6 +25,18 @@ pub async fn next(reader: &mut Reader) -> StoredRecord {
     record.expect("a record in time").expect("an open log").expect("a readable log")
 }
 
+/// What is wrong with the log at the place from which a reader was to read.
+///
+/// # Panics
+/// When the reader gives a record, or nothing in time, or ends in another way.
+pub async fn is_corrupt(reader: &mut Reader) -> String {
+    let answer = tokio::time::timeout(READ_DEADLINE, reader.next()).await;
+    match answer.expect("an answer in time").expect("an open log") {
+        Err(LogError::Corrupt { what }) => what,
+        other => panic!("the log is read on: {other:?}"),
+    }
+}
+
 /// What a reader that comes along now makes of a partition, up to a record that it must see.
 ///
 /// # Panics

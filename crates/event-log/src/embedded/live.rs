@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use tokio::sync::{oneshot, watch};
 
 use super::{Shared, blocking};
-use crate::port::Pull;
+use crate::port::{Pull, went_backwards};
 use crate::{Failure, LogError, StoredRecord, Stream};
 
 /// How many bytes of the newest entries of a stream stay in memory: 256 KiB, a hundred frames. At
@@ -59,6 +59,8 @@ enum Next {
     InTable,
     /// Nothing yet.
     Wait,
+    /// The log ends before that place.
+    Beyond { end: u64 },
     /// Nothing any more.
     End(Ending),
 }
@@ -113,7 +115,11 @@ impl Live {
     fn next(&self, stream: Stream, offset: u64) -> Next {
         let state = self.state();
         let Some(tail) = state.tails.get(&stream) else { return Next::Wait };
-        if offset >= *tail.end.borrow() {
+        let end = *tail.end.borrow();
+        if offset > end {
+            return Next::Beyond { end };
+        }
+        if offset == end {
             return state.ending.clone().map_or(Next::Wait, Next::End);
         }
         match tail.recent.front() {
@@ -215,6 +221,9 @@ impl Pull for LiveReader {
                         return self.finish(Ending::Closed);
                     }
                 }
+                Next::Beyond { end } => {
+                    return self.fail(went_backwards(self.stream, end, self.next));
+                }
                 Next::End(ending) => return self.finish(ending),
             }
         }
@@ -234,6 +243,7 @@ impl Pull for LiveReader {
                     Next::Records(records) => Ok(records),
                     Next::InTable => self.shared.read_table(self.stream, self.next),
                     Next::Wait => return None,
+                    Next::Beyond { end } => Err(went_backwards(self.stream, end, self.next)),
                     Next::End(ending) => return self.finish(ending),
                 },
             };
