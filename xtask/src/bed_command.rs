@@ -145,19 +145,26 @@ fn supervise(options: &Up) -> Result<()> {
 }
 
 fn down(dir: &Path) -> Result<()> {
+    if !State::find(dir)?.is_some_and(|state| state.runs()) {
+        println!("no test bed runs in {}: there is nothing to end", dir.display());
+        return Ok(());
+    }
     let ended = bed::stop(dir)?;
     println!("ended {ended} processes; logs stay in {}", dir.display());
     Ok(())
 }
 
 fn status(dir: &Path) -> Result<()> {
-    let state = State::read(dir)?;
+    let Some(state) = State::find(dir)? else {
+        println!("no test bed runs: start one with `cargo xtask bed up`");
+        return Ok(());
+    };
     for started in &state.processes {
         let word = if started.process.is_alive() { "runs" } else { "ended" };
         println!("{word:6} {:8} {}", started.process.pid, started.name);
     }
     if !state.is_up() {
-        println!("the bed is not up: start it with `cargo xtask bed up`");
+        println!("no test bed runs: start one with `cargo xtask bed up`");
         return Ok(());
     }
     let kubeconfig = dir.join("kubeconfig").canonicalize()?;

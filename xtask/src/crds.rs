@@ -22,7 +22,7 @@ pub(crate) fn run(options: &Crds) -> Result<()> {
     let what = if options.check { "--check" } else { "--write" };
     // Built with the whole workspace: alone, its dependencies would be built once more.
     let built = workspace::cargo()
-        .args(["build", "--quiet", "--locked", "--workspace", "--example", "crds"])
+        .args(["build", "--locked", "--workspace", "--example", "crds"])
         .current_dir(workspace::root())
         .status()
         .context("run cargo")?;

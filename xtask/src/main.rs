@@ -41,8 +41,39 @@ enum Task {
     Test(test::Test),
 }
 
+/// What a wrong use ends with, as in most tools.
+const EXIT_USAGE: u8 = 2;
+
 fn main() -> ExitCode {
-    let done = match Cli::parse().task {
+    match Cli::try_parse() {
+        Ok(cli) => run(cli.task),
+        Err(page) if page.use_stderr() => {
+            eprintln!("{}", two_lines(&page.render().to_string()));
+            ExitCode::from(EXIT_USAGE)
+        }
+        Err(help) => {
+            print!("{}", help.render());
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+/// What clap says about a wrong use in a page: one line what, one line how.
+fn two_lines(page: &str) -> String {
+    let is_error = page.starts_with("error: ");
+    let what = page.split("\n\n").next().filter(|_| is_error).unwrap_or("error: no task is named");
+    let what: Vec<&str> = what.split_whitespace().collect();
+    let line = |start: &str| page.lines().find_map(|line| line.trim().strip_prefix(start));
+    let how = match (line("tip: "), line("Usage: ")) {
+        (Some(tip), _) => format!("tip: {tip}"),
+        (None, Some(usage)) => format!("usage: {usage} (`--help` tells more)"),
+        (None, None) => "see: cargo xtask --help".to_owned(),
+    };
+    format!("{}\n{how}", what.join(" "))
+}
+
+fn run(task: Task) -> ExitCode {
+    let done = match task {
         Task::Arch => arch::run(),
         Task::Bed(command) => bed_command::run(command),
         Task::Bench(options) => bench::run(&options),
@@ -57,6 +88,28 @@ fn main() -> ExitCode {
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::{Cli, two_lines};
+
+    #[test]
+    fn wrong_use_gets_one_line_what_and_one_line_how() {
+        let wrong =
+            ["", "tests", "bed", "bed upp", "bed up --members many", "sim --seed 1 --seeds 2"];
+        for line in wrong {
+            let arguments = std::iter::once("xtask").chain(line.split_whitespace());
+            let page = Cli::try_parse_from(arguments).expect_err(line).render().to_string();
+            let told = two_lines(&page);
+            let lines: Vec<&str> = told.lines().collect();
+            let [what, how] = lines[..] else { panic!("{line}: {told}") };
+            assert!(what.starts_with("error: "), "{line}: {told}");
+            assert!(how.starts_with("usage: cargo xtask") || how.starts_with("tip: "), "{told}");
         }
     }
 }

@@ -1,14 +1,10 @@
 //! What Cargo knows about this workspace: its packages, what they depend on, where that is from.
 
-use std::{
-    env,
-    ffi::OsStr,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{env, ffi::OsStr, process::Command};
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
+pub(crate) use xtask::{root, target_dir};
 
 /// The part of `cargo metadata` that the checks need.
 #[derive(Debug, Deserialize)]
@@ -32,17 +28,6 @@ pub(crate) struct Dependency {
     pub(crate) name: String,
     /// `None` for a normal dependency, else `dev` or `build`.
     pub(crate) kind: Option<String>,
-}
-
-/// The workspace's directory.
-pub(crate) fn root() -> PathBuf {
-    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
-    xtask.parent().expect("xtask is a directory of the workspace").to_owned()
-}
-
-/// Where Cargo puts what it builds.
-pub(crate) fn target_dir() -> PathBuf {
-    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
 /// The Cargo that runs this task.

@@ -72,6 +72,7 @@ impl Builder {
         };
         let group = Arc::new(Group::start(scratch.as_ref().map(|dir| dir.path()))?);
         let etcd = Etcd::start(&group, &programs.etcd, &dir)?;
+        let etcd_port = etcd.port();
         let own = Own {
             clusters: Mutex::default(),
             members: AtomicU32::new(self.members),
@@ -86,6 +87,7 @@ impl Builder {
             contexts: Mutex::default(),
             kafka: None,
             pods_run: self.kwok,
+            etcd_port,
             own: Some(own),
         };
         bed.record(false)?;

@@ -51,6 +51,10 @@ impl Etcd {
         format!("http://127.0.0.1:{}", self.client.number)
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.client.number
+    }
+
     pub(crate) fn wait_ready(&self) -> Result<()> {
         self.process.wait_until(READY_DEADLINE, || {
             http::get_plain(self.client.number, "/health")?.success().map(|_| true)

@@ -107,6 +107,11 @@ pub(crate) fn get_plain(port: u16, path: &str) -> Result<Response> {
     exchange(connect(port, Some(TIMEOUT))?, "GET", path, "application/json", b"")
 }
 
+/// POST without TLS, from 127.0.0.1.
+pub(crate) fn post_plain(port: u16, path: &str, body: &[u8]) -> Result<Response> {
+    exchange(connect(port, Some(TIMEOUT))?, "POST", path, "application/json", body)
+}
+
 fn connect(port: u16, timeout: Option<Duration>) -> Result<TcpStream> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let stream = TcpStream::connect_timeout(&address, TIMEOUT)

@@ -34,7 +34,7 @@ mod state;
 mod stop;
 
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -69,11 +69,7 @@ pub fn build() -> Result<()> {
 
 /// The directory of the bed that `cargo xtask bed up` starts: `bed` in Cargo's target directory.
 pub fn default_dir() -> PathBuf {
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("target"),
-        PathBuf::from,
-    );
-    target.join("bed")
+    crate::target_dir().join("bed")
 }
 
 /// The hub's context.
@@ -86,6 +82,7 @@ pub struct Bed {
     contexts: Mutex<Vec<Context>>,
     kafka: Option<Kafka>,
     pods_run: bool,
+    etcd_port: u16,
     /// What this process runs itself; `None` when it only attached to a bed.
     own: Option<Own>,
 }
@@ -129,6 +126,7 @@ impl Bed {
             contexts: Mutex::new(contexts),
             kafka: state.kafka_bootstrap.map(Kafka::attach),
             pods_run: state.pods_run,
+            etcd_port: state.etcd_port,
             own: None,
         })
     }
@@ -165,6 +163,17 @@ impl Bed {
     /// The bed was started without Kafka: a mistake in the test.
     pub fn kafka(&self) -> &Kafka {
         self.kafka.as_ref().expect("the bed was started with kafka_nodes(1) or (3)")
+    }
+
+    /// Makes etcd forget what objects were like before the revision, as API servers do by
+    /// themselves every five minutes. The clusters share the etcd, so this is for all of them.
+    ///
+    /// # Errors
+    /// etcd does not answer, or has forgotten this much already.
+    pub fn compact(&self, revision: u64) -> Result<()> {
+        let body = format!("{{\"revision\":\"{revision}\"}}");
+        let answer = http::post_plain(self.etcd_port, "/v3/kv/compaction", body.as_bytes())?;
+        answer.success().map(drop)
     }
 
     /// A cluster's API server, to break it and to mend it.
@@ -230,8 +239,10 @@ impl Bed {
             .map(|context| ClusterState { name: context.name.clone(), port: context.port })
             .collect();
         let kafka_bootstrap = self.kafka.as_ref().map(|kafka| kafka.bootstrap().to_owned());
-        let pods_run = self.pods_run;
-        State { owner, ready, processes, clusters, kafka_bootstrap, pods_run }.write(&self.dir)
+        let (pods_run, etcd_port) = (self.pods_run, self.etcd_port);
+        let state =
+            State { owner, ready, processes, clusters, kafka_bootstrap, pods_run, etcd_port };
+        state.write(&self.dir)
     }
 
     /// Applies `look` to every process that this bed runs.

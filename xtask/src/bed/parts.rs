@@ -9,7 +9,9 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::Instant,
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
@@ -161,6 +163,27 @@ fn go() -> Command {
     command
 }
 
+/// How often a build step that goes on says so.
+const PROGRESS: Duration = Duration::from_secs(20);
+
+/// Says, until it is dropped, that something goes on.
+struct Progress {
+    _ends: mpsc::Sender<()>,
+}
+
+impl Progress {
+    fn of(what: &str) -> Self {
+        let (what, begin) = (what.to_owned(), Instant::now());
+        let (sender, receiver) = mpsc::channel::<()>();
+        thread::spawn(move || {
+            while receiver.recv_timeout(PROGRESS) == Err(RecvTimeoutError::Timeout) {
+                eprintln!("bed: {what}: {:.0} s so far", begin.elapsed().as_secs_f64());
+            }
+        });
+        Self { _ends: sender }
+    }
+}
+
 /// Runs a build step, telling what it does and how long it took. Its result goes to `scratch`.
 fn run(scratch: &Path, what: &str, missing: &str, command: &mut Command) -> Result<()> {
     let begin = Instant::now();
@@ -169,6 +192,7 @@ fn run(scratch: &Path, what: &str, missing: &str, command: &mut Command) -> Resu
     // In a group of its own: when this process is killed, the compilers end as well, and half a
     // result does not stay behind.
     let group = Group::start(Some(scratch))?;
+    let _progress = Progress::of(what);
     let output = group
         .spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()))
         .and_then(Child::wait_with_output)

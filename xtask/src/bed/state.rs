@@ -3,6 +3,7 @@
 
 use std::{
     fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
@@ -25,6 +26,9 @@ pub struct State {
     pub kafka_bootstrap: Option<String>,
     /// The members have nodes, and pods run on them.
     pub pods_run: bool,
+    /// etcd's port on 127.0.0.1; 0 in the record of a bed that an earlier version started.
+    #[serde(default)]
+    pub etcd_port: u16,
 }
 
 /// A server that runs, or ran.
@@ -98,11 +102,23 @@ impl State {
     /// # Errors
     /// There is no bed, or its file cannot be read.
     pub fn read(dir: &Path) -> Result<Self> {
-        let path = file(dir);
-        let text = fs::read(&path).with_context(|| {
+        Self::find(dir)?.with_context(|| {
             format!("no test bed in {}: start one with `cargo xtask bed up`", dir.display())
-        })?;
-        serde_json::from_slice(&text).with_context(|| format!("read {}", path.display()))
+        })
+    }
+
+    /// Reads the state of the bed in `dir`, if there was ever one.
+    ///
+    /// # Errors
+    /// Its file cannot be read.
+    pub fn find(dir: &Path) -> Result<Option<Self>> {
+        let path = file(dir);
+        let unreadable = || format!("read {}", path.display());
+        match fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text).map(Some).with_context(unreadable),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(unreadable),
+        }
     }
 
     /// Replaces the file at once, so that a reader sees one state or the other.
@@ -112,6 +128,11 @@ impl State {
         fs::write(&fresh, serde_json::to_vec_pretty(self)?)
             .and_then(|()| fs::rename(&fresh, &path))
             .with_context(|| format!("write {}", path.display()))
+    }
+
+    /// Whether anything of the bed runs, be it ready or not.
+    pub fn runs(&self) -> bool {
+        self.owner.is_alive() || self.processes.iter().any(|it| it.process.is_alive())
     }
 
     /// Whether the bed works as far as its record tells: it became ready and its owner lives.
