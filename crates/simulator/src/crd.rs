@@ -14,7 +14,8 @@ use crate::schema::parse_crd;
 /// The finalizer that keeps a CRD until its objects are gone.
 pub(crate) const CLEANUP_FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
 
-type Versions = Arc<[Arc<Resource>]>;
+/// The served versions of one CRD.
+pub(crate) type Versions = Arc<[Arc<Resource>]>;
 
 /// Compiled CRDs by the text of their spec: clusters with the same CRD share its resources.
 static COMPILED: Mutex<BTreeMap<String, Weak<[Arc<Resource>]>>> = Mutex::new(BTreeMap::new());

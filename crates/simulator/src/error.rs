@@ -16,6 +16,8 @@ pub struct ApiError {
     pub message: String,
     /// The `details` object: name, group, kind, causes.
     pub details: Map<String, Value>,
+    /// For an expired list: where it can go on all the same.
+    pub continuation: Option<String>,
 }
 
 /// One entry of `details.causes`.
@@ -67,7 +69,7 @@ fn shown(value: &Value) -> String {
 impl ApiError {
     /// An error without details.
     pub(crate) fn plain(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code, reason, message: message.into(), details: Map::new() }
+        Self { code, reason, message: message.into(), details: Map::new(), continuation: None }
     }
 
     fn about(mut self, resource: &Resource, name: &str) -> Self {
@@ -170,6 +172,9 @@ impl ApiError {
         });
         if !self.reason.is_empty() {
             status["reason"] = json!(self.reason);
+        }
+        if let Some(token) = &self.continuation {
+            status["metadata"]["continue"] = json!(token);
         }
         if !self.details.is_empty() {
             status["details"] = Value::Object(self.details.clone());

@@ -30,6 +30,11 @@
 //! | [`Fleet::new`] | with tokio's clock (so `tokio::time::pause` works) | [`Fleet::spawn_ticker`]; [`serve`] brings its own |
 //! | [`Fleet::manual`] | by [`Fleet::advance`] | `advance`, in order of time and name |
 //!
+//! # Between runs
+//!
+//! Clusters live in memory and end with their process, unless [`Fleet::with_journal`] keeps
+//! them in a file.
+//!
 //! # Trouble
 //!
 //! [`ClusterHandle::set_fault`] makes requests fail, all or those that a [`FaultRule`] picks;
@@ -52,8 +57,10 @@ mod cluster;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod crd;
+mod documents;
 mod error;
 mod fleet;
+mod journal;
 mod jsonpath;
 mod names;
 mod object;
@@ -75,5 +82,6 @@ pub use fleet::{
     ClusterExists, ClusterHandle, Fault, FaultRule, Fleet, ServerHandle, SimulatedBody,
     SimulatedService, Ticker, TransportError, kubeconfig, serve,
 };
+pub use journal::{Journal, JournalError};
 pub use request::{Reply, Request, Response, WatchId};
 pub use time::Timestamp;

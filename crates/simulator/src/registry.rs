@@ -6,6 +6,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::builtin::{self, Column};
+use crate::crd::Versions;
+use crate::documents::Documents;
 use crate::schema::Schema;
 
 /// One served resource in one version.
@@ -126,14 +128,26 @@ fn dotted(name: &str, group: &str) -> String {
     if group.is_empty() { name.to_owned() } else { format!("{name}.{group}") }
 }
 
-/// The resources of one cluster. Costs nothing before the first CRD.
-#[derive(Debug, Default)]
+/// The resources of one cluster. Everything in it is shared with clusters that serve the same.
+#[derive(Debug)]
 pub(crate) struct Registry {
     /// Served versions by the name of their CRD, most preferred first.
-    custom: BTreeMap<String, Arc<[Arc<Resource>]>>,
+    custom: BTreeMap<String, Versions>,
+    documents: Arc<Documents>,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self { custom: BTreeMap::new(), documents: Documents::of(std::iter::empty()) }
+    }
 }
 
 impl Registry {
+    /// What is told of these resources.
+    pub(crate) fn documents(&self) -> &Documents {
+        &self.documents
+    }
+
     pub(crate) fn find(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Resource>> {
         self.all().find(|it| it.is(group, plural) && it.version == version)
     }
@@ -143,12 +157,16 @@ impl Registry {
         self.all().find(|it| it.collection() == *name)
     }
 
-    pub(crate) fn serve(&mut self, crd: &str, versions: Arc<[Arc<Resource>]>) {
-        self.custom.insert(crd.to_owned(), versions);
+    /// Returns whether the CRD was not served until now.
+    pub(crate) fn serve(&mut self, crd: &str, versions: Versions) -> bool {
+        let before = self.custom.insert(crd.to_owned(), versions);
+        self.documents = Documents::of(self.custom.values());
+        before.is_none()
     }
 
     pub(crate) fn withdraw(&mut self, crd: &str) {
         self.custom.remove(crd);
+        self.documents = Documents::of(self.custom.values());
     }
 
     /// Built-in resources first, then custom ones by the name of their CRD.

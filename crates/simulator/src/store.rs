@@ -50,6 +50,24 @@ pub(crate) struct Change {
     pub(crate) deleted: bool,
 }
 
+/// A committed change, for whoever keeps the cluster beyond its process.
+#[derive(Debug, Clone)]
+pub(crate) enum Commit {
+    /// The object is this from now on.
+    Put(ObjectKey, Arc<Stored>),
+    /// The object is gone.
+    Removed(ObjectKey),
+    /// Only the revision moved.
+    Moved,
+}
+
+/// What was kept of a cluster: the last state of each object, as text.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    pub(crate) revision: u64,
+    pub(crate) objects: BTreeMap<ObjectKey, Bytes>,
+}
+
 /// The objects of one kind.
 #[derive(Debug, Default)]
 pub(crate) struct Collection {
@@ -91,6 +109,12 @@ impl Collection {
         Ok(objects)
     }
 
+    fn forget_until(&mut self, revision: u64) {
+        let first = self.history.partition_point(|change| change.revision <= revision);
+        self.history.drain(..first);
+        self.forgotten = self.forgotten.max(revision);
+    }
+
     fn remember(&mut self, change: Change, window: usize) {
         self.history.push_back(change);
         while self.history.len() > window {
@@ -110,10 +134,12 @@ pub(crate) struct Store {
     revision: u64,
     /// How many changes of each kind can be watched from the past.
     window: usize,
+    /// What stands for a kind that has no collection yet. Its history is as forgotten as that of
+    /// the others: there may have been objects before.
+    nothing: Collection,
+    /// Commits with their revisions since they were last taken; `None` when nobody keeps them.
+    commits: Option<Vec<(u64, Commit)>>,
 }
-
-static EMPTY: Collection =
-    Collection { objects: BTreeMap::new(), history: VecDeque::new(), forgotten: 0 };
 
 impl Store {
     pub(crate) fn new(window: usize) -> Self {
@@ -123,7 +149,44 @@ impl Store {
             dependents: BTreeMap::new(),
             revision: 1,
             window,
+            nothing: Collection::default(),
+            commits: None,
         }
+    }
+
+    /// From now on commits are there to be taken.
+    pub(crate) fn keep_commits(&mut self) {
+        self.commits = Some(Vec::new());
+    }
+
+    /// What was committed since the last call, with revisions.
+    pub(crate) fn take_commits(&mut self) -> Vec<(u64, Commit)> {
+        self.commits.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn commit(&mut self, commit: impl FnOnce() -> Commit) {
+        if let Some(commits) = &mut self.commits {
+            commits.push((self.revision, commit()));
+        }
+    }
+
+    /// Fills the empty store with what was kept, and returns the objects. Nothing from before
+    /// can be watched.
+    pub(crate) fn restore(&mut self, kept: Kept) -> Vec<(ObjectKey, Value)> {
+        let mut restored = Vec::with_capacity(kept.objects.len());
+        for (key, body) in kept.objects {
+            let stored = Stored { uid: Uuid::nil(), labels: BTreeMap::new(), body };
+            let object = stored.value();
+            let (uid, labels) = (object.uid().unwrap_or_default(), object.labels());
+            let stored = Arc::new(Stored { uid, labels, ..stored });
+            self.index(&key, uid, &object);
+            let collection = self.collections.entry(key.collection.clone()).or_default();
+            collection.objects.insert(key.name.clone(), stored);
+            restored.push((key, object));
+        }
+        self.revision = self.revision.max(kept.revision);
+        self.forget_history();
+        restored
     }
 
     /// The revision of the latest change.
@@ -132,7 +195,7 @@ impl Store {
     }
 
     pub(crate) fn collection(&self, name: &CollectionName) -> &Collection {
-        self.collections.get(name).unwrap_or(&EMPTY)
+        self.collections.get(name).unwrap_or(&self.nothing)
     }
 
     pub(crate) fn collections(&self) -> impl Iterator<Item = (&CollectionName, &Collection)> {
@@ -158,7 +221,10 @@ impl Store {
         object.set_meta("resourceVersion", self.revision.to_string());
         let stored = Arc::new(self.stored(&object));
         let uid = stored.uid;
-        let collection = self.collections.entry(key.collection.clone()).or_default();
+        self.commit(|| Commit::Put(key.clone(), stored.clone()));
+        let forgotten = self.nothing.forgotten;
+        let fresh = || Collection { forgotten, ..Collection::default() };
+        let collection = self.collections.entry(key.collection.clone()).or_insert_with(fresh);
         let before = collection.objects.insert(key.name.clone(), stored.clone());
         let (revision, name) = (self.revision, key.name.clone());
         let change =
@@ -167,17 +233,22 @@ impl Store {
         if let Some(before) = before.map(|it| it.value()).filter(has_owners) {
             self.unlink(key, &before);
         }
+        self.index(key, uid, &object);
+        object
+    }
+
+    fn index(&mut self, key: &ObjectKey, uid: Uuid, object: &Value) {
         self.by_uid.insert(uid, key.clone());
-        for owner in owners_of(&object) {
+        for owner in owners_of(object) {
             self.dependents.entry(owner).or_default().push(key.clone());
         }
-        object
     }
 
     /// Removes the object and returns its last state, with the revision of the deletion.
     pub(crate) fn remove(&mut self, key: &ObjectKey) -> Option<Value> {
         let before = self.collections.get_mut(&key.collection)?.objects.remove(&key.name)?;
         self.revision += 1;
+        self.commit(|| Commit::Removed(key.clone()));
         let mut object = before.value();
         object.set_meta("resourceVersion", self.revision.to_string());
         let after = Arc::new(self.stored(&object));
@@ -197,10 +268,22 @@ impl Store {
     /// Forgets all changes, so that watches from an older revision are too old.
     pub(crate) fn forget_history(&mut self) {
         self.revision += 1;
+        self.commit(|| Commit::Moved);
+        self.forget_until(self.revision);
+    }
+
+    /// Forgets what objects were like before the revision.
+    pub(crate) fn forget_until(&mut self, revision: u64) {
+        let revision = revision.min(self.revision);
         for collection in self.collections.values_mut() {
-            collection.history.clear();
-            collection.forgotten = self.revision;
+            collection.forget_until(revision);
         }
+        self.nothing.forget_until(revision);
+    }
+
+    /// A kind is served from now on: nothing of it can be watched from before.
+    pub(crate) fn begin(&mut self, name: &CollectionName) {
+        self.collections.entry(name.clone()).or_default().forget_until(self.revision);
     }
 
     fn stored(&self, object: &Value) -> Stored {

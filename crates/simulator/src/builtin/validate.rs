@@ -23,10 +23,22 @@ pub(crate) fn validate_create(resource: &Resource, object: &Value) -> Vec<Cause>
         ("", "pods") => check_pod_spec(object, "spec", &mut causes),
         ("", "services") => check_service(object, &mut causes),
         ("", "configmaps" | "secrets") => check_keys(object, &mut causes),
+        ("coordination.k8s.io", "leases") => check_lease(object, &mut causes),
         ("apiextensions.k8s.io", _) => crate::crd::check(object, &mut causes),
         _ => {}
     }
     causes
+}
+
+fn check_lease(object: &Value, causes: &mut Vec<Cause>) {
+    let bounds = [
+        ("spec.leaseDurationSeconds", 1, "must be greater than 0"),
+        ("spec.leaseTransitions", 0, "must be greater than or equal to 0"),
+    ];
+    for (path, least, why) in bounds {
+        let value = at(object, path).filter(|it| it.as_i64().is_some_and(|it| it < least));
+        causes.extend(value.map(|value| Cause::invalid(path, value, why)));
+    }
 }
 
 /// Violations of a change: what creation checks, and immutable fields.

@@ -44,6 +44,9 @@ const ROUNDS_PER_TICK_MAX: usize = 64;
 /// The namespaces that every cluster is born with.
 const BUILT_IN_NAMESPACES: &[&str] = &["default", "kube-node-lease", "kube-public", "kube-system"];
 
+/// The collection of CRDs.
+pub(super) const CRDS: &str = "customresourcedefinitions.apiextensions.k8s.io";
+
 impl Cluster {
     /// Runs what is due. Returns whether anything was.
     pub fn tick(&mut self, now: Timestamp) -> bool {
@@ -86,6 +89,12 @@ impl Cluster {
     /// Stores an object and wakes whoever cares. All writes come through here.
     pub(super) fn put(&mut self, now: Timestamp, key: &ObjectKey, object: Value) -> Value {
         let object = self.store.put(key, object);
+        self.wake(now, key, &object);
+        object
+    }
+
+    /// Wakes whoever cares about an object in this state.
+    pub(super) fn wake(&mut self, now: Timestamp, key: &ObjectKey, object: &Value) {
         let timers = &mut self.timers;
         let mut wake = |timer| timers.insert((now, timer));
         match &*key.collection.0 {
@@ -95,7 +104,7 @@ impl Cluster {
             "namespaces" => {
                 wake(Timer::FurnishNamespace(key.name.name.clone()));
             }
-            "customresourcedefinitions.apiextensions.k8s.io" => {
+            CRDS => {
                 wake(match object.is_terminating() {
                     true => Timer::EmptyCrd(key.clone()),
                     false => Timer::Establish(key.clone()),
@@ -112,7 +121,6 @@ impl Cluster {
         if workload::is_simulated(&key.collection) {
             wake(Timer::ObserveWorkload(key.clone()));
         }
-        object
     }
 
     /// Removes an object and wakes whoever cares. All removals come through here.
@@ -208,7 +216,9 @@ impl Cluster {
     fn establish(&mut self, now: Timestamp, key: &ObjectKey) {
         let Some(mut object) = self.store.get(key).map(|it| it.value()) else { return };
         let versions = crd::compile(&object);
-        self.registry.serve(&key.name.name, versions);
+        if self.registry.serve(&key.name.name, versions) {
+            self.store.begin(&CollectionName(Arc::from(key.name.name.as_str())));
+        }
         let status = crd::established_status(&object, &seconds(now));
         let same = |field: &str| object["status"][field] == status[field];
         let is_established = object["status"]["conditions"].is_array();
@@ -313,7 +323,7 @@ fn cluster_key(collection: &str, name: &str) -> ObjectKey {
 }
 
 fn crd_key(name: &str) -> ObjectKey {
-    cluster_key("customresourcedefinitions.apiextensions.k8s.io", name)
+    cluster_key(CRDS, name)
 }
 
 fn namespaced_key(collection: &str, namespace: &str, name: &str) -> ObjectKey {

@@ -24,42 +24,38 @@ impl Cluster {
             return Err(ApiError::method_not_allowed());
         }
         let aggregated = wants_aggregated(&request.accept);
+        let make = || self.document(route, aggregated);
+        Ok(self.registry.documents().reply(route, aggregated, make))
+    }
+
+    fn document(&self, route: &Route, aggregated: bool) -> Reply {
         let document = match route {
-            Route::Version => version(),
-            Route::Healthy => return Ok(Reply::text(200, "text/plain; charset=utf-8", "ok")),
+            Route::Version => Some(version()),
+            Route::Healthy => return Reply::text(200, "text/plain; charset=utf-8", "ok"),
             Route::CoreVersions if aggregated => {
-                return Ok(aggregated_reply(&self.aggregated_groups(true)));
+                return aggregated_reply(&self.aggregated_groups(true));
             }
             Route::Groups if aggregated => {
-                return Ok(aggregated_reply(&self.aggregated_groups(false)));
+                return aggregated_reply(&self.aggregated_groups(false));
             }
-            Route::CoreVersions => json!({"kind": "APIVersions", "versions": ["v1"],
-                "serverAddressByClientCIDRs": []}),
+            Route::CoreVersions => Some(json!({"kind": "APIVersions", "versions": ["v1"],
+                "serverAddressByClientCIDRs": []})),
             Route::Groups => {
                 let groups: Vec<Value> =
                     self.registry.groups().iter().map(|it| group_document(it, false)).collect();
-                json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
+                Some(json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}))
             }
             Route::Group(name) => {
                 let groups = self.registry.groups();
-                let Some(group) = groups.iter().find(|(it, _)| it == name) else {
-                    return Ok(Reply::no_such_path());
-                };
-                group_document(group, true)
+                groups.iter().find(|(it, _)| it == name).map(|it| group_document(it, true))
             }
-            Route::Resources { group, version } => match self.resource_list(group, version) {
-                Some(list) => list,
-                None => return Ok(Reply::no_such_path()),
-            },
-            Route::OpenApiV2 => self.openapi_v2(),
-            Route::OpenApiIndex => self.openapi_index(),
-            Route::OpenApi { group, version } => match self.openapi_v3(group, version) {
-                Some(document) => document,
-                None => return Ok(Reply::no_such_path()),
-            },
-            Route::Resource(_) | Route::Unknown => return Ok(Reply::no_such_path()),
+            Route::Resources { group, version } => self.resource_list(group, version),
+            Route::OpenApiV2 => Some(self.openapi_v2()),
+            Route::OpenApiIndex => Some(self.openapi_index()),
+            Route::OpenApi { group, version } => self.openapi_v3(group, version),
+            Route::Resource(_) | Route::Unknown => None,
         };
-        Ok(Reply::json(200, &document))
+        document.map_or_else(Reply::no_such_path, |it| Reply::json(200, &it))
     }
 
     fn resource_list(&self, group: &str, version: &str) -> Option<Value> {

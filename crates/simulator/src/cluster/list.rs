@@ -13,6 +13,9 @@ use crate::request::Reply;
 use crate::selector::Selector;
 use crate::store::{Forgotten, ObjectName, Stored};
 
+/// In a continuation: the state of then does not matter. No revision is that low.
+const LATEST: u64 = 0;
+
 /// Where a list goes on: the revision of its first page, and the last object given out.
 #[derive(Debug, Serialize, Deserialize)]
 struct Continuation {
@@ -68,11 +71,14 @@ impl Cluster {
         let selector = call.selector()?;
         let limit = call.query.number("limit")?.filter(|limit| *limit > 0);
         let start = self.continuation(call)?;
-        let revision = start.as_ref().map_or(self.store.revision(), |it| it.revision);
+        let revision = start.as_ref().map_or(self.store.revision(), |it| match it.revision {
+            LATEST => self.store.revision(),
+            exact => exact,
+        });
         let collection = self.store.collection(&call.resource.collection());
-        let objects = collection.at(revision).map_err(|_| match start {
-            Some(_) => ApiError::expired(CONTINUE_EXPIRED),
-            None => expired_revision(revision),
+        let objects = collection.at(revision).map_err(|_| match &start {
+            Some(it) if !it.name.is_empty() => expired_continuation(it),
+            Some(_) | None => expired_revision(revision),
         })?;
         let after = start.map(|it| ObjectName { namespace: it.namespace, name: it.name });
         let mut matching = objects
@@ -117,6 +123,15 @@ const CONTINUE_EXPIRED: &str = "The provided continue parameter is too old to di
     consistent list result. You can start a new list without the continue parameter, or use the \
     continue token in this response to retrieve the remainder of the results.";
 
+/// 410 for a page of a list that began before what the history reaches. The rest can be had as
+/// it is now.
+fn expired_continuation(start: &Continuation) -> ApiError {
+    let (namespace, name) = (start.namespace.clone(), start.name.clone());
+    let mut error = ApiError::expired(CONTINUE_EXPIRED);
+    error.continuation = Some(encoded(&Continuation { revision: LATEST, namespace, name }));
+    error
+}
+
 /// 410 for a revision that the history does not reach.
 pub(super) fn expired_revision(revision: u64) -> ApiError {
     ApiError::expired(format!("The resourceVersion for the provided list is too old: {revision}"))
@@ -137,6 +152,9 @@ fn too_large(asked: u64, current: u64) -> ApiError {
 
 fn token(revision: u64, last: &ObjectName) -> String {
     let (namespace, name) = (last.namespace.clone(), last.name.clone());
-    let next = Continuation { revision, namespace, name };
-    TOKEN.encode(serde_json::to_vec(&next).unwrap_or_default())
+    encoded(&Continuation { revision, namespace, name })
+}
+
+fn encoded(continuation: &Continuation) -> String {
+    TOKEN.encode(serde_json::to_vec(continuation).unwrap_or_default())
 }

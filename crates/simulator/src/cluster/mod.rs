@@ -10,7 +10,8 @@ mod events;
 mod format;
 mod list;
 mod openapi;
-mod route;
+mod restore;
+pub(crate) mod route;
 mod scale;
 mod watch;
 mod workload;
@@ -141,7 +142,13 @@ struct Call<'a> {
 impl Cluster {
     /// A fresh cluster with its built-in namespaces and nodes.
     pub fn new(now: Timestamp, options: ClusterOptions) -> Self {
-        let mut cluster = Self {
+        let mut cluster = Self::without_objects(options);
+        cluster.found(now);
+        cluster
+    }
+
+    fn without_objects(options: ClusterOptions) -> Self {
+        Self {
             store: Store::new(options.history_events_per_kind),
             registry: Registry::default(),
             rng: Rng::with_seed(options.seed),
@@ -149,9 +156,7 @@ impl Cluster {
             watches_opened: 0,
             timers: BTreeSet::new(),
             options,
-        };
-        cluster.found(now);
-        cluster
+        }
     }
 
     /// Answers a request. Call [`tick`](Self::tick) afterwards to let the controllers see it.
@@ -170,6 +175,12 @@ impl Cluster {
     /// Makes every watch and list from an older resource version fail with 410 Expired.
     pub fn forget_watch_history(&mut self) {
         self.store.forget_history();
+    }
+
+    /// Forgets what objects were like before the resource version: watches and lists from then
+    /// fail with 410 Expired. A kube-apiserver does this every few minutes.
+    pub fn compact(&mut self, revision: u64) {
+        self.store.forget_until(revision);
     }
 
     fn answer(&mut self, now: Timestamp, request: &Request) -> Result<Response, ApiError> {

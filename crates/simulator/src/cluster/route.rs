@@ -3,7 +3,7 @@
 use crate::names::decode_path_segment;
 
 /// What a path addresses.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Route {
     Version,
     Healthy,
@@ -19,7 +19,7 @@ pub(crate) enum Route {
 }
 
 /// A collection or an object of a resource.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Target {
     pub(crate) group: String,
     pub(crate) version: String,

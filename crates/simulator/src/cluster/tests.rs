@@ -131,6 +131,23 @@ fn watches_see_objects_come_into_and_leave_their_selection() {
 }
 
 #[test]
+fn a_window_of_changes_can_be_watched() {
+    let mut world =
+        World::with(ClusterOptions { history_events_per_kind: 3, ..ClusterOptions::default() });
+    let mut revisions = vec![world.cluster.revision()];
+    for number in 0..4 {
+        world.send(Request::post(CONFIG_MAPS, &config_map(&format!("m{number}"), "1")));
+        revisions.push(world.cluster.revision());
+    }
+    let mut first = |revision: u64| {
+        let id = world.watch(&format!("{CONFIG_MAPS}?watch=1&resourceVersion={revision}"));
+        world.events(id)[0].clone()
+    };
+    assert_eq!(first(revisions[0])["object"]["code"], 410);
+    assert_eq!(first(revisions[1])["object"]["metadata"]["name"], "m1");
+}
+
+#[test]
 fn watches_end_and_bookmark_in_time() {
     let mut world = World::new();
     let start = world.cluster.revision();

@@ -27,6 +27,9 @@ const WATCH_TIMEOUT: Duration = Duration::from_secs(45 * 60);
 /// How often a watch that allows bookmarks gets one.
 const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
 
+/// How long before its end a watch that allows bookmarks gets the last one.
+const LAST_BOOKMARK: Duration = Duration::from_secs(2);
+
 /// An open watch.
 #[derive(Debug)]
 pub(super) struct Watch {
@@ -83,6 +86,9 @@ impl Cluster {
         self.timers.insert((after(call.now, timeout), Timer::EndWatch(id)));
         if watch.wants_bookmarks {
             self.timers.insert((after(call.now, BOOKMARK_INTERVAL), Timer::Bookmark(id)));
+            if let Some(last) = timeout.checked_sub(LAST_BOOKMARK).filter(|it| !it.is_zero()) {
+                self.timers.insert((after(call.now, last), Timer::Bookmark(id)));
+            }
         }
         self.watches.insert(id, watch);
         Ok(id)

@@ -5,6 +5,8 @@
 //! A new generation is first observed (`observedGeneration` moves, readiness does not); after
 //! the ready delay, if the generation is still that one, the status becomes that of success.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -18,6 +20,9 @@ use crate::time::{after, seconds};
 
 /// The manager of what controllers write.
 const CONTROLLER: &str = "kube-controller-manager";
+
+/// The reason in a Deployment's conditions while it is not ready.
+const PROGRESSING: &str = "ReplicaSetUpdated";
 
 /// How far a workload has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,8 +70,19 @@ impl Cluster {
         }
     }
 
+    /// How many nodes the node selector of the pod template allows.
+    fn nodes_for(&self, object: &Value) -> usize {
+        let selector = at(object, "spec.template.spec.nodeSelector").and_then(Value::as_object);
+        let nodes = &self.store.collection(&CollectionName("nodes".into())).objects;
+        let fits = |labels: &BTreeMap<String, String>| {
+            let mut wanted = selector.into_iter().flatten();
+            wanted.all(|(key, value)| labels.get(key).map(String::as_str) == value.as_str())
+        };
+        nodes.values().filter(|node| fits(&node.labels)).count()
+    }
+
     fn write_phase(&mut self, now: Timestamp, key: &ObjectKey, object: &Value, phase: Phase) {
-        let nodes = self.store.collection(&CollectionName("nodes".into())).objects.len();
+        let nodes = self.nodes_for(object);
         let time = seconds(now);
         let status = match &*key.collection.0 {
             "deployments.apps" => deployment(object, phase, &time),
@@ -111,6 +127,30 @@ fn wants_attention(key: &ObjectKey, object: &Value) -> bool {
         "apiservices.apiregistration.k8s.io" => !status["conditions"].is_array(),
         _ => status["observedGeneration"].as_i64() != Some(object.generation()),
     }
+}
+
+/// Whether the object was observed and its readiness was planned, but is not there yet.
+pub(super) fn is_half_way(key: &ObjectKey, object: &Value) -> bool {
+    let status = &object["status"];
+    let differ = |one: &str, other: &str| number(object, one) != number(object, other);
+    let half_way = match &*key.collection.0 {
+        "deployments.apps" => {
+            let conditions = status["conditions"].as_array().into_iter().flatten();
+            conditions.into_iter().any(|it| it["reason"] == PROGRESSING)
+        }
+        "statefulsets.apps" => {
+            differ("status.updatedReplicas", "spec.replicas")
+                || status["currentRevision"] != status["updateRevision"]
+        }
+        "daemonsets.apps" => {
+            differ("status.updatedNumberScheduled", "status.desiredNumberScheduled")
+        }
+        "replicasets.apps" => differ("status.readyReplicas", "spec.replicas"),
+        "jobs.batch" => status.get("startTime").is_some() && status.get("completionTime").is_none(),
+        // What is not ready of the others still wants attention.
+        _ => false,
+    };
+    half_way && !is_broken(object)
 }
 
 /// Whether a container runs an image that never becomes ready.
@@ -169,7 +209,7 @@ fn deployment(object: &Value, phase: Phase, now: &str) -> Value {
     availability["lastUpdateTime"] = availability["lastTransitionTime"].clone();
     let name = object.name();
     let (reason, message) = match phase {
-        Phase::Observed => ("ReplicaSetUpdated", format!("ReplicaSet \"{name}\" is progressing.")),
+        Phase::Observed => (PROGRESSING, format!("ReplicaSet \"{name}\" is progressing.")),
         Phase::Ready => (
             "NewReplicaSetAvailable",
             format!("ReplicaSet \"{name}\" has successfully progressed."),

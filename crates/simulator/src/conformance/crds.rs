@@ -22,22 +22,22 @@ name_cases![
 const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
 /// A CRD of its own for each case, named after the namespace of the case.
-struct Widgets {
+pub(super) struct Widgets {
     group: String,
     crd: String,
 }
 
 impl Widgets {
-    fn path(&self, server: &Server) -> String {
+    pub(super) fn path(&self, server: &Server) -> String {
         server.grouped(&format!("{}/v1", self.group), "widgets")
     }
 
-    fn widget(&self, name: &str, spec: Value) -> Value {
+    pub(super) fn widget(&self, name: &str, spec: Value) -> Value {
         json!({"apiVersion": format!("{}/v1", self.group), "kind": "Widget",
                "metadata": {"name": name}, "spec": spec})
     }
 
-    async fn remove(&self, server: &Server) {
+    pub(super) async fn remove(&self, server: &Server) {
         server.delete(&format!("{CRDS}/{}", self.crd)).await.ok();
     }
 }
@@ -74,7 +74,7 @@ fn version(name: &str, storage: bool) -> Value {
     }}}})
 }
 
-async fn widgets(server: &Server) -> Widgets {
+pub(super) async fn widgets(server: &Server) -> Widgets {
     let group = format!("{}.example.com", server.namespace);
     let crd = format!("widgets.{group}");
     let body = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",

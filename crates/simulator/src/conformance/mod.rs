@@ -2,13 +2,16 @@
 //!
 //! Written from how kube-apiserver 1.36 with kube-controller-manager behaves. Each case works in
 //! a namespace of its own (or, for cluster-scoped things, under a name of its own) and leaves
-//! nothing behind that another case would see. A case panics when the server differs.
+//! nothing behind that another case would see. A case panics when the server differs. The server
+//! needs nodes on which pods run and, without schedulers to tell them apart, two of them.
 
 mod apply;
 mod crds;
 mod deletion;
 mod discovery;
 mod errors;
+mod history;
+mod leases;
 mod lists;
 mod objects;
 mod patches;
@@ -18,6 +21,7 @@ mod workloads;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use futures::StreamExt as _;
 use kube::Client;
@@ -28,13 +32,19 @@ pub use server::Server;
 /// real server on a small machine makes them wait for each other.
 const CASES_AT_ONCE: usize = 8;
 
-/// What the suite runs against.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Target {
-    /// This crate.
-    Simulator,
-    /// A kube-apiserver with kube-controller-manager and without kubelets.
-    Real,
+/// The server that the suite runs against.
+#[derive(Clone)]
+pub struct Subject {
+    /// It must not retry by itself (`Config::default_retry`): a 504 is something to see here.
+    pub client: Client,
+    /// Makes the server forget what objects were like before a revision.
+    pub compact: Arc<dyn Fn(u64) + Send + Sync>,
+}
+
+impl std::fmt::Debug for Subject {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Subject").finish_non_exhaustive()
+    }
 }
 
 /// One behaviour.
@@ -73,10 +83,12 @@ pub fn cases() -> Vec<Case> {
     all.extend(errors::cases());
     all.extend(lists::cases());
     all.extend(watches::cases());
+    all.extend(history::cases());
     all.extend(patches::cases());
     all.extend(apply::cases());
     all.extend(deletion::cases());
     all.extend(crds::cases());
+    all.extend(leases::cases());
     all.extend(workloads::cases());
     all
 }
@@ -86,8 +98,8 @@ impl Case {
     ///
     /// # Panics
     /// When the server behaves otherwise.
-    pub async fn run(&self, client: &Client, target: Target) {
-        let server = Server::with_namespace(client.clone(), target).await;
+    pub async fn run(&self, subject: &Subject) {
+        let server = Server::with_namespace(subject.clone()).await;
         let namespace = server.namespace.clone();
         let cleaner = server.clone();
         (self.run)(server).await;
@@ -95,17 +107,16 @@ impl Case {
     }
 }
 
-/// Runs all cases whose name contains the filter, and reports every failure at the end. The
-/// client must not retry by itself (`Config::default_retry`): a 504 is something to see here.
+/// Runs all cases whose name contains the filter, and reports every failure at the end.
 ///
 /// # Panics
 /// When a case failed.
-pub async fn run(client: Client, target: Target, filter: &str) {
+pub async fn run(subject: Subject, filter: &str) {
     let chosen: Vec<Case> = cases().into_iter().filter(|it| it.name.contains(filter)).collect();
     assert!(!chosen.is_empty(), "no case is called {filter:?}");
     let outcomes = futures::stream::iter(chosen).map(|case| {
-        let (client, name) = (client.clone(), case.name);
-        let running = tokio::spawn(async move { case.run(&client, target).await });
+        let (subject, name) = (subject.clone(), case.name);
+        let running = tokio::spawn(async move { case.run(&subject).await });
         async move { running.await.err().map(|_| name) }
     });
     let failed: Vec<&str> =

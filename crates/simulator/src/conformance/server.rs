@@ -5,11 +5,10 @@ use std::time::Duration;
 use futures::{Stream, StreamExt, TryStreamExt};
 use http::Method;
 use http_body_util::BodyExt as _;
-use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
 
-use super::Target;
+use super::Subject;
 
 /// How long anything may take that a controller does.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -17,8 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A server, and the namespace that the case may use.
 #[derive(Clone)]
 pub struct Server {
-    client: Client,
-    pub(super) target: Target,
+    subject: Subject,
     pub(super) namespace: String,
 }
 
@@ -58,8 +56,8 @@ impl Answer {
 
 impl Server {
     /// Makes a fresh namespace to work in, and waits until it is furnished.
-    pub(super) async fn with_namespace(client: Client, target: Target) -> Self {
-        let mut server = Self { client, target, namespace: String::new() };
+    pub(super) async fn with_namespace(subject: Subject) -> Self {
+        let mut server = Self { subject, namespace: String::new() };
         let body = json!({"apiVersion": "v1", "kind": "Namespace",
                           "metadata": {"generateName": "conformance-"}});
         let namespace = server.post("/api/v1/namespaces", &body).await.ok();
@@ -67,6 +65,11 @@ impl Server {
         let roots = server.core("configmaps");
         server.until(&roots, "kube-root-ca.crt", |_| true).await;
         server
+    }
+
+    /// Makes the server forget what objects were like before the revision.
+    pub(super) fn compact(&self, revision: u64) {
+        (self.subject.compact)(revision);
     }
 
     /// The path of a core collection in the namespace.
@@ -136,7 +139,7 @@ impl Server {
     }
 
     async fn exchange(&self, request: http::Request<Body>) -> Answer {
-        let response = self.client.send(request).await.expect("the server answers");
+        let response = self.subject.client.send(request).await.expect("the server answers");
         let code = response.status().as_u16();
         let warnings = response.headers().get_all("warning");
         let warnings = warnings.into_iter().filter_map(|it| it.to_str().ok());
@@ -150,7 +153,7 @@ impl Server {
     /// Opens a watch: the code of the answer, and its events.
     pub(super) async fn watch(&self, path: &str) -> Events {
         let request = http::Request::get(path).body(Body::empty()).expect("a valid request");
-        let response = self.client.send(request).await.expect("the server answers");
+        let response = self.subject.client.send(request).await.expect("the server answers");
         assert_eq!(response.status().as_u16(), 200, "{path}");
         let chunks = response.into_body().into_data_stream().map_err(std::io::Error::other);
         let lines = json_lines(chunks);

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
+use super::name_cases;
 use super::server::{Server, config_map, text};
-use super::{Target, name_cases};
 
 name_cases![
     changes_after_a_resource_version,
@@ -12,7 +12,7 @@ name_cases![
     streaming_lists_end_with_a_bookmark,
     watches_time_out,
     watches_show_metadata_only,
-    history_that_is_gone,
+    bookmarks_come_before_the_end,
 ];
 
 async fn changes_after_a_resource_version(server: Server) {
@@ -100,31 +100,27 @@ async fn watches_show_metadata_only(server: Server) {
     assert!(answer.body["object"].get("data").is_none());
 }
 
-/// A real server forgets by compaction, minutes later; revision 1 is from before its first
-/// object, and is older than what its watch cache began with.
-async fn history_that_is_gone(server: Server) {
-    if server.target == Target::Real {
-        let maps = server.core("configmaps");
-        let mut events = server.watch(&format!("{maps}?watch=true&resourceVersion=1")).await;
-        let error = events.next().await;
-        // Whether revision 1 is still there depends on the age of the server.
-        if error["type"] == "ERROR" {
-            assert_eq!(error["object"]["code"], 410);
-            assert_eq!(error["object"]["reason"], "Expired");
-        }
-        return;
-    }
+/// A watch that allows bookmarks gets one two seconds before its time is over, or a few from then
+/// on, so that the next watch can go on from there.
+async fn bookmarks_come_before_the_end(server: Server) {
     let maps = server.core("configmaps");
-    let first = server.post(&maps, &config_map("a", json!({}))).await.ok();
-    let path = format!("{maps}/a");
-    for number in 0..crate::HISTORY_EVENTS_PER_KIND + 1 {
-        server.merge(&path, &json!({"data": {"x": number.to_string()}})).await.ok();
+    let before = server.post(&maps, &config_map("a", json!({}))).await.ok();
+    let last = server.post(&maps, &config_map("b", json!({}))).await.ok();
+    let revision = text(&before, "/metadata/resourceVersion");
+    let query = "watch=true&allowWatchBookmarks=true&timeoutSeconds=4";
+    let target = format!("{maps}?{query}&resourceVersion={revision}");
+    let mut events = server.watch(&target).await;
+    assert_eq!(events.take(1).await, [("ADDED".to_owned(), "b".to_owned())]);
+    let bookmark = events.next().await;
+    assert_eq!(bookmark["type"], "BOOKMARK");
+    assert_eq!(
+        (&bookmark["object"]["kind"], &bookmark["object"]["apiVersion"]),
+        (&json!("ConfigMap"), &json!("v1"))
+    );
+    assert!(bookmark["object"]["metadata"].get("annotations").is_none());
+    let number = |it: &serde_json::Value| text(it, "/metadata/resourceVersion").parse::<u64>();
+    assert!(number(&bookmark["object"]).expect("a number") >= number(&last).expect("a number"));
+    while let Some(event) = events.next_or_end().await {
+        assert_eq!(event["type"], "BOOKMARK");
     }
-    let revision = text(&first, "/metadata/resourceVersion");
-    let mut events = server.watch(&format!("{maps}?watch=true&resourceVersion={revision}")).await;
-    let error = events.next().await;
-    assert_eq!(error["type"], "ERROR");
-    assert_eq!(error["object"]["code"], 410);
-    assert_eq!(error["object"]["reason"], "Expired");
-    assert_eq!(events.next_or_end().await, None);
 }

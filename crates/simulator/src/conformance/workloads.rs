@@ -1,4 +1,4 @@
-//! What controllers write that need no kubelet.
+//! What controllers write, of their own and about pods that run.
 
 use serde_json::{Value, json};
 
@@ -11,6 +11,10 @@ name_cases![
     daemon_sets_are_observed,
     stateful_sets_are_observed,
     jobs_are_started,
+    deployments_become_available,
+    stateful_sets_become_ready,
+    daemon_sets_become_ready,
+    jobs_succeed,
     pod_templates_are_defaulted,
     kinds_are_defaulted,
     creation_owns_defaults_but_not_what_the_server_adds,
@@ -78,6 +82,114 @@ async fn jobs_are_started(server: Server) {
     let labels = &made["spec"]["template"]["metadata"]["labels"];
     assert_eq!(labels["job-name"], "j");
     server.until(&jobs, "j", |it| it["status"]["startTime"].is_string()).await;
+}
+
+/// The fields of the status; what else is in it does not matter.
+fn part_of_status(object: &Value, fields: &Value) -> Value {
+    let fields = fields.as_object().expect("an object").keys();
+    fields.map(|field| (field.clone(), object["status"][field].clone())).collect()
+}
+
+/// Waits until the status has these fields, whole.
+async fn until_status(server: &Server, collection: &str, name: &str, status: &Value) -> Value {
+    server.until(collection, name, |it| part_of_status(it, status) == *status).await
+}
+
+fn conditions(object: &Value) -> Vec<(&str, &str, &str)> {
+    let all = object["status"]["conditions"].as_array().into_iter().flatten();
+    let mut all: Vec<_> = all
+        .map(|it| {
+            let field = |name: &str| it[name].as_str().unwrap_or_default();
+            (field("type"), field("status"), field("reason"))
+        })
+        .collect();
+    all.sort_unstable();
+    all
+}
+
+async fn deployments_become_available(server: Server) {
+    let deployments = server.grouped("apps/v1", "deployments");
+    server.post(&deployments, &deployment("d", 2)).await.ok();
+    let status = |generation: i64, replicas: i64| {
+        json!({"observedGeneration": generation, "replicas": replicas,
+            "updatedReplicas": replicas, "readyReplicas": replicas,
+            "availableReplicas": replicas, "unavailableReplicas": null})
+    };
+    until_status(&server, &deployments, "d", &status(1, 2)).await;
+    let rolled_out = |it: &Value| {
+        conditions(it)
+            == [
+                ("Available", "True", "MinimumReplicasAvailable"),
+                ("Progressing", "True", "NewReplicaSetAvailable"),
+            ]
+    };
+    server.until(&deployments, "d", rolled_out).await;
+    let grown = json!({"spec": {"replicas": 3, "template": {"spec": {"containers": [
+        {"name": "main", "image": "example.com/main:2"}]}}}});
+    server.merge(&format!("{deployments}/d"), &grown).await.ok();
+    until_status(&server, &deployments, "d", &status(2, 3)).await;
+}
+
+async fn stateful_sets_become_ready(server: Server) {
+    let sets = server.grouped("apps/v1", "statefulsets");
+    let mut set = deployment("s", 2);
+    set["kind"] = json!("StatefulSet");
+    set["spec"]["serviceName"] = json!("s");
+    server.post(&sets, &set).await.ok();
+    let status = |generation: i64| {
+        json!({"observedGeneration": generation, "replicas": 2, "readyReplicas": 2,
+            "availableReplicas": 2, "currentReplicas": 2, "updatedReplicas": 2,
+            "collisionCount": 0})
+    };
+    let first = until_status(&server, &sets, "s", &status(1)).await;
+    assert_eq!(first["status"]["currentRevision"], first["status"]["updateRevision"]);
+    let image = json!({"spec": {"template": {"spec": {"containers": [
+        {"name": "main", "image": "example.com/main:2"}]}}}});
+    server.merge(&format!("{sets}/s"), &image).await.ok();
+    let updated = |it: &Value| {
+        let revisions = &it["status"];
+        part_of_status(it, &status(2)) == status(2)
+            && revisions["currentRevision"] == revisions["updateRevision"]
+    };
+    let second = server.until(&sets, "s", updated).await;
+    assert_ne!(first["status"]["currentRevision"], second["status"]["currentRevision"]);
+}
+
+async fn daemon_sets_become_ready(server: Server) {
+    let sets = server.grouped("apps/v1", "daemonsets");
+    let mut set = deployment("d", 0);
+    set["kind"] = json!("DaemonSet");
+    set["spec"].as_object_mut().expect("a spec").remove("replicas");
+    server.post(&sets, &set).await.ok();
+    let nodes = server.get("/api/v1/nodes").await.ok()["items"].as_array().map(Vec::len);
+    let status = |generation: i64| {
+        json!({"observedGeneration": generation, "desiredNumberScheduled": nodes,
+            "currentNumberScheduled": nodes, "updatedNumberScheduled": nodes,
+            "numberReady": nodes, "numberAvailable": nodes, "numberMisscheduled": 0,
+            "numberUnavailable": null})
+    };
+    until_status(&server, &sets, "d", &status(1)).await;
+    let nowhere = json!({"spec": {"template": {"spec": {"nodeSelector": {"no-such": "node"}}}}});
+    server.merge(&format!("{sets}/d"), &nowhere).await.ok();
+    let status = json!({"observedGeneration": 2, "desiredNumberScheduled": 0,
+        "currentNumberScheduled": 0, "numberReady": 0});
+    until_status(&server, &sets, "d", &status).await;
+}
+
+async fn jobs_succeed(server: Server) {
+    let jobs = server.grouped("batch/v1", "jobs");
+    let job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"},
+        "spec": {"completions": 2, "parallelism": 2, "template": {"spec": {
+            "restartPolicy": "Never",
+            "containers": [{"name": "c", "image": "example.com/job:1"}]}}}});
+    server.post(&jobs, &job).await.ok();
+    let done = server.until(&jobs, "j", |it| it["status"]["completionTime"].is_string()).await;
+    assert_eq!(done["status"]["succeeded"], 2);
+    let expected = [
+        ("Complete", "True", "CompletionsReached"),
+        ("SuccessCriteriaMet", "True", "CompletionsReached"),
+    ];
+    assert_eq!(conditions(&done), expected);
 }
 
 async fn pod_templates_are_defaulted(server: Server) {

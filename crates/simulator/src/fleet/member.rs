@@ -8,6 +8,8 @@ use tokio::sync::watch;
 use super::clock::Clock;
 use super::fault::{Fault, FaultRule};
 use super::schedule::Schedule;
+use crate::error::ApiError;
+use crate::journal::Journal;
 use crate::{Cluster, ClusterOptions, Reply, Request, Response, WatchId, WatchOutput};
 
 /// A handle to one cluster of a fleet; cheap to clone.
@@ -25,6 +27,8 @@ struct Member {
     fault: Mutex<Option<FaultRule>>,
     schedule: Arc<Schedule>,
     clock: Arc<Clock>,
+    /// Where the cluster is kept, if it is.
+    journal: Option<Journal>,
 }
 
 #[derive(Debug)]
@@ -42,8 +46,12 @@ impl ClusterHandle {
         options: ClusterOptions,
         schedule: Arc<Schedule>,
         clock: Arc<Clock>,
+        journal: Option<Journal>,
     ) -> Self {
-        let cluster = Cluster::new(clock.now(), options);
+        let cluster = match &journal {
+            None => Cluster::new(clock.now(), options),
+            Some(journal) => Cluster::kept(clock.now(), options, journal.take(name)),
+        };
         let member = Member {
             name: name.to_owned(),
             state: Mutex::new(State { cluster, scheduled: None, removed: false }),
@@ -51,6 +59,7 @@ impl ClusterHandle {
             fault: Mutex::new(None),
             schedule,
             clock,
+            journal,
         };
         let handle = Self { member: Arc::new(member) };
         handle.with_cluster(|_, _| ());
@@ -62,12 +71,16 @@ impl ClusterHandle {
         &self.member.name
     }
 
-    /// Calls into the core, then lets controllers, watchers and the schedule see the result.
+    /// Calls into the core, then lets controllers, the journal, watchers and the schedule see
+    /// the result.
     pub fn with_cluster<T>(&self, call: impl FnOnce(&mut Cluster, Timestamp) -> T) -> T {
         let now = self.member.clock.now();
         let mut state = self.state();
         let result = call(&mut state.cluster, now);
         state.cluster.tick(now);
+        if let Some(journal) = self.member.journal.as_ref().filter(|_| !state.removed) {
+            journal.append(&self.member.name, &state.cluster.take_commits());
+        }
         let next = state.cluster.next_wakeup().filter(|_| !state.removed);
         if next != state.scheduled {
             self.member.schedule.replace(&self.member.name, state.scheduled, next);
@@ -84,7 +97,16 @@ impl ClusterHandle {
 
     /// Hands a request to the cluster. Faults do not apply.
     pub fn handle(&self, request: &Request) -> Response {
-        self.with_cluster(|cluster, now| cluster.handle(now, request))
+        let not_kept = || self.member.journal.as_ref().and_then(Journal::failure);
+        if let Some(reason) = not_kept() {
+            return Response::Reply(ApiError::internal(&reason).into());
+        }
+        match (self.with_cluster(|cluster, now| cluster.handle(now, request)), not_kept()) {
+            (Response::Reply(_), Some(reason)) => {
+                Response::Reply(ApiError::internal(&reason).into())
+            }
+            (response, _) => response,
+        }
     }
 
     /// Answers a request that is not a watch; `None` for a watch. Faults do not apply.
@@ -137,9 +159,13 @@ impl ClusterHandle {
         self.with_cluster(|cluster, _| cluster.forget_watch_history());
     }
 
-    pub(super) fn unschedule(&self) {
+    /// The cluster leaves its fleet: nothing of it falls due or is kept any more.
+    pub(super) fn retire(&self) {
         self.state().removed = true;
         self.tick();
+        if let Some(journal) = &self.member.journal {
+            journal.forget(&self.member.name);
+        }
     }
 
     /// Told when watchers may have something to read.
@@ -148,9 +174,14 @@ impl ClusterHandle {
     }
 
     /// Polling changes nothing that others see: no tick, no notification.
-    pub(super) fn poll_watch(&self, id: WatchId) -> WatchOutput {
+    pub(crate) fn poll_watch(&self, id: WatchId) -> WatchOutput {
         let now = self.member.clock.now();
         self.state().cluster.poll_watch(now, id)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn journal(&self) -> Option<Journal> {
+        self.member.journal.clone()
     }
 
     pub(super) fn close_watch(&self, id: WatchId) {

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::journal::Journal;
 use crate::{ClusterOptions, Reply, Request};
 pub use body::SimulatedBody;
 use clock::Clock;
@@ -46,6 +47,7 @@ struct Shared {
     clusters: RwLock<BTreeMap<String, ClusterHandle>>,
     schedule: Arc<Schedule>,
     clock: Arc<Clock>,
+    journal: Option<Journal>,
 }
 
 /// A cluster of that name is there already.
@@ -85,6 +87,31 @@ impl Fleet {
             clusters: RwLock::default(),
             schedule: Arc::default(),
             clock: Arc::new(clock),
+            journal: None,
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// An empty fleet with the same clock whose clusters are kept in the journal.
+    /// [`add_cluster`](Self::add_cluster) then goes on with the cluster that the journal has
+    /// under the name, and [`remove_cluster`](Self::remove_cluster) forgets it.
+    ///
+    /// ```
+    /// use simulator::{ClusterOptions, Fleet, Journal};
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// # let data_dir = dir.path();
+    /// let journal = Journal::open(data_dir.join("clusters.jsonl"))?;
+    /// let fleet = Fleet::new().with_journal(journal);
+    /// fleet.add_cluster("member-1", ClusterOptions::default())?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn with_journal(self, journal: Journal) -> Self {
+        let shared = Shared {
+            clusters: RwLock::default(),
+            schedule: Arc::default(),
+            clock: self.shared.clock.clone(),
+            journal: Some(journal),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -94,7 +121,8 @@ impl Fleet {
         self.shared.clock.now()
     }
 
-    /// Adds a fresh cluster.
+    /// Adds a cluster: a fresh one, or the one that the fleet's journal has under the name. Of
+    /// the options the nodes matter for a fresh one only.
     ///
     /// # Errors
     /// When the name is taken.
@@ -108,7 +136,8 @@ impl Fleet {
             return Err(ClusterExists { name: name.to_owned() });
         }
         let (schedule, clock) = (self.shared.schedule.clone(), self.shared.clock.clone());
-        let handle = ClusterHandle::new(name, options, schedule, clock);
+        let journal = self.shared.journal.clone();
+        let handle = ClusterHandle::new(name, options, schedule, clock, journal);
         clusters.insert(name.to_owned(), handle.clone());
         Ok(handle)
     }
@@ -117,10 +146,9 @@ impl Fleet {
     pub fn remove_cluster(&self, name: &str) -> bool {
         let mut clusters = self.shared.clusters.write().unwrap_or_else(PoisonError::into_inner);
         let removed = clusters.remove(name);
-        drop(clusters);
         if let Some(handle) = &removed {
             handle.drop_watches();
-            handle.unschedule();
+            handle.retire();
         }
         removed.is_some()
     }
