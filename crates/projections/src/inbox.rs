@@ -19,9 +19,12 @@ use events::{
     AggregateId, CommandEnvelope, CommandId, CommandSource, FollowUpRef, Frame, Partition, Position,
 };
 
-/// How many ids of decided submitted commands are remembered for each partition. Producers retry
-/// for seconds, not for days: at 1,000 commands a second this is ten seconds. At twice this, 32
-/// partitions would hold 20 MB of ids. What was forgotten is told by its offset alone.
+/// How many ids of decided submitted commands are remembered for each partition: the promise that
+/// the same id is decided once reaches this far, and no further. Producers retry for seconds, not
+/// for days: at 1,000 commands a second this is ten seconds. At twice this, 32 partitions would
+/// hold 20 MB of ids. What was forgotten is told by its offset alone, so an entry of the command
+/// stream is decided once for ever; only a producer that submits the same id again, more than this
+/// many commands later, is taken for a new one. Every reader forgets at the same place.
 pub const DECIDED_IDS_PER_PARTITION_MAX: usize = 10_000;
 
 /// Commands that are durable but not decided yet, and what is needed to decide each of them once.

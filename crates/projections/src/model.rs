@@ -132,6 +132,27 @@ impl Model {
         }
     }
 
+    /// The states of some aggregates alone, as they are now: for whoever must not hold the whole
+    /// while working with them.
+    #[must_use]
+    pub fn part(&self, aggregates: &[&AggregateId]) -> Self {
+        let mut part = Self::new(self.partition_of);
+        for aggregate in aggregates {
+            match aggregate {
+                AggregateId::Cluster(name) => {
+                    let known = self.clusters.get(name).cloned();
+                    part.clusters.extend(known.map(|known| (name.clone(), known)));
+                }
+                AggregateId::Placement(key) => {
+                    let known = self.placements.get(key).cloned();
+                    part.placements.extend(known.map(|known| (key.clone(), known)));
+                }
+                AggregateId::Fleet => part.fleet = self.fleet.clone(),
+            }
+        }
+        part
+    }
+
     /// Where follow-ups to an aggregate are kept.
     pub(crate) fn route(&self, aggregate: &AggregateId) -> Partition {
         self.router()(aggregate)

@@ -211,7 +211,7 @@ fn starting_over_sets_aside_what_was_there() {
     let tmp = tempfile::tempdir().unwrap();
     let dir = tmp.path().join("rows");
     let steps = written(&dir, 100);
-    let opened = open(&dir);
+    let mut opened = open(&dir);
     let old = opened.store.queries();
     let anew = opened.store.start_over("another log").unwrap();
     assert_eq!(anew.rebuilt.as_ref().unwrap().reason, "another log");
@@ -220,6 +220,23 @@ fn starting_over_sets_aside_what_was_there() {
     let (at, event) = steps.iter().flat_map(Step::events).next().unwrap();
     assert_eq!(old.event(at).unwrap().unwrap().envelope, *event, "old answers go on");
     assert_eq!(anew.store.queries().event(at).unwrap(), None);
+}
+
+/// As on a disk that is full: nothing can be moved until there is room.
+#[test]
+fn regression_starting_over_may_be_tried_again() {
+    let tmp = tempfile::tempdir().unwrap();
+    let dir = tmp.path().join("rows");
+    written(&dir, 50);
+    let mut opened = open(&dir);
+    let in_the_way = tmp.path().join("quarantine");
+    fs::write(&in_the_way, "").unwrap();
+    let refused = opened.store.start_over("another log").unwrap_err();
+    assert!(matches!(refused, StoreError::Directory { .. }), "{refused}");
+
+    fs::remove_file(&in_the_way).unwrap();
+    let anew = opened.store.start_over("another log").unwrap();
+    assert_eq!(anew.model, Model::new(partition_of));
 }
 
 #[test]

@@ -60,6 +60,8 @@ pub struct Store {
     known: Known,
     /// Set when a batch failed.
     is_broken: bool,
+    /// Set when the rows were set aside already, since they are incomplete.
+    is_set_aside: bool,
 }
 
 /// What was found in a directory.
@@ -97,18 +99,35 @@ impl Store {
     }
 
     /// Sets the rows aside and starts empty: for whoever finds that they do not come from this
-    /// log. Queries with the old handle go on answering from the old rows.
+    /// log, or cannot be written any more. Queries with the old handle go on answering from the
+    /// old rows; this store writes nothing from now on. When this fails, it may be tried again.
     ///
     /// # Errors
     /// [`StoreError::Directory`] when the directory cannot be moved or made again.
-    pub fn start_over(self, reason: &str) -> Result<Opened, StoreError> {
-        let Self { dir, rows, partition_of, is_broken, .. } = self;
-        let lock = rows.db.lock();
-        drop(rows);
-        if is_broken {
-            return open::open(&dir, &lock, partition_of);
+    pub fn start_over(&mut self, reason: &str) -> Result<Opened, StoreError> {
+        self.is_broken = true;
+        let lock = self.rows.db.lock();
+        if self.is_set_aside || !self.dir.exists() {
+            return open::open(&self.dir, &lock, self.partition_of);
         }
-        open::open_anew(&dir, &lock, partition_of, reason.to_owned())
+        let opened = open::open_anew(&self.dir, &lock, self.partition_of, reason.to_owned())?;
+        self.is_set_aside = true;
+        Ok(opened)
+    }
+
+    /// The directory of the rows.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Those aggregates of which [`Store::snapshot`] would write the state. Looks at memory alone.
+    #[must_use]
+    pub fn due<'a>(
+        &self,
+        dirty: impl IntoIterator<Item = &'a AggregateId>,
+    ) -> Vec<&'a AggregateId> {
+        dirty.into_iter().filter(|aggregate| self.known.tail(aggregate).is_long()).collect()
     }
 
     /// Writes the rows and checkpoints of some steps, all or nothing. Each step is written once,
@@ -133,7 +152,8 @@ impl Store {
 
     /// Writes the states of those of the given aggregates that have many events since their last
     /// state row. Costs next to nothing when none has, so it may be called after each write with
-    /// whatever changed. The model may be ahead of what is written.
+    /// whatever changed. The model may be ahead of what is written; a part of it that holds these
+    /// aggregates will do, see [`Model::part`].
     ///
     /// # Errors
     /// When rows cannot be read or written. Nothing but time is lost by that.
@@ -142,19 +162,17 @@ impl Store {
         model: &Model,
         dirty: impl IntoIterator<Item = &'a AggregateId>,
     ) -> Result<(), StoreError> {
-        for aggregate in dirty {
-            if self.known.tail(aggregate).is_long() {
-                let tail = match aggregate {
-                    AggregateId::Cluster(name) => {
-                        self.state_row::<Cluster>(aggregate, model.clusters.get(name))
-                    }
-                    AggregateId::Placement(key) => {
-                        self.state_row::<Placement>(aggregate, model.placements.get(key))
-                    }
-                    AggregateId::Fleet => self.state_row::<Fleet>(aggregate, Some(&model.fleet)),
-                }?;
-                self.known.set_tail(aggregate, tail);
-            }
+        for aggregate in self.due(dirty) {
+            let tail = match aggregate {
+                AggregateId::Cluster(name) => {
+                    self.state_row::<Cluster>(aggregate, model.clusters.get(name))
+                }
+                AggregateId::Placement(key) => {
+                    self.state_row::<Placement>(aggregate, model.placements.get(key))
+                }
+                AggregateId::Fleet => self.state_row::<Fleet>(aggregate, Some(&model.fleet)),
+            }?;
+            self.known.set_tail(aggregate, tail);
         }
         Ok(())
     }
@@ -197,8 +215,11 @@ impl Store {
         let applied = self.rows.apply(batch);
         if applied.is_err() {
             self.is_broken = true;
-            if let Err(error) = directory::quarantine(&self.dir) {
-                tracing::error!(%error, "projections that are incomplete cannot be set aside");
+            match directory::quarantine(&self.dir) {
+                Ok(_) => self.is_set_aside = true,
+                Err(error) => {
+                    tracing::error!(%error, "projections that are incomplete cannot be set aside");
+                }
             }
         }
         applied

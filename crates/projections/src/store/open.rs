@@ -65,7 +65,8 @@ fn attempt(dir: &Path, lock: &Arc<Lock>, partition_of: PartitionOf) -> Result<At
         Ok(Ok((rows, loaded))) => {
             let Loaded { model, known } = loaded;
             let dir = dir.to_owned();
-            let store = Store { dir, rows, partition_of, known, is_broken: false };
+            let store =
+                Store { dir, rows, partition_of, known, is_broken: false, is_set_aside: false };
             Ok(Attempt::Usable(Box::new((store, model))))
         }
         Ok(Err(Unopened::Unusable(reason))) => Ok(Attempt::Unusable(reason)),
