@@ -12,13 +12,25 @@ pub enum FoldError {
     /// The log is not the one that was read before.
     #[error(
         "partition {partition} is not the log that was read before: the record at offset {offset} \
-         differs; the projections have to be rebuilt"
+         differs; if the log is the right one, restart this hub: it sets its projections aside and \
+         builds them again from the log as it is now"
     )]
     OtherLog {
         /// Where.
         partition: Partition,
         /// The offset at which reading was to go on.
         offset: u64,
+    },
+    /// The log has lost what was read of it, or cannot be read any more.
+    #[error(
+        "partition {partition}: {what}; see to the log, then restart this hub: what it derived from \
+         the log is compared with it, and built again where they differ"
+    )]
+    Damaged {
+        /// Where.
+        partition: Partition,
+        /// What is wrong.
+        what: String,
     },
     /// A record may count, but this version cannot tell.
     #[error("partition {partition}, offset {offset}: {rejection}; upgrade this hub")]

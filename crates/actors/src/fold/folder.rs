@@ -3,16 +3,21 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::Addr;
-use event_log::{Accepted, Acceptor, Log, StoredRecord, Stream};
+use event_log::{Accepted, Acceptor, Log, StoredRecord};
 use events::{AggregateId, CommandEnvelope, FollowUpRef, Partition, Position, Record, Watermark};
 use projections::{Model, Queries, Store};
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::runtime::Handle;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 
 use super::core::{Fold, FoldCore, FoldError, apply, follow_ups};
-use super::writer::{StepToWrite, Writer};
+use super::follow::{Follower, Told};
+use super::rebuild::Rebuilding;
+use super::status::{CatchUp, FoldStatus};
+use super::writer::{Queue, StepToWrite, Writer};
 use crate::shard::{Folded, InboxMoved, Rejected, ShardActor};
 use crate::trace::traceparents;
 
@@ -24,8 +29,8 @@ const RECORDS_PER_STEP_MAX: usize = 512;
 /// Twice as many would hold twice the memory for listeners that are lost anyway.
 const CHANGES_BUFFERED_MAX: usize = 4_096;
 
-/// How long to wait before a partition is read again after an error.
-const READ_RETRY: Duration = Duration::from_millis(200);
+/// How often the log says how far reading is, while it catches up.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What a folder needs.
 pub struct FolderConfig {
@@ -52,20 +57,24 @@ pub struct Change {
     pub fleet_moved: bool,
 }
 
-/// How reading is going.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct FoldStatus {
-    /// How far it is.
-    pub watermark: Watermark,
-    /// How many records did not count.
-    pub rejected: u64,
-    /// Why it stopped, if it did.
-    pub stopped: Option<String>,
-}
-
-enum Control {
-    Register { partition: Partition, shard: Addr<ShardActor> },
-    Unregister { partition: Partition },
+/// What the folder is asked, between two steps.
+pub(super) enum Control {
+    Register {
+        partition: Partition,
+        shard: Addr<ShardActor>,
+    },
+    Unregister {
+        partition: Partition,
+    },
+    /// Where it is.
+    Places {
+        reply: oneshot::Sender<Vec<Acceptor>>,
+    },
+    /// What is folded from now on is to be written again; answers where that begins.
+    GoOnWriting {
+        queue: Queue,
+        reply: oneshot::Sender<Vec<Acceptor>>,
+    },
 }
 
 /// How many control messages may wait. One for each partition is the most there ever are at once.
@@ -75,7 +84,7 @@ const CONTROLS_MAX: usize = 256;
 #[derive(Clone)]
 pub struct FoldHandle {
     model: Arc<RwLock<Model>>,
-    queries: Option<Queries>,
+    queries: Option<Arc<RwLock<Queries>>>,
     control: mpsc::Sender<Control>,
     changes: broadcast::Sender<Arc<Change>>,
     status: watch::Receiver<FoldStatus>,
@@ -87,10 +96,12 @@ impl FoldHandle {
         self.model.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The rows, for history. `None` when none are written.
+    /// The rows, for history. `None` when none are written. While they are built again this is the
+    /// old ones, which do not grow any more.
     #[must_use]
-    pub fn queries(&self) -> Option<&Queries> {
-        self.queries.as_ref()
+    pub fn queries(&self) -> Option<Queries> {
+        let queries = self.queries.as_ref()?.read().unwrap_or_else(PoisonError::into_inner);
+        Some(queries.clone())
     }
 
     /// Tells about every change from now on. A listener that lags too far behind gets an error and
@@ -122,23 +133,24 @@ impl FoldHandle {
         }
     }
 
-    /// Waits until everything up to `watermark` is folded.
+    /// Waits until everything is folded that stood in the log when reading began.
     ///
     /// # Errors
     /// Why reading stopped before that.
-    pub async fn wait_for(&self, watermark: &Watermark) -> Result<(), String> {
+    pub async fn caught_up(&self) -> Result<(), String> {
         let mut status = self.status.clone();
-        let reached = |status: &FoldStatus| {
-            status.stopped.is_some()
-                || watermark
-                    .0
-                    .iter()
-                    .all(|(partition, last)| status.watermark.of(*partition) >= *last)
-        };
-        match status.wait_for(reached).await {
+        let over = |status: &FoldStatus| status.stopped.is_some() || status.catching_up.is_none();
+        match status.wait_for(over).await {
             Ok(status) => status.stopped.clone().map_or(Ok(()), Err),
-            Err(_) => Err("reading the log has ended".to_owned()),
+            Err(_) => Err(ENDED.to_owned()),
         }
+    }
+
+    /// Waits until reading has stopped.
+    pub async fn stopped(&self) {
+        let mut status = self.status.clone();
+        // An error: the folder is no more.
+        drop(status.wait_for(|status| status.stopped.is_some()).await);
     }
 }
 
@@ -161,6 +173,15 @@ enum Notice {
     Change(Arc<Change>),
 }
 
+/// What came of a batch.
+#[derive(Default)]
+struct Step {
+    notices: Vec<Notice>,
+    /// What is to be written, with the sizes of the records.
+    written: Vec<(StepToWrite, usize)>,
+    stopped: Option<FoldError>,
+}
+
 impl Folder {
     /// Starts to read all partitions from where the model stands. Runs on the current tokio
     /// runtime until the handle is dropped or reading cannot go on.
@@ -169,35 +190,47 @@ impl Folder {
         let core = FoldCore::resume(&config.model, config.partitions);
         let (records, incoming) = mpsc::channel(RECORDS_PER_STEP_MAX);
         for acceptor in core.acceptors() {
-            tokio::spawn(follow(config.log.clone(), *acceptor, records.clone()));
+            tokio::spawn(Follower::new(config.log.clone(), *acceptor, records.clone()).run());
         }
 
         let watermark = Watermark(core.acceptors().map(|at| (at.partition, at.last)).collect());
         let (control, controls) = mpsc::channel(CONTROLS_MAX);
         let (changes, _) = broadcast::channel(CHANGES_BUFFERED_MAX);
+        let catching_up = Some(CatchUp::new(config.partitions));
         let (status, status_seen) =
-            watch::channel(FoldStatus { watermark, ..FoldStatus::default() });
+            watch::channel(FoldStatus { watermark, catching_up, ..FoldStatus::default() });
         let model = Arc::new(RwLock::new(config.model));
-        let queries = config.store.as_ref().map(Store::queries);
+        let queries = config.store.as_ref().map(|store| Arc::new(RwLock::new(store.queries())));
+        let writer = config.store.zip(queries.clone()).map(|(store, queries)| {
+            Writer::start(store, model.clone(), status.clone(), |alive| Rebuilding {
+                log: config.log,
+                partitions: config.partitions,
+                runtime: Handle::current(),
+                folder: control.downgrade(),
+                queries,
+                alive,
+            })
+        });
         let folder = Self {
             core,
             partitions: config.partitions,
             model: model.clone(),
-            writer: config.store.map(|store| Writer::start(store, model.clone())),
+            writer,
             shards: BTreeMap::new(),
             changes: changes.clone(),
-            status,
+            status: status.clone(),
         };
-        tokio::spawn(folder.run(incoming, controls));
+        tokio::spawn(supervise(tokio::spawn(folder.run(incoming, controls)), status));
         FoldHandle { model, queries, control, changes, status: status_seen }
     }
 
     async fn run(
         mut self,
-        mut incoming: mpsc::Receiver<(Partition, StoredRecord)>,
+        mut incoming: mpsc::Receiver<(Partition, Told)>,
         mut controls: mpsc::Receiver<Control>,
     ) {
         let mut batch = Vec::with_capacity(RECORDS_PER_STEP_MAX);
+        let mut progress = Progress::new();
         loop {
             tokio::select! {
                 biased;
@@ -209,9 +242,13 @@ impl Folder {
                     if count == 0 {
                         return;
                     }
-                    let (notices, stopped) = self.step(batch.drain(..));
-                    self.tell(notices).await;
-                    if let Some(error) = stopped {
+                    let step = self.step(batch.drain(..));
+                    self.tell(step.notices).await;
+                    if let Some(writer) = &mut self.writer {
+                        writer.write(step.written).await;
+                    }
+                    progress.note(self.status.borrow().catching_up.as_ref());
+                    if let Some(error) = step.stopped {
                         tracing::error!(%error, "reading the log has to stop");
                         self.status.send_modify(|status| status.stopped = Some(error.to_string()));
                         return;
@@ -232,61 +269,90 @@ impl Folder {
             Control::Unregister { partition } => {
                 self.shards.remove(&partition);
             }
+            Control::Places { reply } => self.answer(reply),
+            Control::GoOnWriting { queue, reply } => {
+                if let Some(writer) = &mut self.writer {
+                    writer.go_on(queue);
+                }
+                self.answer(reply);
+            }
         }
+    }
+
+    fn answer(&self, reply: oneshot::Sender<Vec<Acceptor>>) {
+        // Who asked may have ended.
+        drop(reply.send(self.core.acceptors().copied().collect()));
     }
 
     /// Folds a batch under one lock. What is told is told afterwards, so that whoever is told finds
     /// the model moved.
-    fn step(
-        &mut self,
-        batch: impl Iterator<Item = (Partition, StoredRecord)>,
-    ) -> (Vec<Notice>, Option<FoldError>) {
-        let mut notices = vec![];
-        let mut stopped = None;
+    fn step(&mut self, batch: impl Iterator<Item = (Partition, Told)>) -> Step {
+        let mut step = Step::default();
+        let mut status = self.status.borrow().clone();
         let model = self.model.clone();
         let mut model = model.write().unwrap_or_else(PoisonError::into_inner);
-        for (partition, record) in batch {
-            match self.core.offer(partition, &record) {
-                Ok(Fold::Accepted(accepted)) => {
-                    self.fold(&mut model, partition, *accepted, &mut notices);
+        for (partition, told) in batch {
+            match told {
+                Told::Record(record) => {
+                    self.record(&mut model, partition, record, &mut status, &mut step);
                 }
-                Ok(Fold::Rejected(rejection)) => {
-                    tracing::info!(%partition, offset = record.offset, %rejection, "ignored");
-                    let rejected = Rejected { bytes: record.bytes };
-                    notices.push(Notice::Rejected(partition, rejected));
+                Told::Began { from, end } => {
+                    status.catching_up.iter_mut().for_each(|at| at.found(partition, from, end));
                 }
-                Ok(Fold::Known) => {}
-                Err(error) => {
-                    stopped = Some(error);
-                    break;
+                Told::CaughtUp => {
+                    status.catching_up.iter_mut().for_each(|at| at.caught_up(partition));
+                    status.catching_up.take_if(|at| at.partitions_behind() == 0);
                 }
+                Told::Failing(reason) => match reason {
+                    Some(reason) => drop(status.unread.insert(partition, reason)),
+                    None => drop(status.unread.remove(&partition)),
+                },
+                Told::Stopped(error) => step.stopped = Some(error),
+            }
+            if step.stopped.is_some() {
+                break;
             }
         }
         drop(model);
-        let rejected = self.core.rejected();
-        self.status.send_modify(|status| {
-            status.rejected = rejected;
-            for notice in &notices {
-                if let Notice::Folded(partition, folded) = notice {
-                    let sequence = match &folded.accepted.record {
-                        Record::Frame(frame) => frame.last(),
-                        Record::Claim(_) | Record::Genesis(_) => folded.accepted.position.sequence,
-                    };
-                    status.watermark.advance(Position { partition: *partition, sequence });
-                }
-            }
+        status.rejected = self.core.rejected();
+        self.status.send_modify(|known| {
+            // Whoever writes the rows tells about those.
+            let projections = known.projections.take();
+            *known = FoldStatus { projections, ..status };
         });
-        (notices, stopped)
+        step
     }
 
-    fn fold(
-        &self,
+    fn record(
+        &mut self,
         model: &mut Model,
         partition: Partition,
-        accepted: Accepted,
-        notices: &mut Vec<Notice>,
+        record: StoredRecord,
+        status: &mut FoldStatus,
+        step: &mut Step,
     ) {
+        status.catching_up.iter_mut().for_each(|at| at.read(partition, record.offset));
+        match self.core.offer(partition, &record) {
+            Ok(Fold::Accepted(accepted)) => {
+                let last = match &accepted.record {
+                    Record::Frame(frame) => frame.last(),
+                    Record::Claim(_) | Record::Genesis(_) => accepted.position.sequence,
+                };
+                status.watermark.advance(Position { partition, sequence: last });
+                self.fold(model, *accepted, record.bytes.len(), step);
+            }
+            Ok(Fold::Rejected(rejection)) => {
+                tracing::info!(%partition, offset = record.offset, %rejection, "ignored");
+                step.notices.push(Notice::Rejected(partition, Rejected { bytes: record.bytes }));
+            }
+            Ok(Fold::Known) => {}
+            Err(error) => step.stopped = Some(error),
+        }
+    }
+
+    fn fold(&self, model: &mut Model, accepted: Accepted, bytes: usize, step: &mut Step) {
         let accepted = Arc::new(accepted);
+        let partition = accepted.position.partition;
         let (changes, checkpoint) = apply(model, &accepted);
         let inbox = follow_ups(&accepted, &changes, self.partitions);
         let fleet_moved = changes.fleet_moved();
@@ -297,13 +363,14 @@ impl Folder {
             traceparents: traceparents(&accepted.record),
             fleet_moved,
         };
-        if let Some(writer) = &self.writer {
-            writer.write(StepToWrite { accepted: accepted.clone(), checkpoint, changes });
+        if self.writer.is_some() {
+            let to_write = StepToWrite { accepted: accepted.clone(), checkpoint, changes };
+            step.written.push((to_write, bytes));
         }
         let inbox = inbox.into_iter().filter(|(to, _)| self.shards.contains_key(to));
-        notices.push(Notice::Folded(partition, Folded { accepted }));
-        notices.extend(inbox.map(|(to, commands)| Notice::Inbox(to, commands)));
-        notices.push(Notice::Change(Arc::new(change)));
+        step.notices.push(Notice::Folded(partition, Folded { accepted }));
+        step.notices.extend(inbox.map(|(to, commands)| Notice::Inbox(to, commands)));
+        step.notices.push(Notice::Change(Arc::new(change)));
     }
 
     async fn tell(&self, notices: Vec<Notice>) {
@@ -334,42 +401,51 @@ impl Folder {
     }
 }
 
-/// Feeds one partition into the folder, for ever.
-async fn follow(
-    log: Arc<dyn Log>,
-    acceptor: Acceptor,
-    records: mpsc::Sender<(Partition, StoredRecord)>,
-) {
-    let partition = acceptor.partition;
-    let mut from = acceptor.resume_from();
-    loop {
-        match log.read(Stream::Events(partition), from).await {
-            Err(error) => tracing::warn!(%partition, %error, "reading is tried again"),
-            Ok(mut reader) => loop {
-                let record = tokio::select! {
-                    biased;
-                    record = reader.next() => record,
-                    // Nobody folds any more: let go of the log.
-                    () = records.closed() => return,
-                };
-                match record {
-                    Some(Ok(record)) => {
-                        from = record.offset + 1;
-                        if records.send((partition, record)).await.is_err() {
-                            return;
-                        }
-                    }
-                    Some(Err(error)) => {
-                        tracing::warn!(%partition, %error, "reading is tried again");
-                        break;
-                    }
-                    None => return,
-                }
-            },
+/// Why reading is over when nobody has said another reason.
+const ENDED: &str = "reading the log has ended; restart this hub";
+
+/// Says so when the folder ends without having said why.
+pub(super) async fn supervise(folder: JoinHandle<()>, status: watch::Sender<FoldStatus>) {
+    let reason = match folder.await {
+        Err(error) if error.is_panic() => {
+            "reading the log panicked; see the log of this hub, then restart it".to_owned()
         }
-        if records.is_closed() {
+        Ok(()) | Err(_) => ENDED.to_owned(),
+    };
+    status.send_if_modified(|status| {
+        let is_news = status.stopped.is_none();
+        status.stopped.get_or_insert(reason);
+        is_news
+    });
+}
+
+/// Tells now and then how far reading is, until it has caught up.
+struct Progress {
+    began: Instant,
+    told: Instant,
+    is_over: bool,
+}
+
+impl Progress {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self { began: now, told: now, is_over: false }
+    }
+
+    fn note(&mut self, catching_up: Option<&CatchUp>) {
+        if self.is_over {
             return;
         }
-        tokio::time::sleep(READ_RETRY).await;
+        match catching_up {
+            None => {
+                self.is_over = true;
+                tracing::info!(took = ?self.began.elapsed(), "everything in the log is folded");
+            }
+            Some(catch_up) if self.told.elapsed() >= PROGRESS_INTERVAL => {
+                self.told = Instant::now();
+                tracing::info!("the log is being read: {catch_up}");
+            }
+            Some(_) => {}
+        }
     }
 }

@@ -1,8 +1,18 @@
 //! Reading the log: every node folds every partition.
 
 mod core;
+mod fit;
+mod follow;
 mod folder;
+mod rebuild;
+mod status;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use core::{Fold, FoldCore, FoldError, apply, follow_ups};
-pub use folder::{Change, FoldHandle, FoldStatus, Folder, FolderConfig};
+pub(crate) use fit::check as check_fit;
+pub use folder::{Change, FoldHandle, Folder, FolderConfig};
+pub use status::{CatchUp, FoldStatus};

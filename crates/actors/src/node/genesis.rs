@@ -22,6 +22,16 @@ pub enum GenesisError {
          beginning was lost to retention"
     )]
     Missing,
+    /// There is nothing in it, although there was.
+    #[error(
+        "the log is empty, but the data directory belongs to deployment {projections}; point the \
+         hub at the log of that deployment, or restore it; to found a new fleet, give the hub an \
+         empty data directory"
+    )]
+    Emptied {
+        /// Of the projections.
+        projections: Uuid,
+    },
     /// It was written by a newer version.
     #[error("the log has record format {found}, this version knows {known}; upgrade this hub")]
     Format {
@@ -43,11 +53,18 @@ pub enum GenesisError {
     },
 }
 
-/// Reads the genesis; writes one first if the log is empty. Of two nodes that do so at once, the
-/// first in the log wins.
-pub(super) async fn found(log: &dyn Log, partitions: u16) -> Result<Genesis, NodeError> {
+/// Reads the genesis; writes one first if the log is empty and nothing is known of an older one. Of
+/// two nodes that do so at once, the first in the log wins.
+pub(super) async fn found(
+    log: &dyn Log,
+    partitions: u16,
+    model: &Model,
+) -> Result<Genesis, NodeError> {
     let stream = Stream::Events(Partition(0));
     if log.end(stream).await.map_err(NodeError::Log)? == 0 {
+        if let Some(known) = &model.genesis {
+            return Err(GenesisError::Emptied { projections: known.deployment }.into());
+        }
         let genesis = Record::Genesis(Genesis {
             deployment: Uuid::now_v7(),
             partitions,

@@ -1,18 +1,22 @@
 //! Driving the leases: reads the membership stream, renews, and says what this node should own.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use event_log::lease::{LeaseConfig, LeaseCore, LeaseRecord};
-use event_log::{Log, Reader, Stream};
-use events::Partition;
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use event_log::lease::{LeaseActions, LeaseConfig, LeaseCore, LeaseRecord};
+use event_log::{Log, LogError, Reader, Stream};
+use events::Partition;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use crate::shard::ClaimIdentity;
 
 /// How long to wait before the membership stream is read again after an error.
 const READ_RETRY: Duration = Duration::from_millis(200);
+
+/// How long a goodbye may take. Without it, others take over when the lease has run out.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What this node should own, and whether it may act on that.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,11 +38,13 @@ impl Leases {
         identity: &ClaimIdentity,
         partitions: u16,
         config: LeaseConfig,
+        superseded: watch::Sender<Option<String>>,
     ) -> Self {
-        let core = LeaseCore::new(identity.node.clone(), identity.incarnation, partitions, config);
+        let node = identity.node.clone();
+        let core = LeaseCore::new(node.clone(), identity.incarnation, partitions, config);
         let (wanted, wanted_seen) = watch::channel(Wanted::default());
         let (leave, leaving) = mpsc::channel(1);
-        let task = Task { log, core, wanted, started: Instant::now() };
+        let task = Task { log, node, core, wanted, superseded, started: Instant::now() };
         tokio::spawn(task.run(leaving));
         Self { wanted: wanted_seen, leave }
     }
@@ -46,17 +52,34 @@ impl Leases {
     /// Says goodbye, so that others take over at once.
     pub(super) async fn leave(&self) {
         let (done, left) = oneshot::channel();
-        if self.leave.send(done).await.is_ok() && left.await.is_err() {
-            tracing::debug!("the leases ended already");
+        let leave = async {
+            if self.leave.send(done).await.is_ok() && left.await.is_err() {
+                tracing::debug!("the leases ended already");
+            }
+        };
+        if tokio::time::timeout(LEAVE_TIMEOUT, leave).await.is_err() {
+            tracing::warn!("no goodbye was said; others take over when the lease has run out");
         }
     }
 }
 
 struct Task {
     log: Arc<dyn Log>,
+    node: String,
     core: LeaseCore,
     wanted: watch::Sender<Wanted>,
+    superseded: watch::Sender<Option<String>>,
     started: Instant,
+}
+
+/// How a stretch of reading ended.
+enum Ended {
+    /// To be read on from here.
+    At(u64),
+    /// What was read is not there any more: to be read as at the start.
+    Lost,
+    /// This node takes no part any more.
+    Left,
 }
 
 impl Task {
@@ -65,43 +88,54 @@ impl Task {
     }
 
     async fn run(mut self, mut leaving: mpsc::Receiver<oneshot::Sender<()>>) {
-        let mut from = match self.log.end(Stream::Membership).await {
-            Ok(end) => LeaseCore::read_from(end),
-            Err(error) => {
-                tracing::warn!(%error, "the end of the membership stream is not known");
-                0
-            }
-        };
+        let mut from = None;
         loop {
-            let mut reader = match self.log.read(Stream::Membership, from).await {
-                Ok(reader) => reader,
-                Err(error) => {
-                    tracing::warn!(%error, "the membership stream is read again");
-                    tokio::time::sleep(READ_RETRY).await;
-                    continue;
-                }
-            };
-            if self.follow(&mut reader, &mut from, &mut leaving).await {
-                return;
+            match self.read(from, &mut leaving).await {
+                Ok(Ended::Left) => return,
+                Ok(Ended::At(next)) => from = Some(next),
+                Ok(Ended::Lost) | Err(LogError::Corrupt { .. }) => from = None,
+                Err(error) => tracing::warn!(%error, "the membership stream is read again"),
             }
+            // What cannot be read back is not held for long.
+            self.tick();
             tokio::time::sleep(READ_RETRY).await;
         }
     }
 
-    /// Reads and renews until the stream ends (false) or this node leaves (true).
+    /// Reads the membership stream from where it was read to, or as at the start.
+    async fn read(
+        &mut self,
+        from: Option<u64>,
+        leaving: &mut mpsc::Receiver<oneshot::Sender<()>>,
+    ) -> Result<Ended, LogError> {
+        let from = match from {
+            Some(from) => from,
+            None => LeaseCore::read_from(self.log.end(Stream::Membership).await?),
+        };
+        let mut reader = self.log.read(Stream::Membership, from).await?;
+        Ok(self.follow(&mut reader, from, leaving).await)
+    }
+
+    /// Reads and renews until the stream ends or this node takes no part any more.
     async fn follow(
         &mut self,
         reader: &mut Reader,
-        from: &mut u64,
+        from: u64,
         leaving: &mut mpsc::Receiver<oneshot::Sender<()>>,
-    ) -> bool {
+    ) -> Ended {
+        let mut from = from;
         loop {
-            let next_tick_ms = self.tick();
-            let patience = Duration::from_millis(next_tick_ms.saturating_sub(self.now_ms()));
+            let actions = self.tick();
+            if actions.is_superseded {
+                self.end_superseded();
+                return Ended::Left;
+            }
+            let patience =
+                Duration::from_millis(actions.next_tick_ms.saturating_sub(self.now_ms()));
             tokio::select! {
                 record = reader.next() => match record {
                     Some(Ok(record)) => {
-                        *from = record.offset + 1;
+                        from = record.offset + 1;
                         if let Ok(lease) = LeaseRecord::from_bytes(&record.bytes) {
                             let now_ms = self.now_ms();
                             self.core.on_record(&lease, now_ms);
@@ -109,9 +143,10 @@ impl Task {
                     }
                     Some(Err(error)) => {
                         tracing::warn!(%error, "the membership stream is read again");
-                        return false;
+                        let is_lost = matches!(error, LogError::Corrupt { .. });
+                        return if is_lost { Ended::Lost } else { Ended::At(from) };
                     }
-                    None => return false,
+                    None => return Ended::At(from),
                 },
                 () = tokio::time::sleep(patience) => {}
                 Some(done) = leaving.recv() => {
@@ -121,16 +156,30 @@ impl Task {
                         tracing::warn!(%error, "others take over when the lease has run out");
                     }
                     done.send(()).unwrap_or_else(|()| tracing::debug!("nobody waits any more"));
-                    return true;
+                    return Ended::Left;
                 }
             }
         }
     }
 
+    /// Another process has taken this node's name. To come back under it would only take it away
+    /// again, to and fro for ever: this one stays away until somebody has looked at it.
+    fn end_superseded(&self) {
+        let reason = format!(
+            "another process runs under the node name {0} and came later, so this hub lets go of \
+             its partitions; give each hub a node name of its own (`node` in its configuration) and \
+             restart this one, or end it",
+            self.node
+        );
+        tracing::error!("{reason}");
+        self.wanted.send_replace(Wanted::default());
+        self.superseded.send_replace(Some(reason));
+    }
+
     /// Renews if it is time, and publishes what this node should own.
-    fn tick(&mut self) -> u64 {
-        let actions = self.core.on_tick(self.now_ms());
-        if let Some(renewal) = actions.append {
+    fn tick(&mut self) -> LeaseActions {
+        let mut actions = self.core.on_tick(self.now_ms());
+        if let Some(renewal) = actions.append.take() {
             let log = self.log.clone();
             // Whether it was written is seen when it comes back.
             tokio::spawn(async move {
@@ -139,15 +188,46 @@ impl Task {
                 }
             });
         }
-        if actions.is_superseded {
-            tracing::error!("another process runs under this node's name; this one lets go");
-        }
-        let wanted = Wanted { partitions: actions.desired, may_claim: actions.may_claim };
+        let wanted = Wanted { partitions: actions.desired.clone(), may_claim: actions.may_claim };
         self.wanted.send_if_modified(|known| {
             let moved = *known != wanted;
             *known = wanted;
             moved
         });
-        actions.next_tick_ms
+        actions
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use event_log::MemoryLog;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::fold::testing::Replaceable;
+
+    /// The stream is kept for a day, and may be made anew at any time.
+    #[tokio::test(start_paused = true)]
+    async fn regression_leases_come_back_when_their_stream_is_made_anew() {
+        let former = MemoryLog::new();
+        for _ in 0..5_000 {
+            former.append(Stream::Membership, "a lease of a former day".into()).await.unwrap();
+        }
+        let log = Replaceable::new(former);
+        let identity = ClaimIdentity {
+            node: "test".to_owned(),
+            incarnation: Uuid::from_u128(1),
+            version: "0".to_owned(),
+        };
+        let config = LeaseConfig { ttl_ms: 300, renew_every_ms: 100 };
+        let superseded = watch::Sender::new(None);
+        let mut leases = Leases::start(Arc::new(log.clone()), &identity, 4, config, superseded);
+        leases.wanted.wait_for(|wanted| wanted.may_claim).await.unwrap();
+
+        log.replace(MemoryLog::new());
+        leases.wanted.wait_for(|wanted| !wanted.may_claim).await.unwrap();
+        leases.wanted.wait_for(|wanted| wanted.may_claim).await.unwrap();
+        assert_eq!(leases.wanted.borrow().partitions.len(), 4);
+        leases.leave().await;
     }
 }

@@ -1,24 +1,25 @@
 //! A hub's engine: the folder, the shards that it owns, the effects, and how to ask them.
 
+mod derived;
 mod genesis;
 mod leases;
 mod ownership;
 mod rescheduler;
 mod router;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use event_log::{Log, LogError};
 use events::{AggregateId, Epoch, Genesis, Partition, Watermark};
-use projections::{Model, Store};
+use projections::{Model, Store, StoreError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::effects::{EffectSink, Performer, Runner, RunnerConfig};
-use crate::fold::{FoldHandle, Folder, FolderConfig};
+use crate::fold::{CatchUp, FoldHandle, Folder, FolderConfig};
 use crate::shard::ClaimIdentity;
 
 pub use genesis::GenesisError;
@@ -55,9 +56,17 @@ pub enum NodeError {
     /// The log is another one.
     #[error(transparent)]
     Genesis(#[from] GenesisError),
-    /// Reading stopped.
-    #[error("reading the log stopped: {0}")]
-    Stopped(String),
+    /// The projections come from another history and cannot be built anew.
+    #[error(
+        "the projections in {dir} do not fit the log and cannot be set aside; stop the hub, move \
+         that directory away, and start it again"
+    )]
+    Projections {
+        /// Where they are.
+        dir: String,
+        /// What happened.
+        source: StoreError,
+    },
 }
 
 /// A node at work.
@@ -69,30 +78,39 @@ pub struct Node {
 }
 
 impl Node {
-    /// Reads the log, founds it if it is empty, and takes over what this node should own. Returns
-    /// when everything that stood in the log at the start is folded.
+    /// Founds the log if it is empty, and begins to read it. Partitions are taken over once
+    /// everything is folded that stood in the log at the start; see [`Router::status`] until then.
+    ///
+    /// Projections that do not come from this log as it is now, since it went backwards or was
+    /// replaced, are set aside and built again.
     ///
     /// # Errors
-    /// When the log does not answer, is another deployment's, or cannot be read.
+    /// When the log does not answer or is another deployment's, or when the projections cannot be
+    /// set aside.
     pub async fn start(config: NodeConfig) -> Result<Self, NodeError> {
-        let genesis = genesis::found(&*config.log, config.partitions).await?;
+        let genesis = genesis::found(&*config.log, config.partitions, &config.model).await?;
         genesis::check(&config.model, &genesis)?;
         let partitions = genesis.partitions;
+        let (model, store) =
+            derived::fitting(&*config.log, config.model, config.store, partitions).await?;
 
-        let fold = Folder::start(FolderConfig {
-            log: config.log.clone(),
-            partitions,
-            model: config.model,
-            store: config.store,
-        });
+        let fold =
+            Folder::start(FolderConfig { log: config.log.clone(), partitions, model, store });
         let (owning, owning_seen) = watch::channel(BTreeMap::new());
+        let (superseded, superseded_seen) = watch::channel(None);
         let (runner, effects) = Runner::new(RunnerConfig {
             performer: config.performer,
             owning: owning_seen.clone(),
             partitions,
         });
-        let router =
-            Router::new(config.log.clone(), fold.clone(), effects, owning_seen, partitions);
+        let router = Router::new(Parts {
+            log: config.log.clone(),
+            fold: fold.clone(),
+            effects,
+            owning: owning_seen,
+            superseded: superseded_seen,
+            partitions,
+        });
         let ownership = ownership::start(ownership::Config {
             ownership: config.ownership,
             identity: config.identity.clone(),
@@ -100,6 +118,7 @@ impl Node {
             fold,
             router: router.clone(),
             owning,
+            superseded,
             partitions,
             threads: config.threads,
         });
@@ -142,6 +161,14 @@ pub struct NodeStatus {
     pub owning: BTreeMap<Partition, Epoch>,
     /// How many effects are not done.
     pub effects: usize,
+    /// How far the log is read, while what stood in it at the start is not folded yet.
+    pub catching_up: Option<CatchUp>,
+    /// The partitions that cannot be read just now, with the reason.
+    pub unread: BTreeMap<Partition, String>,
+    /// What keeps the rows from being written, if something does.
+    pub projections: Option<String>,
+    /// Why this node wants no partition any more, if another runs under its name.
+    pub superseded: Option<String>,
     /// Why reading stopped, if it did.
     pub stopped: Option<String>,
 }
@@ -153,6 +180,7 @@ struct Parts {
     fold: FoldHandle,
     effects: EffectSink,
     owning: watch::Receiver<BTreeMap<Partition, Epoch>>,
+    superseded: watch::Receiver<Option<String>>,
     partitions: u16,
 }
 

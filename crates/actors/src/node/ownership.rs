@@ -37,6 +37,7 @@ pub(super) struct Config {
     pub(super) fold: FoldHandle,
     pub(super) router: Router,
     pub(super) owning: watch::Sender<BTreeMap<Partition, Epoch>>,
+    pub(super) superseded: watch::Sender<Option<String>>,
     pub(super) partitions: u16,
     pub(super) threads: usize,
 }
@@ -67,32 +68,73 @@ struct Shards {
 pub(super) fn start(config: Config) -> Task {
     let arbiters = (0..config.threads.max(1)).map(|_| Arbiter::new()).collect();
     let (stop, stopping) = mpsc::channel(1);
-    let leases = match config.ownership {
-        Ownership::Alone => None,
-        Ownership::Leased(leases) => {
-            Some(Leases::start(config.log.clone(), &config.identity, config.partitions, leases))
-        }
-    };
-    let shards = Shards { config, leases, arbiters, running: BTreeMap::new() };
+    let shards = Shards { config, leases: None, arbiters, running: BTreeMap::new() };
     tokio::spawn(shards.run(stopping));
     Task { stop }
 }
 
 impl Shards {
     async fn run(mut self, mut stopping: mpsc::Receiver<oneshot::Sender<()>>) {
+        let stop = self.work(&mut stopping).await;
+        self.stop_all().await;
+        if let Some(done) = stop {
+            done.send(()).unwrap_or_else(|()| tracing::debug!("nobody waits any more"));
+        }
+    }
+
+    /// Runs shards until this node is told to end.
+    async fn work(
+        &mut self,
+        stopping: &mut mpsc::Receiver<oneshot::Sender<()>>,
+    ) -> Option<oneshot::Sender<()>> {
+        let fold = self.config.fold.clone();
+        // Who claims what it has not read yet claims in vain, for ever to be seen; and who takes
+        // part before it can decide takes partitions from nodes that can.
+        tokio::select! {
+            stop = stopping.recv() => return stop,
+            caught_up = fold.caught_up() => match caught_up {
+                Ok(()) => self.start_leases(),
+                Err(reason) => tracing::error!(%reason, "no partition is taken over"),
+            }
+        }
         let mut check = tokio::time::interval(CHECK_INTERVAL);
         loop {
             tokio::select! {
-                stop = stopping.recv() => {
-                    self.stop_all().await;
-                    if let Some(done) = stop {
-                        done.send(()).unwrap_or_else(|()| tracing::debug!("nobody waits any more"));
-                    }
-                    return;
+                biased;
+                stop = stopping.recv() => return stop,
+                () = fold.stopped() => {
+                    self.let_go().await;
+                    return stopping.recv().await;
                 }
                 () = self.wanted_moved() => self.adjust().await,
                 _ = check.tick() => self.adjust().await,
             }
+        }
+    }
+
+    fn start_leases(&mut self) {
+        let Ownership::Leased(leases) = self.config.ownership else { return };
+        let Config { log, identity, superseded, partitions, .. } = &self.config;
+        let superseded = superseded.clone();
+        self.leases = Some(Leases::start(log.clone(), identity, *partitions, leases, superseded));
+    }
+
+    /// Nothing is read any more, so nothing that a shard appends would ever be acted on: all end at
+    /// once, whatever they were about to record, and other nodes may take over.
+    async fn let_go(&mut self) {
+        for arbiter in self.arbiters.drain(..) {
+            arbiter.stop();
+        }
+        let running = std::mem::take(&mut self.running);
+        for (partition, shard) in &running {
+            self.config.router.set_shard(*partition, None);
+            if tokio::time::timeout(STOP_TIMEOUT, ended(shard)).await.is_err() {
+                tracing::warn!(%partition, "the shard did not end in time");
+            }
+        }
+        self.config.owning.send_replace(BTreeMap::new());
+        if let Some(leases) = self.leases.take() {
+            leases.leave().await;
         }
     }
 
@@ -161,7 +203,7 @@ impl Shards {
         for partition in partitions {
             if let Some(shard) = self.running.remove(&partition) {
                 self.config.router.set_shard(partition, None);
-                stopping.push(stop_one(self.config.fold.clone(), partition, shard));
+                stopping.push(stop_one(&self.config, partition, shard));
             }
         }
         futures::future::join_all(stopping).await;
@@ -178,16 +220,25 @@ impl Shards {
     }
 }
 
-async fn stop_one(fold: FoldHandle, partition: Partition, shard: Addr<ShardActor>) {
-    if shard.send(Stop).await.is_ok() {
-        let ended = async {
-            while shard.connected() {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        };
-        if tokio::time::timeout(STOP_TIMEOUT, ended).await.is_err() {
-            tracing::warn!(%partition, "the shard did not end in time");
+async fn stop_one(config: &Config, partition: Partition, shard: Addr<ShardActor>) {
+    let in_order = async {
+        if shard.send(Stop).await.is_ok() {
+            ended(&shard).await;
         }
+    };
+    let in_order = tokio::time::timeout(STOP_TIMEOUT, in_order).await;
+    config.fold.unregister(partition).await;
+    if in_order.is_err() {
+        tracing::warn!(%partition, "the shard did not end in time; it is not listened to any more");
+        config.owning.send_modify(|owning| {
+            owning.remove(&partition);
+        });
     }
-    fold.unregister(partition).await;
+}
+
+/// Waits until a shard has ended.
+async fn ended(shard: &Addr<ShardActor>) {
+    while shard.connected() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }

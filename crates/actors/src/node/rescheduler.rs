@@ -7,9 +7,11 @@ use events::{AggregateId, Principal};
 use futures::StreamExt;
 use projections::Model;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::Router;
+use crate::ask::AskError;
 
 /// How long changes of the fleet are collected: a fleet that joins moves hundreds of times within
 /// seconds, and one look at the end is enough. People do not notice it.
@@ -18,9 +20,18 @@ const COLLECT: Duration = Duration::from_millis(10);
 /// How many placements are looked at at once.
 const PLACEMENTS_AT_ONCE_MAX: usize = 64;
 
+/// How long to wait before placements that were busy are looked at again, at first and at most.
+const RETRY_MIN: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(10);
+
+/// How often in a row that is tried: for two minutes. What is busy for longer is told, and looked
+/// at with the next change of the fleet.
+const RETRIES_MAX: u32 = 18;
+
 pub(super) async fn run(router: Router) {
     let mut changes = router.fold().changes();
     let mut owning = router.owning();
+    let mut busy = Busy::default();
     loop {
         let moved = tokio::select! {
             change = changes.recv() => match change {
@@ -32,30 +43,81 @@ pub(super) async fn run(router: Router) {
                 Ok(()) => true,
                 Err(_) => return,
             },
+            placements = busy.due() => {
+                busy.again(look_again(&router, placements).await);
+                false
+            },
         };
         if moved {
             tokio::time::sleep(COLLECT).await;
             changes = router.fold().changes();
             owning.mark_unchanged();
-            look_again(&router).await;
+            let placements = placements_to_look_at(&router.fold().model());
+            busy = Busy::default();
+            busy.again(look_again(&router, placements).await);
         }
     }
 }
 
-async fn look_again(router: &Router) {
-    let placements = placements_to_look_at(&router.fold().model());
+/// Placements for which too many commands waited when they were looked at.
+#[derive(Default)]
+struct Busy {
+    placements: Vec<AggregateId>,
+    retries: u32,
+    retry_at: Option<Instant>,
+}
+
+impl Busy {
+    /// Waits until it is time to look at them again; for ever when there are none.
+    async fn due(&mut self) -> Vec<AggregateId> {
+        match self.retry_at {
+            Some(at) => tokio::time::sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+        self.retry_at = None;
+        std::mem::take(&mut self.placements)
+    }
+
+    /// These were busy (again).
+    fn again(&mut self, placements: Vec<AggregateId>) {
+        if placements.is_empty() {
+            *self = Self::default();
+        } else if self.retries == RETRIES_MAX {
+            let (count, first) = (placements.len(), &placements[0]);
+            tracing::warn!(count, %first, "placements are too busy to be looked at; they are with \
+                the next change of the fleet");
+            *self = Self::default();
+        } else {
+            let wait = RETRY_MIN.saturating_mul(1 << self.retries.min(16)).min(RETRY_MAX);
+            self.retries += 1;
+            self.retry_at = Some(Instant::now() + wait);
+            self.placements = placements;
+        }
+    }
+}
+
+/// Has this node's placements among these look at the fleet. Answers with those that were busy.
+async fn look_again(router: &Router, placements: Vec<AggregateId>) -> Vec<AggregateId> {
     let owned = placements.into_iter().filter(|placement| router.owns(placement));
-    futures::stream::iter(owned)
-        .for_each_concurrent(PLACEMENTS_AT_ONCE_MAX, |placement| async move {
-            let command = PlacementCommand::Reschedule(Reschedule {});
-            let span = tracing::debug_span!("reschedule", %placement);
-            let asked = router.ask(placement.clone(), command.into(), Principal::System);
-            let asked = asked.instrument(span).await;
-            if let Err(error) = asked {
-                tracing::warn!(%placement, %error, "the placement is looked at with the next change");
+    let asked = futures::stream::iter(owned).map(|placement| async move {
+        let command = PlacementCommand::Reschedule(Reschedule {});
+        let span = tracing::debug_span!("reschedule", %placement);
+        let asked = router.ask(placement.clone(), command.into(), Principal::System);
+        match asked.instrument(span).await {
+            Ok(_) => None,
+            Err(AskError::Busy { .. }) => Some(placement),
+            // Who owns it now looks at it.
+            Err(AskError::NotOwner { .. }) => None,
+            Err(
+                error
+                @ (AskError::Refused(_) | AskError::TooLarge { .. } | AskError::Unreadable(_)),
+            ) => {
+                tracing::warn!(%placement, %error, "the placement does not look at the fleet");
+                None
             }
-        })
-        .await;
+        }
+    });
+    asked.buffer_unordered(PLACEMENTS_AT_ONCE_MAX).filter_map(std::future::ready).collect().await
 }
 
 /// The placements for which it matters that the fleet has moved.
@@ -65,4 +127,35 @@ pub fn placements_to_look_at(model: &Model) -> Vec<AggregateId> {
         placement.state.specified.is_some() || placement.state.deleting.is_some()
     });
     live.map(|(key, _)| AggregateId::Placement(key.clone())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use events::PlacementKey;
+
+    use super::*;
+
+    fn placements() -> Vec<AggregateId> {
+        vec![AggregateId::Placement(PlacementKey::cluster("web"))]
+    }
+
+    #[test]
+    fn regression_what_was_busy_is_looked_at_again_a_bounded_number_of_times() {
+        let mut busy = Busy::default();
+        let mut waits = vec![];
+        loop {
+            let before = Instant::now();
+            busy.again(placements());
+            let Some(at) = busy.retry_at else { break };
+            assert_eq!(busy.placements, placements());
+            waits.push(at.duration_since(before));
+        }
+        assert_eq!(waits.len(), RETRIES_MAX as usize);
+        assert!(waits[0] < 2 * RETRY_MIN && waits[17] >= RETRY_MAX, "{waits:?}");
+        assert!(waits.iter().sum::<Duration>() > Duration::from_secs(60));
+
+        busy.again(placements());
+        busy.again(vec![]);
+        assert_eq!((busy.retries, busy.retry_at), (0, None));
+    }
 }

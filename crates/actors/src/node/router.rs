@@ -26,14 +26,7 @@ pub struct Router {
 }
 
 impl Router {
-    pub(super) fn new(
-        log: Arc<dyn Log>,
-        fold: FoldHandle,
-        effects: EffectSink,
-        owning: watch::Receiver<BTreeMap<Partition, Epoch>>,
-        partitions: u16,
-    ) -> Self {
-        let parts = Parts { log, fold, effects, owning, partitions };
+    pub(super) fn new(parts: Parts) -> Self {
         Self { parts, shards: Arc::new(RwLock::new(BTreeMap::new())) }
     }
 
@@ -147,6 +140,10 @@ impl Router {
             watermark: fold.watermark.clone(),
             owning: self.parts.owning.borrow().clone(),
             effects: self.parts.effects.waiting(),
+            catching_up: fold.catching_up.clone(),
+            unread: fold.unread.clone(),
+            projections: fold.projections.clone(),
+            superseded: self.parts.superseded.borrow().clone(),
             stopped: fold.stopped.clone(),
         }
     }

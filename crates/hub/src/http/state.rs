@@ -67,7 +67,7 @@ impl HttpState {
 
     pub(super) fn queries(&self) -> Result<Queries, Problem> {
         let queries = self.config.router.fold().queries();
-        queries.cloned().ok_or_else(|| {
+        queries.ok_or_else(|| {
             Problem::unavailable("this hub keeps no history", "give it a data directory")
         })
     }
