@@ -5,16 +5,18 @@ use std::collections::BTreeMap;
 use domain::cluster::{Cluster, ClusterState};
 use domain::fleet::{Fleet, FleetState};
 use domain::placement::{Placement, PlacementState};
-use domain::{Decider, DomainCommand, FleetView, Inputs, Reaction};
+use domain::{Decider, DomainCommand, FleetView, FollowUp, Inputs, Reaction};
 use events::{AggregateId, CommandEnvelope, Envelope, Event, PlacementKey, Timestamp};
 
-/// What was decided now, in a form that can be compared with the record.
+/// What was decided now.
 #[derive(Debug, Default)]
 pub(super) struct Decided {
     pub(super) refusal: Option<String>,
     pub(super) events: Vec<Event>,
-    /// Aggregate, command and payload.
-    pub(super) follow_ups: Vec<String>,
+    /// Commands to others, with the index of the event that causes each.
+    pub(super) follow_ups: Vec<(usize, FollowUp)>,
+    /// Whether the decider looks at the fleet for such a command.
+    pub(super) uses_view: bool,
 }
 
 /// The states, as far as they were folded.
@@ -23,9 +25,16 @@ pub(super) struct States {
     clusters: BTreeMap<String, ClusterState>,
     placements: BTreeMap<PlacementKey, PlacementState>,
     fleet: FleetState,
+    /// The number of the last event of each aggregate.
+    sequences: BTreeMap<AggregateId, u64>,
 }
 
 impl States {
+    /// The number of the aggregate's last event; 0 before the first.
+    pub(super) fn sequence(&self, aggregate: &AggregateId) -> u64 {
+        self.sequences.get(aggregate).copied().unwrap_or_default()
+    }
+
     pub(super) fn decide(
         &self,
         command: &CommandEnvelope,
@@ -56,6 +65,7 @@ impl States {
             }
             AggregateId::Fleet => evolve::<Fleet>(&mut self.fleet, envelope),
         }
+        self.sequences.insert(envelope.aggregate.clone(), envelope.aggregate_sequence);
     }
 }
 
@@ -83,6 +93,7 @@ fn decide<D: Decider>(
         decided.refusal = Some(refusal);
         return decided;
     };
+    decided.uses_view = D::uses_view(&own);
     let events = match D::decide(&state, &own, inputs) {
         Ok(events) => events,
         Err(refusal) => {
@@ -90,12 +101,11 @@ fn decide<D: Decider>(
             return decided;
         }
     };
-    for event in events {
+    for (index, event) in events.into_iter().enumerate() {
         D::evolve(&mut state, &event, inputs.now);
         for reaction in D::react(&command.aggregate, &state, &event) {
             if let Reaction::FollowUp(follow_up) = reaction {
-                let (kind, data) = follow_up.command.to_parts().expect("follow-ups are plain data");
-                decided.follow_ups.push(format!("{} {kind} {}", follow_up.to, data.get()));
+                decided.follow_ups.push((index, follow_up));
             }
         }
         decided.events.push(event.into());

@@ -2,26 +2,27 @@
 //!
 //! A decision is a function of its aggregate's state, its command, its time, and for some the fleet
 //! view at a watermark. All of these stand in the log, so a clean replay proves that what is on
-//! record is what the deciders decided, and that nobody edited it.
+//! record is what the deciders decided: every event and follow-up, whole with its envelope, follows
+//! from a command that is on record and was decided once, and there are no others. It takes the
+//! commands that people and members gave directly, and the times, as they stand there.
 //!
 //! Partitions are read side by side. One waits while a decision in it needs a follow-up command or
 //! a view that another has not come to yet; causes stand before effects, so one of them can always
 //! go on.
 
 mod decide;
+mod frame;
+#[cfg(test)]
+mod tests;
 mod views;
 
 use std::collections::{BTreeMap, VecDeque};
 
 use event_log::{Accepted, Acceptor, Log, LogError, Reader, Stream};
-use events::{
-    ChainHash, CommandEnvelope, CommandSource, DecisionRecord, Envelope, FollowUpRef, Frame,
-    Partition, Position, Record, Sequence,
-};
+use events::{ChainHash, Partition, Position, Record, Sequence};
 use serde::Serialize;
 
-use decide::States;
-use views::ViewHistory;
+use frame::{Counts, Folded};
 
 /// Why a replay could not be finished.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +102,7 @@ struct Lane {
 /// # Errors
 /// When the log cannot be read. A difference is not an error: it is in the report.
 pub async fn verify(log: &dyn Log, partitions: u16) -> Result<VerifyReport, ReplayError> {
-    let mut replay = Replay::default();
+    let mut replay = Replay { folded: Folded::new(partitions), report: VerifyReport::default() };
     let mut lanes = vec![];
     for partition in (0..partitions).map(Partition) {
         let stream = Stream::Events(partition);
@@ -141,15 +142,12 @@ pub async fn verify(log: &dyn Log, partitions: u16) -> Result<VerifyReport, Repl
             stuck = 0;
         }
     }
-    replay.report.undecided = replay.follow_ups.len() as u64;
+    replay.report.undecided = replay.folded.undecided();
     Ok(replay.report)
 }
 
-#[derive(Default)]
 struct Replay {
-    states: States,
-    views: ViewHistory,
-    follow_ups: BTreeMap<FollowUpRef, CommandEnvelope>,
+    folded: Folded,
     report: VerifyReport,
 }
 
@@ -178,113 +176,37 @@ impl Replay {
         Ok(None)
     }
 
-    /// Whether everything that the record's decisions need was read.
     fn can_take(&self, accepted: &Accepted) -> bool {
-        let Record::Frame(frame) = &accepted.record else { return true };
-        frame.decisions.iter().all(|decision| {
-            let has_command = match &decision.command {
-                CommandSource::FollowUp(reference) => self.follow_ups.contains_key(reference),
-                CommandSource::Direct(_) | CommandSource::Submitted { .. } => true,
-            };
-            let own = accepted.position.partition;
-            let has_view = decision
-                .watermark
-                .as_ref()
-                .is_none_or(|watermark| self.views.has_reached(watermark, own));
-            has_command && has_view
-        })
+        match &accepted.record {
+            Record::Genesis(_) | Record::Claim(_) => true,
+            Record::Frame(frame) => self.folded.can_take(accepted.position.partition, frame),
+        }
     }
 
     fn take(&mut self, accepted: &Accepted) {
         self.report.records += 1;
         let partition = accepted.position.partition;
-        match &accepted.record {
-            Record::Genesis(_) => {}
-            Record::Claim(_) => self.views.advance(accepted.position),
-            Record::Frame(frame) => self.take_frame(partition, frame),
-        }
         let last = match &accepted.record {
-            Record::Frame(frame) => frame.last(),
-            Record::Claim(_) | Record::Genesis(_) => accepted.position.sequence,
+            Record::Genesis(_) => accepted.position.sequence,
+            Record::Claim(_) => {
+                self.folded.advance(accepted.position);
+                accepted.position.sequence
+            }
+            Record::Frame(frame) => {
+                match self.folded.take(partition, frame) {
+                    Ok(counts) => self.count(&counts),
+                    Err(difference) => self.report.first_difference = Some(*difference),
+                }
+                frame.last()
+            }
         };
         self.report.hashes.insert(partition, (last, accepted.hash));
     }
 
-    fn take_frame(&mut self, partition: Partition, frame: &Frame) {
-        let position = Position { partition, sequence: frame.first };
-        let mut events = frame.events.as_slice();
-        let mut follow_ups = frame.follow_ups.as_slice();
-        for (index, decision) in frame.decisions.iter().enumerate() {
-            let count = (decision.events as usize).min(events.len());
-            let (own, rest) = events.split_at(count);
-            events = rest;
-            if let Some(difference) = self.decide(position, index, decision, own, &mut follow_ups) {
-                self.report.first_difference = Some(difference);
-                return;
-            }
-        }
-        for (ordinal, command) in (0_u32..).zip(&frame.follow_ups) {
-            self.follow_ups.insert(FollowUpRef { frame: position, ordinal }, command.clone());
-        }
-        if frame.events.is_empty() {
-            self.views.advance(position);
-        }
-    }
-
-    /// Decides one command again. Takes its follow-ups off the front of those of the frame.
-    fn decide(
-        &mut self,
-        position: Position,
-        index: usize,
-        decision: &DecisionRecord,
-        recorded: &[Envelope],
-        follow_ups: &mut &[CommandEnvelope],
-    ) -> Option<Difference> {
-        let command = match &decision.command {
-            CommandSource::Direct(command) | CommandSource::Submitted { command, .. } => {
-                command.clone()
-            }
-            CommandSource::FollowUp(reference) => self.follow_ups.remove(reference)?,
-        };
-        self.report.decisions += 1;
-        self.report.events += recorded.len() as u64;
-        let view = self.views.at(decision.watermark.as_ref());
-        let decided = self.states.decide(&command, decision.time, &view);
-        let differs = |what: &str, recorded: String, decided: String| Difference {
-            position,
-            decision: index,
-            aggregate: command.aggregate.to_string(),
-            what: what.to_owned(),
-            recorded,
-            decided,
-        };
-
-        if decided.refusal != decision.refusal {
-            return Some(differs("refusal", text(&decision.refusal), text(&decided.refusal)));
-        }
-        let on_record: Vec<String> = recorded.iter().map(|event| data(&event.event)).collect();
-        let now: Vec<String> = decided.events.iter().map(data).collect();
-        if on_record != now {
-            return Some(differs("events", on_record.join("\n"), now.join("\n")));
-        }
-        let count = decided.follow_ups.len().min(follow_ups.len());
-        let (own, rest) = follow_ups.split_at(count);
-        *follow_ups = rest;
-        self.report.follow_ups += own.len() as u64;
-        let on_record: Vec<String> = own
-            .iter()
-            .map(|command| format!("{} {} {}", command.aggregate, command.kind, command.data.get()))
-            .collect();
-        if on_record != decided.follow_ups {
-            let (recorded, decided) = (on_record.join("\n"), decided.follow_ups.join("\n"));
-            return Some(differs("follow-ups", recorded, decided));
-        }
-        for envelope in recorded {
-            let position = Position { partition: position.partition, sequence: envelope.sequence };
-            self.states.evolve(envelope);
-            self.views.apply(position, envelope);
-        }
-        None
+    fn count(&mut self, counts: &Counts) {
+        self.report.decisions += counts.decisions;
+        self.report.events += counts.events;
+        self.report.follow_ups += counts.follow_ups;
     }
 
     /// A record refers to something that stands nowhere before it.
@@ -300,13 +222,4 @@ impl Replay {
             decided: String::new(),
         });
     }
-}
-
-fn data(event: &events::Event) -> String {
-    let data = event.to_data().map(|data| data.get().to_owned());
-    format!("{} {}", event.event_type().name, data.unwrap_or_default())
-}
-
-fn text(refusal: &Option<String>) -> String {
-    refusal.clone().unwrap_or_else(|| "none".to_owned())
 }
