@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use event_log::LogError;
+use event_log::port::went_backwards;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
@@ -29,6 +30,38 @@ pub(crate) enum Verdict {
     Unknown,
 }
 
+/// The streams of which it is not known whether they can be read on, each with its number, in the
+/// order in which the brokers are asked about them.
+#[derive(Debug, Default)]
+pub(crate) struct Suspects(Vec<(Track, u64)>);
+
+impl Suspects {
+    /// Adds streams, after those that wait already.
+    pub(crate) fn add(&mut self, streams: impl IntoIterator<Item = (Track, u64)>) {
+        for stream in streams {
+            if !self.0.contains(&stream) {
+                self.0.push(stream);
+            }
+        }
+    }
+
+    /// Takes all, to ask about them.
+    pub(crate) fn take(&mut self) -> Vec<(Track, u64)> {
+        std::mem::take(&mut self.0)
+    }
+
+    /// Keeps those about which the brokers did not answer. The first of them is the one that they
+    /// were asked about (see [`all`]): next time it is the last, so that a partition without a
+    /// leader is in nobody's way.
+    pub(crate) fn keep_unanswered(&mut self, verdicts: &[(Track, u64, Verdict)]) {
+        let unanswered = verdicts.iter().filter(|(.., one)| matches!(one, Verdict::Unknown));
+        let mut unanswered: Vec<_> = unanswered.map(|(track, id, _)| (*track, *id)).collect();
+        let asked = unanswered.len().min(1);
+        unanswered.rotate_left(asked);
+        self.add(unanswered);
+    }
+}
+
 /// How often the brokers must say that a stream has ended before it has. A broker that has just
 /// started may not know a topic yet, and who believes it rebuilds everything for nothing.
 const ANSWERS: usize = 3;
@@ -36,7 +69,7 @@ const ANSWERS: usize = 3;
 /// How long to wait between two answers: a broker knows its topics within less than that.
 const BETWEEN_ANSWERS: Duration = Duration::from_millis(500);
 
-/// Asks about all streams that are open, each with its number and where it is to be read on.
+/// Asks about streams, each with its number and where it is to be read on.
 pub(crate) fn all(
     open: Vec<(Track, u64, u64)>,
     ask: impl Fn(Track, u64) -> Verdict,
@@ -83,20 +116,18 @@ pub(crate) fn partition<C: ConsumerContext>(
 }
 
 fn judge(topics: &Topics, track: Track, next: u64, begin: u64, end: u64) -> Verdict {
-    let corrupt = |what: String| {
-        Verdict::Ended(LogError::Corrupt { what: format!("{} {what}", topics.show(track)) })
-    };
+    let shown = topics.show(track);
     if next > end {
-        return corrupt(format!(
-            "ends at offset {end}, but is to be read on from offset {next}: it went backwards"
-        ));
+        return Verdict::Ended(went_backwards(shown, end, next));
     }
     // What is kept for ever must be there from the start; of the rest, the old may be gone.
     if next < begin && track.topic.retention_ms().is_none() {
-        return corrupt(format!(
-            "begins at offset {begin}, but is to be read on from offset {next}: what was between \
-             them is gone"
-        ));
+        return Verdict::Ended(LogError::Corrupt {
+            what: format!(
+                "{shown} begins at offset {begin}, but is to be read on from offset {next}: \
+                 what was between them is gone"
+            ),
+        });
     }
     Verdict::Readable { begin }
 }
@@ -170,6 +201,31 @@ mod tests {
 
         let verdicts = ask(false);
         assert!(matches!(verdicts[0].2, Verdict::Readable { .. }), "it was a slip of the tongue");
+    }
+
+    /// Streams that can be read are not held up, again and again, by one that has no leader; nor is a
+    /// stream that comes after that one never looked at.
+    #[test]
+    fn regression_a_partition_without_a_leader_is_in_nobodys_way() {
+        let track = |partition| Track { topic: Topic::Events, partition };
+        let mut suspects = Suspects::default();
+        suspects.add((0..6).map(|partition| (track(partition), u64::from(partition))));
+        suspects.add([(track(3), 3)]);
+        let mut readable = Vec::new();
+        for _ in 0..4 {
+            let open = suspects.take().into_iter().map(|(track, id)| (track, id, 0)).collect();
+            let ask = |track: Track, _| match track.partition {
+                2 => Verdict::Unknown,
+                _ => Verdict::Readable { begin: 0 },
+            };
+            let verdicts = all(open, ask);
+            suspects.keep_unanswered(&verdicts);
+            let judged =
+                verdicts.iter().filter(|(.., one)| matches!(one, Verdict::Readable { .. }));
+            readable.extend(judged.map(|(track, ..)| track.partition));
+        }
+        assert_eq!(readable, [0, 1, 3, 4, 5], "each once");
+        assert_eq!(suspects.take(), [(track(2), 2)]);
     }
 
     #[test]

@@ -6,8 +6,9 @@
 //! partition does not.
 //!
 //! Entries go to their stream by partition; a full backlog pauses its partition (see `feed`). When
-//! the driver says that it cannot read on somewhere, it does not say where. The lane then asks the
-//! brokers about every partition that it reads and acts on what they answer (see `examine`).
+//! the driver says that it cannot read on somewhere, it does not say where. The lane then suspects
+//! every partition that it reads, asks the brokers about them and acts on what they answer (see
+//! `examine`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,8 +28,9 @@ use crate::aside::drop_aside;
 use crate::config::QUESTION_TIMEOUT;
 use crate::context::Context;
 use crate::error::{no_client, refused};
-use crate::examine::{self, Verdict};
+use crate::examine::{self, Suspects, Verdict};
 use crate::feed::{Entry, FeedSender};
+use crate::slots::Slots;
 use crate::topics::{Topic, Topics, Track};
 
 pub(crate) type LaneConsumer = BaseConsumer<Context>;
@@ -44,6 +46,19 @@ const IDLE: Duration = Duration::from_secs(1);
 
 /// The least time between two rounds of questions about streams that stopped.
 const EXAMINE_EVERY: Duration = Duration::from_millis(500);
+
+/// How long a further lane is kept without a stream: a reader that comes again soon finds its
+/// client connected. At ten times this, each of them costs a client's memory all the time.
+const SPARE_FOR: Duration = Duration::from_secs(60);
+
+/// How long a lane lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lifetime {
+    /// As long as the log is open.
+    OfTheLog,
+    /// Until it has had no stream for [`SPARE_FOR`].
+    WhileItIsNeeded,
+}
 
 /// What a lane is told.
 pub(crate) enum Command {
@@ -66,11 +81,13 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    /// Starts the consumer and its thread.
+    /// Starts the consumer and its thread. `slots` are the places of its streams.
     pub(crate) fn start(
         name: String,
         config: ClientConfig,
         topics: Arc<Topics>,
+        slots: Slots,
+        lifetime: Lifetime,
     ) -> Result<Self, LogError> {
         let (commands, received) = channel();
         let consumer = create(&config)?;
@@ -81,7 +98,11 @@ impl Lane {
             routes: BTreeMap::new(),
             received,
             commands: commands.clone(),
-            examination: Examination::None,
+            slots,
+            lifetime,
+            told: Instant::now(),
+            suspects: Suspects::default(),
+            is_examining: false,
             examined: None,
         };
         thread::Builder::new()
@@ -124,18 +145,15 @@ struct Poller {
     routes: BTreeMap<Track, Route>,
     received: Receiver<Command>,
     commands: Sender<Command>,
-    examination: Examination,
-    /// When the last one began.
+    slots: Slots,
+    lifetime: Lifetime,
+    /// When it was told something last.
+    told: Instant,
+    suspects: Suspects,
+    /// The brokers are being asked about streams.
+    is_examining: bool,
+    /// When they were asked last.
     examined: Option<Instant>,
-}
-
-/// Whether the brokers are being asked about the streams.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Examination {
-    None,
-    Running,
-    /// Something came up that the one which is running may not have looked at.
-    RunningAndWanted,
 }
 
 enum Next {
@@ -176,6 +194,7 @@ impl Poller {
             match self.received.recv_timeout(IDLE) {
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return Next::Stop,
                 Ok(command) => self.act(command),
+                Err(RecvTimeoutError::Timeout) if self.is_to_spare() => return Next::Stop,
                 Err(RecvTimeoutError::Timeout) => {}
             }
         }
@@ -188,7 +207,15 @@ impl Poller {
         Next::GoOn
     }
 
+    /// Whether it has not been needed for long. Nobody opens a stream on it from then on.
+    fn is_to_spare(&self) -> bool {
+        self.lifetime == Lifetime::WhileItIsNeeded
+            && self.told.elapsed() >= SPARE_FOR
+            && self.slots.close_if_empty()
+    }
+
     fn act(&mut self, command: Command) {
+        self.told = Instant::now();
         match command {
             Command::Open { track, id, from, to } => {
                 self.close(track);
@@ -199,17 +226,14 @@ impl Poller {
                 self.close(track);
             }
             Command::Examined { verdicts } => {
-                let unanswered = verdicts.iter().any(|(.., one)| matches!(one, Verdict::Unknown));
-                let again = unanswered || self.examination == Examination::RunningAndWanted;
-                self.examination = Examination::None;
+                self.is_examining = false;
+                self.suspects.keep_unanswered(&verdicts);
                 for (track, id, verdict) in verdicts {
                     if self.is_current(track, id) {
                         self.judge(track, verdict);
                     }
                 }
-                if again {
-                    self.examine();
-                }
+                self.examine();
             }
             // About a stream that is not there any more.
             Command::Resume { .. } | Command::Close { .. } => {}
@@ -319,22 +343,29 @@ impl Poller {
             | RDKafkaErrorCode::TopicAuthorizationFailed,
         ) = error.rdkafka_error_code()
         {
+            self.suspects.add(self.routes.iter().map(|(track, route)| (*track, route.id)));
             self.examine();
         }
     }
 
-    /// Asks the brokers about all streams, on another thread: this one goes on with those that can
-    /// be read.
+    /// Asks the brokers about the streams that are suspected, on another thread: this one goes on
+    /// with those that can be read.
     fn examine(&mut self) {
-        if self.examination != Examination::None {
-            self.examination = Examination::RunningAndWanted;
+        if self.is_examining {
+            return;
+        }
+        let suspects = self.suspects.take().into_iter();
+        let open = suspects.filter_map(|(track, id)| {
+            let route = self.routes.get(&track).filter(|route| route.id == id)?;
+            Some((track, id, route.next))
+        });
+        let open: Vec<_> = open.collect();
+        if open.is_empty() {
             return;
         }
         // What the brokers say may be of no help: then it is asked for now and then, not all day.
         let since = self.examined.replace(Instant::now()).map(|last| last.elapsed());
         let wait = since.map_or(Duration::ZERO, |since| EXAMINE_EVERY.saturating_sub(since));
-        let open = self.routes.iter().map(|(track, route)| (*track, route.id, route.next));
-        let open: Vec<_> = open.collect();
         let (consumer, topics) = (Arc::clone(&self.consumer), Arc::clone(&self.topics));
         let commands = self.commands.clone();
         let asking = thread::Builder::new().name("kafka-examine".to_owned()).spawn(move || {
@@ -343,7 +374,7 @@ impl Poller {
             drop(commands.send(Command::Examined { verdicts: examine::all(open, ask) }));
         });
         match asking {
-            Ok(_) => self.examination = Examination::Running,
+            Ok(_) => self.is_examining = true,
             Err(error) => tracing::error!(%error, "cannot examine streams that stopped"),
         }
     }

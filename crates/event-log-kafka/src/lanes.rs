@@ -1,8 +1,8 @@
 //! All lanes of a log, and the way to open a stream.
 //!
 //! Nearly everything is read on one lane. A second reader of a stream, such as a verification that
-//! starts at the beginning while the owner follows the end, gets a lane of its own: neither waits
-//! for the other.
+//! starts at the beginning while the owner follows the end, gets a further lane: neither waits for
+//! the other. A further lane ends by itself a while after it was needed last.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,7 @@ use rdkafka::ClientConfig;
 
 use crate::error::refused;
 use crate::feed::{Feed, Load};
-use crate::lane::{Command, Lane};
+use crate::lane::{Command, Lane, Lifetime};
 use crate::slots::{Seat, Slots};
 use crate::topics::{Topics, Track};
 
@@ -46,21 +46,22 @@ impl Lanes {
             last_id: AtomicU64::new(0),
             load: Arc::default(),
         };
-        let first = lanes.add(0)?;
-        lanes.lanes.lock().unwrap_or_else(PoisonError::into_inner).push(first);
+        let slots = Slots::default();
+        let first = lanes.start_lane(0, slots.clone(), Lifetime::OfTheLog)?;
+        lanes.lanes.lock().unwrap_or_else(PoisonError::into_inner).push((first, slots));
         Ok(lanes)
     }
 
-    fn add(&self, index: usize) -> Result<(Lane, Slots), LogError> {
+    fn start_lane(&self, index: usize, slots: Slots, lifetime: Lifetime) -> Result<Lane, LogError> {
         let name = format!("kafka-{}-{index}", self.name);
-        let lane = Lane::start(name, self.config.clone(), Arc::clone(&self.topics))?;
-        Ok((lane, Slots::default()))
+        Lane::start(name, self.config.clone(), Arc::clone(&self.topics), slots, lifetime)
     }
 
     /// Reads a partition from an offset on. Does not wait: what goes wrong ends the stream.
     pub(crate) fn open(&self, track: Track, from: u64) -> Result<Feed, LogError> {
         let id = self.last_id.fetch_add(1, Ordering::Relaxed);
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        lanes.retain(|(_, slots)| !slots.is_closed());
         let free =
             lanes.iter().find_map(|(lane, slots)| slots.take(track, id).map(|seat| (lane, seat)));
         if let Some((lane, seat)) = free {
@@ -70,8 +71,10 @@ impl Lanes {
             let track = self.topics.show(track);
             return Err(refused("read", format!("{track} has {LANES_MAX} readers already")));
         }
-        let (lane, slots) = self.add(lanes.len())?;
-        let seat = slots.take(track, id).expect("a lane without streams has room");
+        // The seat first: a lane on which nobody sits may end at any time.
+        let slots = Slots::default();
+        let seat = slots.take(track, id).expect("nobody else knows of these");
+        let lane = self.start_lane(lanes.len(), slots.clone(), Lifetime::WhileItIsNeeded)?;
         let feed = self.open_on(&lane, seat, from);
         lanes.push((lane, slots));
         Ok(feed)
@@ -87,7 +90,8 @@ impl Lanes {
 
     /// How many lanes there are.
     pub(crate) fn count(&self) -> usize {
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).len()
+        let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        lanes.iter().filter(|(_, slots)| !slots.is_closed()).count()
     }
 
     /// What waits for the readers.

@@ -1,23 +1,46 @@
 //! Who reads which partition on which lane: a consumer has one place in each partition.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::topics::Track;
 
-/// The partitions that are taken on a lane, each with the stream that has it.
+/// The partitions of a lane. Clones are about the same lane.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Slots(Arc<Mutex<BTreeMap<Track, u64>>>);
+pub(crate) struct Slots(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// The partitions that are taken, each with the stream that has it.
+    taken: BTreeMap<Track, u64>,
+    /// The lane takes no more streams.
+    closed: bool,
+}
 
 impl Slots {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Takes a partition, if it is free.
     pub(crate) fn take(&self, track: Track, id: u64) -> Option<Seat> {
-        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if taken.contains_key(&track) {
+        let mut state = self.state();
+        if state.closed || state.taken.contains_key(&track) {
             return None;
         }
-        taken.insert(track, id);
+        state.taken.insert(track, id);
         Some(Seat { slots: self.clone(), track, id })
+    }
+
+    /// Lets nobody in any more, if there is nobody; says whether that is so.
+    pub(crate) fn close_if_empty(&self) -> bool {
+        let mut state = self.state();
+        state.closed |= state.taken.is_empty();
+        state.closed
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state().closed
     }
 }
 
@@ -41,7 +64,7 @@ impl Seat {
 
     /// Makes room for another stream.
     pub(crate) fn leave(&self) {
-        let mut taken = self.slots.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = &mut self.slots.state().taken;
         if taken.get(&self.track) == Some(&self.id) {
             taken.remove(&self.track);
         }
@@ -66,5 +89,17 @@ mod tests {
         assert!(slots.take(track, 5).is_none(), "who left has no say any more");
         next.leave();
         assert!(slots.take(track, 6).is_some());
+    }
+
+    #[test]
+    fn a_lane_is_closed_only_when_nobody_is_on_it() {
+        let slots = Slots::default();
+        let track = Track { topic: Topic::Events, partition: 3 };
+        let seat = slots.take(track, 1).unwrap();
+        assert!(!slots.close_if_empty());
+        assert!(slots.take(Track { partition: 4, ..track }, 2).map(|seat| seat.leave()).is_some());
+        seat.leave();
+        assert!(slots.close_if_empty() && slots.is_closed());
+        assert!(slots.take(track, 3).is_none(), "it would wait for a thread that is gone");
     }
 }
