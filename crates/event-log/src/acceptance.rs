@@ -10,7 +10,7 @@
 //!   nobody owns the partition, and no frame counts.
 //! - a **genesis** counts iff it is the very first record of partition 0.
 //!
-//! The rule looks at the *header* of a record alone (see [`Header`]), which no version changes. So a
+//! The rule looks at the *header* of a record alone (see `Header`), which no version changes. So a
 //! record that does not count is skipped by every version alike, whatever else is in it: the frame
 //! of a zombie of a newer version stops nobody. Only a record that counts must be readable.
 //!
