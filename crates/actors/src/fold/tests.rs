@@ -1,6 +1,7 @@
 //! The folder on a log that fails it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use event_log::{Log, MemoryLog, Stream, partition_of};
 use events::frame::RECORD_FORMAT;
@@ -61,8 +62,10 @@ fn epoch(handle: &FoldHandle) -> Epoch {
     handle.model().checkpoint(Partition(0)).epoch
 }
 
+/// Why it has stopped. Time is paused, so this takes no time.
 async fn stopped(handle: &FoldHandle) -> String {
-    handle.stopped().await;
+    let patience = Duration::from_secs(60);
+    tokio::time::timeout(patience, handle.stopped()).await.expect("reading stops");
     handle.status().borrow().stopped.clone().unwrap()
 }
 

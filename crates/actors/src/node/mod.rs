@@ -1,5 +1,7 @@
 //! A hub's engine: the folder, the shards that it owns, the effects, and how to ask them.
 
+#[cfg(test)]
+mod bad_days_tests;
 mod derived;
 mod genesis;
 mod leases;
