@@ -9,6 +9,7 @@
 //! | [`performer`] | effects → orders to members, and what came of them → commands |
 //! | [`outcomes`] | how available deliveries are, as it was last seen |
 //! | [`links`] | one link for each member, from its Secret |
+//! | [`namespaces`] | those that the hub needs for itself |
 //! | [`http`] | `/healthz`, `/readyz`, `/metrics`, and the reads of the command line |
 //!
 //! **Invariants.** Kubernetes objects are inputs and outputs, never the truth. Inputs are
@@ -21,6 +22,7 @@ pub mod http;
 pub mod index;
 pub mod links;
 pub mod members;
+pub mod namespaces;
 pub mod outcomes;
 pub mod performer;
 pub mod placements;

@@ -10,11 +10,13 @@ use chacha20poly1305::aead::{Aead, KeyInit};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use hmac::{Hmac, Mac};
 use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::PostParams;
 use kube::{Api, Client};
 use sha2::Sha256;
+
+pub use crate::namespaces::ensure_namespace;
 
 /// What sealed bytes start with: says how they are sealed.
 const MAGIC: &[u8] = b"taffrail-seal-1\n";
@@ -133,23 +135,6 @@ fn new_key() -> Secret {
         data: Some(BTreeMap::from([(KEY_ENTRY.to_owned(), ByteString(bytes.to_vec()))])),
         immutable: Some(true),
         ..Secret::default()
-    }
-}
-
-/// Makes a namespace unless it is there.
-///
-/// # Errors
-/// What the API server said.
-pub async fn ensure_namespace(client: &Client, name: &str) -> Result<(), kube::Error> {
-    let api: Api<Namespace> = Api::all(client.clone());
-    let namespace = Namespace {
-        metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() },
-        ..Namespace::default()
-    };
-    match api.create(&PostParams::default(), &namespace).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
-        Err(error) => Err(error),
     }
 }
 

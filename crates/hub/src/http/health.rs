@@ -4,6 +4,7 @@ use actix_web::{HttpResponse, get, web};
 use api::http::{NotReady, Readiness};
 
 use super::state::HttpState;
+use crate::index::{Gap, Unknown};
 
 /// The process runs.
 #[utoipa::path(
@@ -46,16 +47,17 @@ pub(super) fn readiness(state: &HttpState) -> Readiness {
     if node.owning.is_empty() {
         tell("partitions", "this hub owns no partition of the log: it decides nothing".to_owned());
     }
+    // What was tried in vain concerns the placements that reach it, and they say so.
     let index = state.config.index.status();
     let index = index.borrow();
-    if !index.discovered {
-        tell("index", "the kinds of the hub's API server are not known yet".to_owned());
-    } else if let Some(first) = index.unsynced.first() {
-        let others = match index.unsynced.len() - 1 {
+    let in_the_way = |gap: &&Gap| gap.error.is_none() || gap.about == Unknown::Kinds;
+    let mut gaps = index.gaps.iter().filter(in_the_way);
+    if let Some(first) = gaps.next() {
+        let others = match gaps.count() {
             0 => String::new(),
-            others => format!(" and {others} more"),
+            others => format!(" (and {others} more)"),
         };
-        tell("index", format!("the objects of {first}{others} are not listed yet"));
+        tell("index", format!("{first}{others}"));
     }
     not_ready.extend(state.config.checks.iter().filter_map(|check| check()));
     Readiness { ready: not_ready.is_empty(), not_ready }

@@ -72,7 +72,7 @@ fn registry(state: &HttpState) -> Registry {
     gauge("effects_waiting", "Orders to members that are not done", node.effects);
     gauge("index_objects", "Objects on the hub that may be selected", index.objects);
     gauge("index_kinds", "Kinds on the hub that are watched", index.kinds);
-    gauge("index_kinds_unsynced", "Kinds that were not listed yet", index.unsynced.len());
+    gauge("index_kinds_unsynced", "Kinds that are not listed, and groups that do not answer", index.unsynced.len());
     gauge("placements", "Placements that exist", placements.placements);
     gauge("ready", "Whether nothing is in the way", usize::from(readiness(state).ready));
 

@@ -54,9 +54,9 @@ pub(super) fn watermark(watermark: &Watermark) -> BTreeMap<String, u64> {
 pub(super) fn index(state: &HttpState) -> IndexView {
     let objects = state.config.index.objects();
     IndexView {
-        kinds: objects.kinds().count(),
+        kinds: objects.kinds(),
         objects: objects.len(),
-        unsynced: objects.unsynced().map(ToString::to_string).collect(),
+        unsynced: objects.gaps().iter().map(ToString::to_string).collect(),
     }
 }
 

@@ -72,3 +72,103 @@ impl Interest {
 fn is_namespace(selector: &ResourceSelector) -> bool {
     selector.group.is_empty() && selector.kind == "Namespace"
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use events::cluster::Labels;
+    use events::placement::LabelSelector;
+
+    use super::*;
+    use crate::index::testing::gvk;
+
+    fn labels(app: &str) -> Labels {
+        BTreeMap::from([("app".to_owned(), app.to_owned())])
+    }
+
+    fn selector(api_version: &str, kind: &str) -> ResourceSelector {
+        let GroupVersionKind { group, version, kind } = gvk(api_version, kind);
+        let scope = SelectionScope::NamespaceWithResources;
+        ResourceSelector { group, version, kind, name: String::new(), labels: None, scope }
+    }
+
+    fn named(name: &str, selector: ResourceSelector) -> ResourceSelector {
+        ResourceSelector { name: name.to_owned(), ..selector }
+    }
+
+    fn labelled(app: &str, selector: ResourceSelector) -> ResourceSelector {
+        let labels = LabelSelector { match_labels: labels(app), match_expressions: vec![] };
+        ResourceSelector { labels: Some(labels), ..selector }
+    }
+
+    fn scoped(scope: SelectionScope, selector: ResourceSelector) -> ResourceSelector {
+        ResourceSelector { scope, ..selector }
+    }
+
+    /// A change of the labels of an object.
+    fn change(kind: (&str, &str), path: &str, before: &str, after: &str) -> ObjectsChange {
+        let (namespace, name) = path.split_once('/').unwrap_or(("", path));
+        let labels = |app: &str| (!app.is_empty()).then(|| labels(app));
+        ObjectsChange {
+            kind: gvk(kind.0, kind.1),
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            before: labels(before),
+            after: labels(after),
+        }
+    }
+
+    #[test]
+    fn a_change_concerns_whoever_may_select_the_object_before_or_after_it() {
+        let cluster = PlacementScope::Cluster;
+        let shop = PlacementScope::Namespace("shop".to_owned());
+        let (namespace, role, map) = (
+            selector("v1", "Namespace"),
+            selector("rbac.authorization.k8s.io/v1", "ClusterRole"),
+            selector("v1", "ConfigMap"),
+        );
+        let a_role = ("rbac.authorization.k8s.io/v1", "ClusterRole");
+        let a_map = ("v1", "ConfigMap");
+        let only = SelectionScope::NamespaceOnly;
+        let cases = [
+            // Objects outside of namespaces, by kind, name and labels.
+            (&cluster, &role, change(a_role, "reader", "", "x"), true),
+            (&cluster, &role, change(("v1", "Namespace"), "shop", "", "x"), false),
+            (&cluster, &named("reader", role.clone()), change(a_role, "reader", "x", ""), true),
+            (&cluster, &named("reader", role.clone()), change(a_role, "writer", "x", ""), false),
+            (&cluster, &labelled("a", role.clone()), change(a_role, "reader", "a", "b"), true),
+            (&cluster, &labelled("b", role.clone()), change(a_role, "reader", "a", "b"), true),
+            (&cluster, &labelled("c", role.clone()), change(a_role, "reader", "a", "b"), false),
+            // What is in namespaces, by the namespace.
+            (&cluster, &namespace, change(a_map, "shop/settings", "", "x"), true),
+            (&cluster, &named("shop", namespace.clone()), change(a_map, "shop/a", "", "x"), true),
+            (&cluster, &named("shop", namespace.clone()), change(a_map, "bank/a", "", "x"), false),
+            (
+                &cluster,
+                &labelled("shop", namespace.clone()),
+                change(a_map, "shop/a", "", "x"),
+                true,
+            ),
+            (
+                &cluster,
+                &labelled("bank", namespace.clone()),
+                change(a_map, "shop/a", "", "x"),
+                false,
+            ),
+            // Of a namespace that is not known anything may be true.
+            (&cluster, &labelled("bank", namespace.clone()), change(a_map, "new/a", "", "x"), true),
+            (&cluster, &scoped(only, namespace.clone()), change(a_map, "shop/a", "", "x"), false),
+            // A placement in a namespace looks at that one alone.
+            (&shop, &map, change(a_map, "shop/settings", "", "x"), true),
+            (&shop, &map, change(a_map, "bank/settings", "", "x"), false),
+            (&shop, &map, change(("v1", "Secret"), "shop/settings", "", "x"), false),
+        ];
+        let namespace_labels = |name: &str| ["shop", "bank"].contains(&name).then(|| labels(name));
+        for (scope, selector, change, concerned) in cases {
+            let interest = Interest::new(scope.clone(), vec![selector.clone()]);
+            let case = format!("{scope:?} {selector:?} {change:?}");
+            assert_eq!(interest.is_concerned(&change, namespace_labels), concerned, "{case}");
+        }
+    }
+}

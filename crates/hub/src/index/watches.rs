@@ -6,26 +6,32 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use domain::selection::{GroupVersionKind, HubObject, KindRules};
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use kube::api::DynamicObject;
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch_objects};
 use kube::{Api, Client, ResourceExt};
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
-use super::discovery::{DiscoveredKind, discover};
-use super::objects::{Objects, ObjectsChange};
+use super::discovery::{Discovered, DiscoveredKind, discover, is_served};
+use super::gap::Gap;
+use super::looks::Looks;
+use super::objects::{Adjustment, Objects, ObjectsChange};
 
 /// How many changes a listener may lag behind before it has to look at everything again.
 const CHANGES_BUFFERED_MAX: usize = 16_384;
 
-/// How often the kinds are asked for, besides when a CRD changes: aggregated APIs come and go
-/// without one.
-const DISCOVERY_INTERVAL: Duration = Duration::from_secs(300);
+/// How many kinds are asked for at once that are not mentioned any more.
+const MISSING_AT_ONCE_MAX: usize = 8;
 
-/// How long changes of CRDs are collected before the kinds are asked for again.
-const DISCOVERY_DELAY: Duration = Duration::from_millis(200);
+/// How long such a question may take. There is another with the next look.
+const MISSING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many characters of an error are shown. Whoever wants all of it finds it in the log.
+const ERROR_CHARS_MAX: usize = 300;
 
 /// What an index needs.
 #[derive(Clone)]
@@ -37,20 +43,12 @@ pub struct IndexConfig {
 }
 
 /// How the index is doing.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct IndexStatus {
-    /// Whether the kinds were asked for once.
-    pub discovered: bool,
-    /// Kinds that were not listed yet.
-    pub unsynced: BTreeSet<GroupVersionKind>,
-}
-
-impl IndexStatus {
-    /// Whether everything was listed once, so that what is absent is really not there.
-    #[must_use]
-    pub fn is_synced(&self) -> bool {
-        self.discovered && self.unsynced.is_empty()
-    }
+    /// How often kinds came or went.
+    pub moves: u64,
+    /// What is not known.
+    pub gaps: Vec<Gap>,
 }
 
 /// The index at work. Cheap to clone.
@@ -65,9 +63,10 @@ impl Index {
     /// Starts to watch. Runs until the returned task is aborted.
     #[must_use]
     pub fn start(config: IndexConfig) -> (Self, JoinHandle<()>) {
+        let objects = Objects::default();
         let (changes, _) = broadcast::channel(CHANGES_BUFFERED_MAX);
-        let (status, _) = watch::channel(IndexStatus::default());
-        let index = Self { objects: Arc::default(), changes, status };
+        let (status, _) = watch::channel(status_of(&objects));
+        let index = Self { objects: Arc::new(RwLock::new(objects)), changes, status };
         let task = tokio::spawn(follow_kinds(index.clone(), config));
         (index, task)
     }
@@ -77,7 +76,8 @@ impl Index {
         self.objects.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells about every change from now on.
+    /// Tells about every change of an object from now on. That kinds came or went is told by the
+    /// status.
     #[must_use]
     pub fn changes(&self) -> broadcast::Receiver<Arc<ObjectsChange>> {
         self.changes.subscribe()
@@ -100,10 +100,9 @@ impl Index {
         }
     }
 
-    fn update_status(&self, discovered: bool) {
-        let unsynced: BTreeSet<GroupVersionKind> = self.objects().unsynced().cloned().collect();
+    fn update_status(&self) {
         self.status.send_if_modified(|status| {
-            let now = IndexStatus { discovered: status.discovered || discovered, unsynced };
+            let now = status_of(&self.objects());
             let moved = *status != now;
             *status = now;
             moved
@@ -111,73 +110,98 @@ impl Index {
     }
 }
 
-/// Keeps one watch for each kind that is served.
-async fn follow_kinds(index: Index, config: IndexConfig) {
-    let mut watches: BTreeMap<GroupVersionKind, JoinOnDrop> = BTreeMap::new();
-    let mut changes = index.changes();
-    loop {
-        match discover(&config.client, &config.rules).await {
-            Ok(kinds) => adjust(&index, &config, kinds, &mut watches),
-            Err(error) => {
-                tracing::warn!(%error, "the kinds of the hub cannot be discovered; tried again");
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                continue;
-            }
-        }
-        let next = tokio::time::sleep(DISCOVERY_INTERVAL);
-        tokio::pin!(next);
-        loop {
-            tokio::select! {
-                () = &mut next => break,
-                change = changes.recv() => {
-                    let is_crd = change.is_ok_and(|change| {
-                        change.kind.is("apiextensions.k8s.io", "CustomResourceDefinition")
-                    });
-                    if is_crd {
-                        tokio::time::sleep(DISCOVERY_DELAY).await;
-                        changes = index.changes();
-                        break;
-                    }
-                }
-            }
-        }
-    }
+fn status_of(objects: &Objects) -> IndexStatus {
+    IndexStatus { moves: objects.moves(), gaps: objects.gaps() }
 }
 
-/// A task that ends with its handle.
-struct JoinOnDrop(JoinHandle<()>);
+/// The watches at work, by kind.
+type Watches = BTreeMap<GroupVersionKind, AbortOnDrop>;
 
-impl Drop for JoinOnDrop {
+/// A task that ends with its handle.
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
-fn adjust(
-    index: &Index,
-    config: &IndexConfig,
-    kinds: Vec<DiscoveredKind>,
-    watches: &mut BTreeMap<GroupVersionKind, JoinOnDrop>,
-) {
-    let served: BTreeSet<GroupVersionKind> = kinds.iter().map(|kind| kind.kind.clone()).collect();
-    watches.retain(|kind, _| {
-        let is_served = served.contains(kind);
-        if !is_served {
-            tracing::info!(%kind, "the hub no longer serves this kind");
-            let gone = index.objects_mut().remove_kind(kind);
-            index.tell(gone);
+/// Keeps one watch for each kind that is served.
+async fn follow_kinds(index: Index, config: IndexConfig) {
+    let mut watches = Watches::new();
+    let mut changes = index.changes();
+    let mut looks = Looks::new(Instant::now());
+    loop {
+        match discover(&config.client, &config.rules).await {
+            Ok(discovered) => {
+                adjust(&index, &config.client, discovered, &mut watches).await;
+                looks.taken(Instant::now());
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the kinds of the hub cannot be discovered; tried again");
+                if index.objects_mut().not_discovered(reason(&error)) {
+                    index.update_status();
+                }
+                looks.failed(Instant::now());
+            }
         }
-        is_served
-    });
-    for kind in kinds {
-        if !watches.contains_key(&kind.kind) {
-            index.objects_mut().add_kind(kind.kind.clone(), kind.namespaced);
-            let name = kind.kind.clone();
-            let task = tokio::spawn(follow_kind(index.clone(), config.client.clone(), kind));
-            watches.insert(name, JoinOnDrop(task));
+        time_for_a_look(&mut looks, &mut changes).await;
+    }
+}
+
+async fn time_for_a_look(looks: &mut Looks, changes: &mut broadcast::Receiver<Arc<ObjectsChange>>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep_until(looks.next()) => return,
+            change = changes.recv() => if may_change_kinds(&change) {
+                looks.changed(Instant::now());
+            },
         }
     }
-    index.update_status(true);
+}
+
+/// Whether there may be other kinds after a change. What was missed may have been anything.
+fn may_change_kinds(change: &Result<Arc<ObjectsChange>, RecvError>) -> bool {
+    match change {
+        Ok(change) => {
+            change.kind.is("apiextensions.k8s.io", "CustomResourceDefinition")
+                || change.kind.is("apiregistration.k8s.io", "APIService")
+        }
+        Err(RecvError::Lagged(_) | RecvError::Closed) => true,
+    }
+}
+
+/// Watches what is new, and lets go of what is gone for certain.
+async fn adjust(index: &Index, client: &Client, discovered: Discovered, watches: &mut Watches) {
+    let Adjustment { added, replaced, missing } = index.objects_mut().adjust(discovered);
+    for kind in replaced {
+        tracing::info!(%kind, "the hub prefers another version of this kind");
+        watches.remove(&kind);
+    }
+    for kind in added {
+        let name = kind.kind.clone();
+        let task = tokio::spawn(follow_kind(index.clone(), client.clone(), kind));
+        watches.insert(name, AbortOnDrop(task));
+    }
+    for kind in unserved(client, missing).await {
+        tracing::info!(%kind, "the hub no longer serves this kind");
+        watches.remove(&kind);
+        index.objects_mut().remove_kind(&kind);
+    }
+    index.update_status();
+}
+
+/// Which of the kinds are certainly not served.
+async fn unserved(client: &Client, missing: Vec<GroupVersionKind>) -> Vec<GroupVersionKind> {
+    let asked = futures::stream::iter(missing).map(|kind| async move {
+        let asked = tokio::time::timeout(MISSING_TIMEOUT, is_served(client, &kind)).await;
+        if matches!(asked, Ok(Ok(false))) {
+            return Some(kind);
+        }
+        tracing::warn!(%kind, "the hub does not mention this kind; what it had of it is kept");
+        None
+    });
+    asked.buffer_unordered(MISSING_AT_ONCE_MAX).filter_map(std::future::ready).collect().await
 }
 
 /// Watches one kind for ever. The watcher resumes, backs off and lists again by itself.
@@ -191,6 +215,9 @@ async fn follow_kind(index: Index, client: Client, kind: DiscoveredKind) {
             Ok(None) => return,
             Err(error) => {
                 tracing::warn!(kind = %kind.kind, %error, "a watch on the hub is tried again");
+                if index.objects_mut().not_listed(&kind.kind, watch_reason(&error)) {
+                    index.update_status();
+                }
             }
         }
     }
@@ -209,9 +236,9 @@ fn take(
             apply(index, kind, object);
         }
         Event::InitDone => {
-            let gone = index.objects_mut().synced(kind, listed);
+            let gone = index.objects_mut().listed(kind, listed);
             index.tell(gone);
-            index.update_status(false);
+            index.update_status();
         }
         Event::Apply(object) => apply(index, kind, object),
         Event::Delete(object) => {
@@ -230,5 +257,44 @@ fn apply(index: &Index, kind: &GroupVersionKind, object: DynamicObject) {
             index.tell(change);
         }
         Err(error) => tracing::warn!(%error, "an object on the hub is ignored"),
+    }
+}
+
+/// What an API server said, for people.
+fn reason(error: &kube::Error) -> String {
+    let said = if let kube::Error::Api(status) = error {
+        format!("{} ({})", status.message, status.code)
+    } else {
+        error.to_string()
+    };
+    said.chars().take(ERROR_CHARS_MAX).collect()
+}
+
+fn watch_reason(error: &watcher::Error) -> String {
+    match error {
+        watcher::Error::InitialListFailed(source)
+        | watcher::Error::WatchStartFailed(source)
+        | watcher::Error::WatchFailed(source) => reason(source),
+        watcher::Error::WatchError(status) => format!("{} ({})", status.message, status.code),
+        watcher::Error::NoResourceVersion => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::testing::gvk;
+
+    #[test]
+    fn regression_changes_that_were_missed_may_have_changed_the_kinds() {
+        let change = |api_version: &str, kind: &str| {
+            let kind = gvk(api_version, kind);
+            let (namespace, name) = (String::new(), "it".to_owned());
+            Ok(Arc::new(ObjectsChange { kind, namespace, name, before: None, after: None }))
+        };
+        assert!(may_change_kinds(&Err(RecvError::Lagged(7))));
+        assert!(may_change_kinds(&change("apiextensions.k8s.io/v1", "CustomResourceDefinition")));
+        assert!(may_change_kinds(&change("apiregistration.k8s.io/v1", "APIService")));
+        assert!(!may_change_kinds(&change("v1", "ConfigMap")));
     }
 }

@@ -1,55 +1,36 @@
-//! The loop of one kind of placement object: watch, resolve, submit; listen, write status.
+//! The controller of one kind of placement object: what it knows, and what is to be looked at.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | here | watches the objects, queues those to look at |
+//! | [`listen`](super::listen) | whom a change of something else concerns |
+//! | [`submit`](super::submit) | objects → commands |
+//! | [`show`](super::show) | state → status |
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use actors::ask::AskError;
 use actors::node::Router;
 use actors::trace::adopted;
 use domain::DomainCommand;
-use domain::placement::{
-    DeletePlacement, PlacementCommand, PlacementState, RefusePlacement, SubmitPlacement,
-};
-use domain::selection::{Catalogue, GroupVersionKind, HubObject, SelectionRules, resolve};
-use events::placement::{PlacementSpec, RefusalReason, TargetPhase};
-use events::{AggregateId, PlacementKey, Principal, Timestamp};
+use domain::placement::PlacementCommand;
+use domain::selection::SelectionRules;
+use events::{AggregateId, PlacementKey, Principal};
 use futures::TryStreamExt;
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch_objects};
 use kube::{Client, ResourceExt};
-use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinHandle;
 use tracing::Instrument as _;
 
 use super::convert::placement_spec;
-use super::status::{StatusInputs, placement_status};
-use super::writer::{
-    PlacementObject, add_finalizer, has_finalizer, remove_finalizer, write_status,
-};
+use super::submit::author;
+use super::writer::PlacementObject;
 use crate::contents::Contents;
-use crate::index::{Index, Interest, ObjectsChange};
-use crate::work_queue::{Next, WorkQueue};
-
-/// How long changes of selected objects are collected before a placement is resolved again: what
-/// one `kubectl apply` changes should be one revision where possible, and nobody notices 10 ms.
-const COLLECT: Duration = Duration::from_millis(10);
-
-/// How much longer changes are collected for each object that a placement selected before: a
-/// revision lists all of them, so a busy placement of thousands must not write a list for each
-/// change. 5,000 objects make it half a second.
-const COLLECT_PER_OBJECT: Duration = Duration::from_micros(100);
-
-/// How long progress is collected before the status is written.
-const COLLECT_STATUS: Duration = Duration::from_millis(5);
-
-/// How much longer for each target of the placement: a status lists all of them, so that one of a
-/// hundred takes some ten milliseconds to write, and each moves several times.
-const COLLECT_PER_TARGET: Duration = Duration::from_millis(5);
-
-/// How much longer for each status that waits to be written: with a thousand placements under way
-/// the hub would write statuses and do little else.
-const COLLECT_PER_STATUS: Duration = Duration::from_millis(10);
+use crate::index::{Index, Interest};
+use crate::work_queue::WorkQueue;
 
 /// How many placements are resolved at once.
 const SUBMITS_AT_ONCE_MAX: usize = 32;
@@ -58,11 +39,13 @@ const SUBMITS_AT_ONCE_MAX: usize = 32;
 /// queueing.
 const STATUS_WRITES_AT_ONCE_MAX: usize = 16;
 
-/// How long to wait after something did not work.
-const RETRY: Duration = Duration::from_secs(1);
+/// How many deletions may wait to be decided: those of objects without our finalizer, as long as
+/// the log takes nothing. Twice as many would take some megabytes, and nobody deletes so many by
+/// force. What is more is not followed, and an error says so.
+const DEPARTED_MAX: usize = 10_000;
 
-/// How long to wait for the newer version of an object that somebody else wrote in between.
-const NEWER_VERSION: Duration = Duration::from_millis(50);
+/// How long to wait after something did not work.
+pub(super) const RETRY: Duration = Duration::from_secs(1);
 
 /// What a controller needs.
 #[derive(Clone)]
@@ -81,27 +64,47 @@ pub struct ControllerConfig {
 
 /// The controller of one kind of placement. Cheap to clone.
 pub struct Controller<P> {
-    config: ControllerConfig,
-    objects: Arc<RwLock<BTreeMap<PlacementKey, Arc<Known<P>>>>>,
-    submits: WorkQueue<PlacementKey>,
-    statuses: WorkQueue<PlacementKey>,
-    /// The trace context of what the next status shows.
-    traceparents: Arc<Mutex<BTreeMap<PlacementKey, String>>>,
+    pub(super) config: ControllerConfig,
+    pub(super) submits: WorkQueue<PlacementKey>,
+    pub(super) statuses: WorkQueue<PlacementKey>,
+    objects: Arc<RwLock<Objects<P>>>,
+    notes: Arc<Mutex<Notes>>,
 }
 
-struct Known<P> {
-    object: P,
-    interest: Option<Interest>,
+type Objects<P> = BTreeMap<PlacementKey, Arc<Known<P>>>;
+
+/// An object as it was seen last.
+pub(super) struct Known<P> {
+    pub(super) object: P,
+    pub(super) interest: Option<Interest>,
+}
+
+/// What is remembered between looks.
+#[derive(Default)]
+struct Notes {
+    /// Placements of which it cannot be said what they select, and what of that is to be shown.
+    waiting: BTreeMap<PlacementKey, Option<String>>,
+    /// Objects whose deletion was seen and is not decided yet.
+    departed: BTreeMap<PlacementKey, Departed>,
+    /// The trace context of what the next status shows.
+    traceparents: BTreeMap<PlacementKey, String>,
+}
+
+/// An object that is gone.
+#[derive(Debug, Clone)]
+pub(super) struct Departed {
+    pub(super) uid: String,
+    pub(super) author: Principal,
 }
 
 impl<P> Clone for Controller<P> {
     fn clone(&self) -> Self {
         Self {
             config: self.config.clone(),
-            objects: self.objects.clone(),
             submits: self.submits.clone(),
             statuses: self.statuses.clone(),
-            traceparents: self.traceparents.clone(),
+            objects: self.objects.clone(),
+            notes: self.notes.clone(),
         }
     }
 }
@@ -112,10 +115,10 @@ impl<P: PlacementObject> Controller<P> {
     pub fn start(config: ControllerConfig) -> Vec<JoinHandle<()>> {
         let controller = Self {
             config,
-            objects: Arc::default(),
             submits: WorkQueue::new(),
             statuses: WorkQueue::new(),
-            traceparents: Arc::default(),
+            objects: Arc::default(),
+            notes: Arc::default(),
         };
         let submitting = controller.clone();
         let writing = controller.clone();
@@ -133,29 +136,11 @@ impl<P: PlacementObject> Controller<P> {
                 let controller = writing.clone();
                 let span = adopted(
                     tracing::debug_span!("status", placement = %key),
-                    controller.traceparents().remove(&key).as_deref(),
+                    controller.notes().traceparents.remove(&key).as_deref(),
                 );
                 async move { controller.show(&key).await }.instrument(span)
             })),
         ]
-    }
-
-    fn known(&self, key: &PlacementKey) -> Option<Arc<Known<P>>> {
-        self.objects.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
-    }
-
-    fn traceparents(&self) -> MutexGuard<'_, BTreeMap<PlacementKey, String>> {
-        self.traceparents.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Has everything looked at. Most statuses will be right already, so that they are spread: what
-    /// is new does not wait behind a thousand of them.
-    fn mark_all(&self) {
-        let objects = self.objects.read().unwrap_or_else(PoisonError::into_inner);
-        for key in objects.keys() {
-            self.submits.mark(key.clone(), Duration::ZERO);
-            self.statuses.mark_coalesced(key.clone(), COLLECT_STATUS, COLLECT_PER_STATUS);
-        }
     }
 
     async fn watch(self) {
@@ -164,8 +149,8 @@ impl<P: PlacementObject> Controller<P> {
         loop {
             match stream.try_next().await {
                 Ok(Some(Event::Init | Event::InitDone)) => {}
-                Ok(Some(Event::InitApply(object) | Event::Apply(object))) => self.apply(object),
-                Ok(Some(Event::Delete(object))) => self.deleted(&object).await,
+                Ok(Some(Event::InitApply(object) | Event::Apply(object))) => self.applied(object),
+                Ok(Some(Event::Delete(object))) => self.deleted(&object),
                 Ok(None) => return,
                 Err(error) => {
                     tracing::warn!(kind = %P::kind(&()), %error, "a watch is tried again");
@@ -174,7 +159,7 @@ impl<P: PlacementObject> Controller<P> {
         }
     }
 
-    fn apply(&self, object: P) {
+    fn applied(&self, object: P) {
         let key = object.key();
         let scope = key.scope.clone();
         let interest =
@@ -195,110 +180,88 @@ impl<P: PlacementObject> Controller<P> {
         self.mark_status(key);
     }
 
-    /// Has the status written: at once where somebody waits for it, which is the first answer to a
-    /// specification and the last of its targets; now and then for what is in between.
-    fn mark_status(&self, key: PlacementKey) {
-        let Some(known) = self.known(&key) else { return };
-        let progress = {
-            let model = self.config.router.fold().model();
-            model.placements.get(&key).map(|placement| {
-                let targets = &placement.state.targets;
-                (targets.len(), targets.values().all(|target| is_settled(target.phase)))
-            })
-        };
-        let Some((targets, all_settled)) = progress else { return };
-        if all_settled || !shows_its_generation(&known.object) {
-            self.statuses.mark(key, COLLECT_STATUS);
-        } else {
-            let targets = u32::try_from(targets).unwrap_or(u32::MAX);
-            let first = COLLECT_STATUS + COLLECT_PER_TARGET.saturating_mul(targets);
-            self.statuses.mark_coalesced(key, first, COLLECT_PER_STATUS);
-        }
-    }
-
-    /// Somebody removed our finalizer, or it was never added: the deletion that was seen counts.
-    async fn deleted(&self, object: &P) {
+    /// Somebody removed our finalizer, or it was never added: the deletion that was seen counts,
+    /// and is asked for until it is decided.
+    fn deleted(&self, object: &P) {
         let key = object.key();
         self.objects.write().unwrap_or_else(PoisonError::into_inner).remove(&key);
-        let id = AggregateId::Placement(key);
-        if self.config.router.owns(&id) {
-            let delete = DeletePlacement { uid: object.uid().unwrap_or_default() };
-            let command = PlacementCommand::DeletePlacement(delete);
-            if let Err(error) = self.ask(id, command, author(object)).await {
-                tracing::debug!(%error, "a deletion that was decided before");
-            }
+        self.waits_no_more(&key);
+        let mut notes = self.notes();
+        if notes.departed.len() >= DEPARTED_MAX && !notes.departed.contains_key(&key) {
+            tracing::error!(
+                placement = %key,
+                "too many deletions wait to be decided, what this one placed stays; to remove it, \
+                 create and delete the placement once more when /readyz is well"
+            );
+            return;
+        }
+        let departed = Departed { uid: object.uid().unwrap_or_default(), author: author(object) };
+        notes.departed.insert(key.clone(), departed);
+        drop(notes);
+        self.submits.mark(key, Duration::ZERO);
+    }
+
+    /// Has everything looked at again: selections and deletions.
+    pub(super) fn mark_submits(&self) {
+        let departed: Vec<PlacementKey> = self.notes().departed.keys().cloned().collect();
+        for key in self.objects().keys().chain(&departed) {
+            self.submits.mark(key.clone(), Duration::ZERO);
         }
     }
 
-    async fn listen_to_objects(self) {
-        let mut changes = self.config.index.changes();
-        let mut status = self.config.index.status();
-        loop {
-            tokio::select! {
-                change = changes.recv() => match change {
-                    Ok(change) => self.mark_concerned(&change),
-                    Err(RecvError::Lagged(_)) => self.mark_all(),
-                    Err(RecvError::Closed) => return,
-                },
-                moved = status.changed() => match moved {
-                    Ok(()) if status.borrow().is_synced() => self.mark_all(),
-                    Ok(()) => {}
-                    Err(_) => return,
-                },
-            }
+    /// Has those looked at again that waited for the index.
+    pub(super) fn mark_waiting(&self) {
+        let waiting: Vec<PlacementKey> = self.notes().waiting.keys().cloned().collect();
+        for key in waiting {
+            self.submits.mark(key, Duration::ZERO);
         }
     }
 
-    fn mark_concerned(&self, change: &ObjectsChange) {
-        let namespace_labels = |name: &str| {
-            let kind = GroupVersionKind::new("", "v1", "Namespace");
-            let namespace = self.config.index.objects().object(&kind, None, name);
-            namespace.map(|namespace| namespace.labels.clone())
-        };
-        let objects = self.objects.read().unwrap_or_else(PoisonError::into_inner);
-        let concerned = objects.iter().filter(|(_, known)| {
-            let interest = known.interest.as_ref();
-            interest.is_some_and(|interest| interest.is_concerned(change, namespace_labels))
-        });
-        for (key, _) in concerned {
-            let selected = {
-                let model = self.config.router.fold().model();
-                let placement = model.placements.get(key);
-                placement.and_then(|known| known.state.revision.as_ref().map(|r| r.objects))
-            };
-            let collect = COLLECT + COLLECT_PER_OBJECT * selected.unwrap_or_default();
-            self.submits.mark(key.clone(), collect);
+    /// It cannot be said what a placement selects; `obstacle` is what to show of that.
+    pub(super) fn waits(&self, key: &PlacementKey, obstacle: Option<String>) {
+        let before = self.notes().waiting.insert(key.clone(), obstacle.clone());
+        if before.flatten() != obstacle {
+            self.mark_status(key.clone());
         }
     }
 
-    async fn listen_to_log(self) {
-        let mut changes = self.config.router.fold().changes();
-        loop {
-            match changes.recv().await {
-                Ok(change) => {
-                    for aggregate in &change.aggregates {
-                        if let AggregateId::Placement(key) = aggregate {
-                            if let Some(traceparent) = change.traceparents.get(aggregate) {
-                                self.traceparents().insert(key.clone(), traceparent.clone());
-                            }
-                            self.mark_status(key.clone());
-                        }
-                    }
-                }
-                Err(RecvError::Lagged(_)) => self.mark_all(),
-                Err(RecvError::Closed) => return,
-            }
+    /// It can be said what a placement selects, or nobody wants to know any more.
+    pub(super) fn waits_no_more(&self, key: &PlacementKey) {
+        if self.notes().waiting.remove(key).flatten().is_some() {
+            self.mark_status(key.clone());
         }
     }
 
-    async fn listen_to_ownership(self) {
-        let mut owning = self.config.router.owning();
-        while owning.changed().await.is_ok() {
-            self.mark_all();
-        }
+    /// What is in the way of a selection, for people.
+    pub(super) fn obstacle(&self, key: &PlacementKey) -> Option<String> {
+        self.notes().waiting.get(key).cloned().flatten()
     }
 
-    async fn ask(
+    pub(super) fn departed(&self, key: &PlacementKey) -> Option<Departed> {
+        self.notes().departed.get(key).cloned()
+    }
+
+    pub(super) fn departure_decided(&self, key: &PlacementKey) {
+        self.notes().departed.remove(key);
+    }
+
+    pub(super) fn next_traceparent(&self, key: PlacementKey, traceparent: String) {
+        self.notes().traceparents.insert(key, traceparent);
+    }
+
+    pub(super) fn known(&self, key: &PlacementKey) -> Option<Arc<Known<P>>> {
+        self.objects().get(key).cloned()
+    }
+
+    pub(super) fn objects(&self) -> RwLockReadGuard<'_, Objects<P>> {
+        self.objects.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) async fn ask(
         &self,
         id: AggregateId,
         command: PlacementCommand,
@@ -306,220 +269,5 @@ impl<P: PlacementObject> Controller<P> {
     ) -> Result<(), AskError> {
         let command = DomainCommand::from(command);
         self.config.router.ask(id, command, principal).await.map(drop)
-    }
-
-    /// Tells the placement what its object asks for and what it selects.
-    async fn submit(&self, key: &PlacementKey) -> Next {
-        let Some(known) = self.known(key) else { return Next::Wait };
-        let object = &known.object;
-        let id = AggregateId::Placement(key.clone());
-        if !self.config.router.owns(&id) {
-            return Next::Wait;
-        }
-        if object.meta().deletion_timestamp.is_some() {
-            return self.delete(key, object, id).await;
-        }
-        if !has_finalizer(object) {
-            // Nothing is placed before its removal is certain to be noticed.
-            return patched(key, add_finalizer(&self.config.client, object).await);
-        }
-        let Some(command) = self.command(key, object).await else { return Next::After(RETRY) };
-        let principal = self.principal(key, object);
-        self.asked(self.ask(id, command, principal).await)
-    }
-
-    /// Asks for everything to be removed, and lets the object go when it is. Comes here again with
-    /// each step of the removal.
-    async fn delete(&self, key: &PlacementKey, object: &P, id: AggregateId) -> Next {
-        let delete = DeletePlacement { uid: object.uid().unwrap_or_default() };
-        let command = PlacementCommand::DeletePlacement(delete);
-        let asked = self.asked(self.ask(id, command, author(object)).await);
-        let is_gone = {
-            let model = self.config.router.fold().model();
-            model.placements.get(key).is_none_or(|placement| is_gone(&placement.state))
-        };
-        if asked != Next::Wait || !is_gone || !has_finalizer(object) {
-            return asked;
-        }
-        patched(key, remove_finalizer(&self.config.client, object).await)
-    }
-
-    fn asked(&self, answer: Result<(), AskError>) -> Next {
-        match answer {
-            Ok(()) | Err(AskError::NotOwner { .. }) => Next::Wait,
-            Err(AskError::Refused(reason)) => {
-                tracing::debug!(reason, "a placement was refused");
-                Next::Wait
-            }
-            Err(
-                error @ (AskError::Busy { .. }
-                | AskError::TooLarge { .. }
-                | AskError::Unreadable(_)),
-            ) => {
-                tracing::warn!(%error, "a placement is submitted again later");
-                Next::After(RETRY)
-            }
-        }
-    }
-
-    /// Whoever changed the object, if it has changed; otherwise nobody but the hub asks.
-    fn principal(&self, key: &PlacementKey, object: &P) -> Principal {
-        let model = self.config.router.fold().model();
-        let recorded = model.placements.get(key).and_then(|p| p.state.specified.as_ref());
-        match recorded {
-            Some(specified) if Some(specified.generation) == object.meta().generation => {
-                Principal::System
-            }
-            Some(_) | None => author(object),
-        }
-    }
-
-    /// `None` when it cannot be said yet what the placement selects.
-    async fn command(&self, key: &PlacementKey, object: &P) -> Option<PlacementCommand> {
-        let uid = object.uid().unwrap_or_default();
-        let generation = object.meta().generation.unwrap_or_default();
-        let refuse = |reason, message| {
-            let uid = uid.clone();
-            PlacementCommand::RefusePlacement(RefusePlacement { uid, generation, reason, message })
-        };
-        let spec = match placement_spec(object.spec()) {
-            Ok(spec) => spec,
-            Err(unsupported) => return Some(refuse(unsupported.reason, unsupported.message)),
-        };
-        let selected = match self.select(key, &spec)? {
-            Ok(selected) => selected,
-            Err(message) => return Some(refuse(RefusalReason::InvalidResourceSelectors, message)),
-        };
-        match self.config.contents.put_revision(&selected).await {
-            Ok(revision) => {
-                let uid = uid.clone();
-                Some(PlacementCommand::SubmitPlacement(SubmitPlacement {
-                    uid,
-                    generation,
-                    spec,
-                    revision,
-                }))
-            }
-            Err(error) => {
-                tracing::warn!(placement = %key, %error, "its objects cannot be stored yet");
-                None
-            }
-        }
-    }
-
-    /// What the placement selects, or why that cannot be followed. `None` while not everything
-    /// was listed: what is not known must not look as if it were not there.
-    fn select(
-        &self,
-        key: &PlacementKey,
-        spec: &PlacementSpec,
-    ) -> Option<Result<Vec<Arc<HubObject>>, String>> {
-        if !self.config.index.status().borrow().is_synced() {
-            return None;
-        }
-        let objects = self.config.index.objects();
-        let selected = resolve(&key.scope, &spec.selectors, &*objects, &self.config.rules);
-        Some(selected.map_err(|problem| problem.to_string()))
-    }
-
-    /// Writes what was decided into the object.
-    async fn show(&self, key: &PlacementKey) -> Next {
-        let Some(known) = self.known(key) else { return Next::Wait };
-        let object = &known.object;
-        if !self.config.router.owns(&AggregateId::Placement(key.clone())) {
-            return Next::Wait;
-        }
-        if object.meta().deletion_timestamp.is_some() {
-            self.submits.mark(key.clone(), Duration::ZERO);
-        }
-        let state = {
-            let model = self.config.router.fold().model();
-            model.placements.get(key).map(|placement| placement.state.clone())
-        };
-        let Some(state) = state else { return Next::Wait };
-        let Some(status) = self.status(object, &state).await else { return Next::After(RETRY) };
-        let shown = write_status(&self.config.client, object, &status).await;
-        match shown {
-            Ok(()) => Next::Wait,
-            // It is gone, or a newer version is on its way here.
-            Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Next::Wait,
-            Err(error) => {
-                tracing::warn!(placement = %key, %error, "its status is written later");
-                Next::After(RETRY)
-            }
-        }
-    }
-
-    async fn status(
-        &self,
-        object: &P,
-        state: &PlacementState,
-    ) -> Option<api::placement::PlacementStatus> {
-        let selected = match &state.revision {
-            None => vec![],
-            Some(revision) => {
-                let list = self.config.contents.revision(revision.reference.manifests).await;
-                list.inspect_err(|error| tracing::warn!(%error, "a revision cannot be read yet"))
-                    .ok()?
-            }
-        };
-        Some(placement_status(&StatusInputs {
-            scope: P::SCOPE,
-            generation: object.meta().generation.unwrap_or_default(),
-            state,
-            selected: &selected,
-            shown: object.status(),
-            now: Timestamp::now(),
-        }))
-    }
-}
-
-/// What comes after a change of the finalizers.
-fn patched(key: &PlacementKey, patched: Result<(), kube::Error>) -> Next {
-    match patched {
-        Ok(()) => Next::Wait,
-        Err(kube::Error::Api(status)) if status.code == 404 => Next::Wait,
-        Err(kube::Error::Api(status)) if status.code == 409 => Next::After(NEWER_VERSION),
-        Err(error) => {
-            tracing::warn!(placement = %key, %error, "its finalizers are written later");
-            Next::After(RETRY)
-        }
-    }
-}
-
-/// Whether nothing further is on its way for a target.
-fn is_settled(phase: TargetPhase) -> bool {
-    match phase {
-        TargetPhase::Moving | TargetPhase::Assigned | TargetPhase::Applied => false,
-        TargetPhase::ApplyFailed
-        | TargetPhase::Available
-        | TargetPhase::AvailableUntracked
-        | TargetPhase::Removed => true,
-    }
-}
-
-/// Whether the status of an object says anything about what it asks for now.
-fn shows_its_generation(object: &impl PlacementObject) -> bool {
-    let conditions = object.status().into_iter().flat_map(|status| &status.conditions);
-    let generation = object.meta().generation;
-    conditions.into_iter().any(|condition| condition.observed_generation == generation)
-}
-
-/// Whether nothing of a placement is left anywhere.
-fn is_gone(state: &PlacementState) -> bool {
-    state.specified.is_none() && state.deleting.is_none() && state.targets.is_empty()
-}
-
-/// Who last changed what people write in an object, by its managed fields.
-fn author<P: PlacementObject>(object: &P) -> Principal {
-    let fields = object.managed_fields().iter();
-    let by_people = fields.filter(|field| {
-        field.subresource.as_deref().unwrap_or_default().is_empty()
-            && field.manager.as_deref() != Some(super::writer::FIELD_MANAGER)
-    });
-    let last = by_people.max_by_key(|field| field.time.as_ref().map(|time| time.0));
-    match last.and_then(|field| field.manager.clone()) {
-        Some(manager) => Principal::User(manager),
-        None => Principal::System,
     }
 }

@@ -172,3 +172,144 @@ fn apply_strategy(strategy: &RolloutStrategy) -> Result<ApplyStrategy, Unsupport
     };
     Ok(ApplyStrategy { force, allow_co_ownership: apply.allow_co_ownership })
 }
+
+#[cfg(test)]
+mod tests {
+    use events::cluster::ApplyStrategy;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// What becomes of a specification with a policy and a strategy.
+    fn convert(policy: Value, strategy: Value) -> Result<PlacementSpec, Unsupported> {
+        let selector = json!({ "group": "", "version": "v1", "kind": "Namespace", "name": "shop" });
+        let spec = json!({
+            "resourceSelectors": [selector], "policy": policy, "strategy": strategy,
+        });
+        placement_spec(&serde_json::from_value(spec).unwrap())
+    }
+
+    fn convert_selector(more: Value) -> Result<ResourceSelector, Unsupported> {
+        let mut selector = json!({ "group": "", "version": "v1", "kind": "Namespace" });
+        for (key, value) in more.as_object().unwrap() {
+            selector[key] = value.clone();
+        }
+        let spec = json!({ "resourceSelectors": [selector] });
+        placement_spec(&serde_json::from_value(spec).unwrap()).map(|mut it| it.selectors.remove(0))
+    }
+
+    fn term(requirement: Value) -> Value {
+        json!({ "affinity": { "clusterAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": {
+            "clusterSelectorTerms": [{ "labelSelector": { "matchExpressions": [requirement] } }]
+        } } } })
+    }
+
+    #[test]
+    fn selectors_are_read_whole() {
+        let whole = convert_selector(json!({ "name": "shop" })).unwrap();
+        assert_eq!((whole.name.as_str(), whole.labels), ("shop", None));
+        assert_eq!(whole.scope, SelectionScope::NamespaceWithResources);
+        let scopes = [
+            ("NamespaceOnly", SelectionScope::NamespaceOnly),
+            ("NamespaceWithResources", SelectionScope::NamespaceWithResources),
+            ("NamespaceWithResourceSelectors", SelectionScope::NamespaceWithResourceSelectors),
+        ];
+        for (text, scope) in scopes {
+            assert_eq!(convert_selector(json!({ "selectionScope": text })).unwrap().scope, scope);
+        }
+        let labels = json!({ "labelSelector": { "matchLabels": { "app": "shop" },
+            "matchExpressions": [{ "key": "tier", "operator": "In", "values": ["web"] }] } });
+        let labels = convert_selector(labels).unwrap().labels.unwrap();
+        assert_eq!(labels.match_labels["app"], "shop");
+        let [requirement] = &labels.match_expressions[..] else { panic!("one requirement") };
+        assert_eq!((requirement.key.as_str(), requirement.operator), ("tier", LabelOperator::In));
+        assert_eq!(requirement.values, ["web"]);
+
+        let near = json!({ "matchExpressions": [{ "key": "tier", "operator": "Near" }] });
+        let unsupported = convert_selector(json!({ "labelSelector": near })).unwrap_err();
+        assert_eq!(unsupported.reason, RefusalReason::InvalidResourceSelectors);
+        assert!(unsupported.message.contains("\"Near\" is unknown; use In"), "{unsupported}");
+    }
+
+    #[test]
+    fn policies_are_read_and_none_means_everywhere() {
+        let everywhere = Policy::PickAll { terms: vec![], tolerations: vec![] };
+        let fixed = json!({ "placementType": "PickFixed", "clusterNames": ["eu-1"] });
+        let tolerations = json!({ "placementType": "PickAll", "tolerations": [
+            { "key": "gpu", "operator": "Equal", "value": "big" }, { "operator": "Exists" },
+        ] });
+        let toleration = |key: &str, value: Option<&str>| Toleration {
+            key: key.to_owned(),
+            value: value.map(str::to_owned),
+        };
+        let cases = [
+            (Value::Null, everywhere.clone()),
+            (json!({ "placementType": "PickAll" }), everywhere),
+            (fixed, Policy::PickFixed { clusters: vec!["eu-1".to_owned()] }),
+            (
+                tolerations,
+                Policy::PickAll {
+                    terms: vec![],
+                    tolerations: vec![toleration("gpu", Some("big")), toleration("", None)],
+                },
+            ),
+        ];
+        for (policy, wanted) in cases {
+            assert_eq!(convert(policy.clone(), Value::Null).unwrap().policy, wanted, "{policy}");
+        }
+        for operator in ["In", "NotIn", "Exists", "DoesNotExist"] {
+            let policy = term(json!({ "key": "region", "operator": operator }));
+            let Policy::PickAll { terms, .. } = convert(policy, Value::Null).unwrap().policy else {
+                panic!("PickAll")
+            };
+            assert_eq!(format!("{:?}", terms[0].match_expressions[0].operator), operator);
+        }
+    }
+
+    #[test]
+    fn strategies_say_how_to_apply() {
+        let apply = |value: Value| json!({ "applyStrategy": value });
+        let server_side = |force: bool| {
+            apply(json!({ "type": "ServerSideApply", "serverSideApplyConfig": { "force": force } }))
+        };
+        let cases = [
+            (Value::Null, true, false),
+            (apply(json!({ "type": "ClientSideApply", "allowCoOwnership": true })), true, true),
+            (apply(json!({ "type": "ServerSideApply" })), false, false),
+            (server_side(true), true, false),
+            (server_side(false), false, false),
+        ];
+        for (strategy, force, allow_co_ownership) in cases {
+            let wanted = ApplyStrategy { force, allow_co_ownership };
+            assert_eq!(convert(Value::Null, strategy.clone()).unwrap().apply, wanted, "{strategy}");
+        }
+    }
+
+    #[test]
+    fn what_this_version_does_not_do_is_refused_and_never_ignored() {
+        let apply = |value: Value| (Value::Null, json!({ "applyStrategy": value }));
+        let policy = |value: Value| (value, Value::Null);
+        let property = json!({ "affinity": { "clusterAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": { "clusterSelectorTerms": [
+                { "propertySelector": { "matchExpressions": [] } }
+            ] } } } });
+        let cases = [
+            (policy(json!({ "placementType": "PickN", "numberOfClusters": 1 })), "PickN"),
+            (policy(property), "property selectors"),
+            (policy(term(json!({ "key": "region", "operator": "Near" }))), "\"Near\" is unknown"),
+            ((Value::Null, json!({ "type": "External" })), "strategy type External"),
+            (apply(json!({ "type": "ReportDiff" })), "ReportDiff"),
+            (apply(json!({ "whenToApply": "IfNotDrifted" })), "IfNotDrifted"),
+            (apply(json!({ "whenToTakeOver": "Never" })), "whenToTakeOver other than Always"),
+            (
+                (Value::Null, json!({ "deleteStrategy": { "propagationPolicy": "Abandon" } })),
+                "propagationPolicy Abandon",
+            ),
+        ];
+        for ((policy, strategy), what) in cases {
+            let unsupported = convert(policy, strategy).unwrap_err();
+            assert_eq!(unsupported.reason, RefusalReason::SchedulingPolicyUnfulfilled, "{what}");
+            assert!(unsupported.message.contains(what), "{unsupported}");
+        }
+    }
+}

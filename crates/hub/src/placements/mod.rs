@@ -2,7 +2,11 @@
 
 mod controller;
 mod convert;
+mod listen;
+mod selected;
+mod show;
 mod status;
+mod submit;
 mod writer;
 
 pub use controller::{Controller, ControllerConfig};

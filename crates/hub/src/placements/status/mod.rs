@@ -4,6 +4,12 @@
 //! applied, available. The first step that does not hold ends it; later ones are not shown. Each
 //! step of the placement sums up the same step of its clusters.
 
+mod fit;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
 use api::conditions::placement::{Scope, Step, binding_reason, cluster_reason, reason};
 use api::conditions::{self, Judgement, Status};
 use api::observed::{FailedPlacement, OBSERVED_PLACEMENTS_MAX, ResourceIdentifier};
@@ -13,6 +19,8 @@ use events::cluster::ObjectFailure;
 use events::placement::{RefusalReason, TargetPhase, Verdict, VerdictReason};
 use events::{ManifestRef, ObjectId, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use fit::{FAILURE_CHARS_MAX, STATUS_BYTES_MAX, fit, shortened};
 
 /// How many clusters that were not chosen are shown.
 const REJECTED_SHOWN_MAX: usize = 20;
@@ -26,6 +34,8 @@ pub struct StatusInputs<'a> {
     pub generation: i64,
     /// What was decided.
     pub state: &'a PlacementState,
+    /// Why it cannot be said what is selected, if it cannot.
+    pub obstacle: Option<&'a str>,
     /// The objects of the latest revision.
     pub selected: &'a [ManifestRef],
     /// What the object shows now: transition times are kept.
@@ -52,7 +62,7 @@ impl Rung {
 #[must_use]
 pub fn placement_status(inputs: &StatusInputs<'_>) -> PlacementStatus {
     let state = inputs.state;
-    let scheduled = state.scheduled.as_ref().filter(|s| s.generation == inputs.generation);
+    let decided = state.scheduled.as_ref().filter(|s| s.generation == inputs.generation);
     let problem = state.problem.as_ref().filter(|p| p.generation == inputs.generation);
     let clusters: Vec<ClusterLadder<'_>> = match &state.scheduled {
         Some(scheduled) => scheduled
@@ -61,64 +71,114 @@ pub fn placement_status(inputs: &StatusInputs<'_>) -> PlacementStatus {
             .collect(),
         None => vec![],
     };
+    let shown = Shown::of(inputs);
 
-    let mut ladder = vec![scheduled_rung(problem, scheduled)];
-    let is_pending = ladder[0].status == Status::Unknown || problem.is_some();
-    if !is_pending && !clusters.is_empty() {
+    // While there is no decision for this generation, and while what it selects cannot be said, the
+    // ladder ends at its first step.
+    let stays = problem.is_some() || inputs.obstacle.is_some();
+    let mut ladder = vec![scheduled_rung(inputs.obstacle, problem, decided)];
+    if !stays && decided.is_some() && !clusters.is_empty() {
         ladder.extend(summary(&clusters));
     }
-
+    // What was decided before is shown as long as it stays.
+    let mut placement_statuses = vec![];
+    if stays || decided.is_some() {
+        placement_statuses.extend(clusters.iter().map(|cluster| cluster.to_status(&shown)));
+        let rejected = decided.filter(|scheduled| !scheduled.fulfilled);
+        placement_statuses.extend(rejected.into_iter().flat_map(|s| rejected_of(s, &shown)));
+    }
     let mut status = PlacementStatus {
         selected_resources: inputs.selected.iter().map(|m| identifier(&m.object)).collect(),
         observed_resource_index: index_text(state.revision.as_ref().map(|r| r.reference.index)),
-        placement_statuses: vec![],
-        conditions: conditions_of(
-            inputs.shown.map(|shown| shown.conditions.as_slice()),
+        placement_statuses,
+        conditions: shown.conditions(
+            shown.placement,
             ladder,
             |step| step.condition_type(inputs.scope),
-            inputs,
+            inputs.generation,
         ),
     };
-    // While nothing is decided for this generation there is nothing to say about clusters, unless
-    // what was decided before stays.
-    if !is_pending || problem.is_some() {
-        status.placement_statuses =
-            clusters.iter().map(|cluster| cluster.to_status(inputs)).collect();
-        let rejected = scheduled.filter(|scheduled| !scheduled.fulfilled);
-        status.placement_statuses.extend(rejected.into_iter().flat_map(|s| rejected_of(s, inputs)));
-    }
+    fit(&mut status, STATUS_BYTES_MAX);
     status
 }
 
-fn scheduled_rung(problem: Option<&Problem>, scheduled: Option<&Scheduled>) -> Rung {
-    match (problem, scheduled) {
-        (Some(problem), _) => {
+fn scheduled_rung(
+    obstacle: Option<&str>,
+    problem: Option<&Problem>,
+    decided: Option<&Scheduled>,
+) -> Rung {
+    let rung = |status, reason, message: &str| Rung::new(Step::Scheduled, status, reason, message);
+    match (obstacle, problem, decided) {
+        (Some(obstacle), _, _) => rung(Status::Unknown, reason::SCHEDULE_PENDING, obstacle),
+        (None, Some(problem), _) => {
             let reason = match problem.reason {
                 RefusalReason::InvalidResourceSelectors => reason::INVALID_RESOURCE_SELECTORS,
                 RefusalReason::SchedulingPolicyUnfulfilled => reason::SCHEDULING_POLICY_UNFULFILLED,
             };
-            Rung::new(Step::Scheduled, Status::False, reason, &problem.message)
+            rung(Status::False, reason, &problem.message)
         }
-        (None, None) => Rung::new(
-            Step::Scheduled,
+        (None, None, None) => rung(
             Status::Unknown,
             reason::SCHEDULE_PENDING,
             "the placement has not been scheduled yet",
         ),
-        (None, Some(scheduled)) => match scheduled.fulfilled {
-            true => Rung::new(
-                Step::Scheduled,
-                Status::True,
-                reason::SCHEDULING_POLICY_FULFILLED,
-                &scheduled.message,
-            ),
-            false => Rung::new(
-                Step::Scheduled,
-                Status::False,
-                reason::SCHEDULING_POLICY_UNFULFILLED,
-                &scheduled.message,
-            ),
-        },
+        (None, None, Some(scheduled)) if scheduled.fulfilled => {
+            rung(Status::True, reason::SCHEDULING_POLICY_FULFILLED, &scheduled.message)
+        }
+        (None, None, Some(scheduled)) => {
+            rung(Status::False, reason::SCHEDULING_POLICY_UNFULFILLED, &scheduled.message)
+        }
+    }
+}
+
+/// What the object shows now: transition times are kept.
+struct Shown<'a> {
+    placement: &'a [Condition],
+    clusters: BTreeMap<&'a str, &'a [Condition]>,
+    now: Timestamp,
+}
+
+impl<'a> Shown<'a> {
+    fn of(inputs: &StatusInputs<'a>) -> Self {
+        let shown = inputs.shown;
+        let entries = shown.into_iter().flat_map(|shown| &shown.placement_statuses);
+        let of_cluster = |entry: &'a PerClusterPlacementStatus| {
+            (entry.cluster_name.as_str(), entry.conditions.as_slice())
+        };
+        Self {
+            placement: shown.map(|shown| shown.conditions.as_slice()).unwrap_or_default(),
+            clusters: entries.map(of_cluster).collect(),
+            now: inputs.now,
+        }
+    }
+
+    fn cluster(&self, name: &str) -> &'a [Condition] {
+        self.clusters.get(name).copied().unwrap_or_default()
+    }
+
+    /// The conditions of a ladder that judges a generation; transition times move only where the
+    /// status does.
+    fn conditions(
+        &self,
+        shown: &[Condition],
+        ladder: Vec<Rung>,
+        condition_type: impl Fn(Step) -> String,
+        generation: i64,
+    ) -> Vec<Condition> {
+        let mut kept: Vec<Condition> = vec![];
+        for rung in ladder {
+            let condition_type = condition_type(rung.step);
+            kept.extend(conditions::find(shown, &condition_type).cloned());
+            let judgement = Judgement {
+                condition_type,
+                status: rung.status,
+                reason: rung.reason.to_owned(),
+                message: rung.message,
+                observed_generation: Some(generation),
+            };
+            conditions::upsert(&mut kept, judgement, time(self.now).0);
+        }
+        kept
     }
 }
 
@@ -126,6 +186,8 @@ fn scheduled_rung(problem: Option<&Problem>, scheduled: Option<&Scheduled>) -> R
 struct ClusterLadder<'a> {
     cluster: &'a str,
     target: Option<&'a Target>,
+    /// The generation that it was chosen for: an older one while a newer is refused.
+    generation: i64,
     chosen_because: String,
     rungs: Vec<Rung>,
 }
@@ -147,10 +209,10 @@ impl<'a> ClusterLadder<'a> {
                 "the latest resources are not rolled out to this cluster yet",
             )],
         };
-        Self { cluster, target, chosen_because, rungs }
+        Self { cluster, target, generation: scheduled.generation, chosen_because, rungs }
     }
 
-    fn to_status(&self, inputs: &StatusInputs<'_>) -> PerClusterPlacementStatus {
+    fn to_status(&self, shown: &Shown<'_>) -> PerClusterPlacementStatus {
         let scheduled = Rung::new(
             Step::Scheduled,
             Status::True,
@@ -159,41 +221,43 @@ impl<'a> ClusterLadder<'a> {
         );
         let rungs = self.rungs.iter().map(Rung::copy);
         let ladder = std::iter::once(scheduled).chain(rungs).collect();
-        let failures = self.target.map(|target| target.failures.as_slice()).unwrap_or_default();
+        let failed = self.target.into_iter().flat_map(|target| {
+            let failures = target.failures.iter().take(OBSERVED_PLACEMENTS_MAX);
+            failures.map(|failure| self.failed(target, failure))
+        });
         PerClusterPlacementStatus {
             cluster_name: self.cluster.to_owned(),
             observed_resource_index: index_text(self.target.and_then(|target| target.revision)),
-            failed_placements: failures
-                .iter()
-                .take(OBSERVED_PLACEMENTS_MAX)
-                .map(|failure| self.failed(failure, inputs))
-                .collect(),
-            conditions: conditions_of(
-                shown_for(inputs, self.cluster),
+            failed_placements: failed.collect(),
+            conditions: shown.conditions(
+                shown.cluster(self.cluster),
                 ladder,
                 |step| step.name().to_owned(),
-                inputs,
+                self.generation,
             ),
             ..PerClusterPlacementStatus::default()
         }
     }
 
-    fn failed(&self, failure: &ObjectFailure, inputs: &StatusInputs<'_>) -> FailedPlacement {
-        let phase = self.target.map(|target| target.phase);
-        let step = match phase {
-            Some(TargetPhase::Applied) => Step::Available,
-            _ => Step::Applied,
+    fn failed(&self, target: &Target, failure: &ObjectFailure) -> FailedPlacement {
+        let step = match target.phase {
+            TargetPhase::Applied => Step::Available,
+            TargetPhase::Moving
+            | TargetPhase::Assigned
+            | TargetPhase::ApplyFailed
+            | TargetPhase::Available
+            | TargetPhase::AvailableUntracked
+            | TargetPhase::Removed => Step::Applied,
         };
-        let since = self.target.map_or(inputs.now, |target| target.since);
         FailedPlacement {
             resource: identifier(&failure.object),
             condition: Condition {
                 type_: step.name().to_owned(),
                 status: Status::False.as_str().to_owned(),
                 reason: failure.reason.clone(),
-                message: failure.message.clone(),
-                observed_generation: Some(inputs.generation),
-                last_transition_time: time(since),
+                message: shortened(&failure.message, FAILURE_CHARS_MAX),
+                observed_generation: Some(self.generation),
+                last_transition_time: time(target.since),
             },
         }
     }
@@ -288,15 +352,15 @@ fn climb(target: &Target) -> Vec<Rung> {
 /// What is true of the objects, and the first of them. `what` says it of one and of several.
 fn first_of(what: [&str; 2], failures: &[ObjectFailure]) -> String {
     let [of_one, of_several] = what;
+    let said = |failure: &ObjectFailure| {
+        format!("{}: {}", failure.object, shortened(&failure.message, FAILURE_CHARS_MAX))
+    };
     match failures {
         [] => format!("something {of_one}"),
-        [only] => format!("1 object {of_one}: {}: {}", only.object, only.message),
-        [first, ..] => format!(
-            "{} objects {of_several}, the first: {}: {}",
-            failures.len(),
-            first.object,
-            first.message
-        ),
+        [only] => format!("1 object {of_one}: {}", said(only)),
+        [first, ..] => {
+            format!("{} objects {of_several}, the first: {}", failures.len(), said(first))
+        }
     }
 }
 
@@ -388,7 +452,7 @@ fn reasons(step: Step) -> (&'static str, &'static str, &'static str) {
     }
 }
 
-fn rejected_of(scheduled: &Scheduled, inputs: &StatusInputs<'_>) -> Vec<PerClusterPlacementStatus> {
+fn rejected_of(scheduled: &Scheduled, shown: &Shown<'_>) -> Vec<PerClusterPlacementStatus> {
     let rejected = scheduled.verdicts.iter().filter(|verdict| !verdict.chosen);
     let entry = |verdict: &Verdict| {
         let message = verdict_text(&verdict.cluster, &verdict.reason);
@@ -396,11 +460,11 @@ fn rejected_of(scheduled: &Scheduled, inputs: &StatusInputs<'_>) -> Vec<PerClust
             Rung::new(Step::Scheduled, Status::False, cluster_reason::SCHEDULE_FAILED, message);
         PerClusterPlacementStatus {
             cluster_name: verdict.cluster.clone(),
-            conditions: conditions_of(
-                shown_for(inputs, &verdict.cluster),
+            conditions: shown.conditions(
+                shown.cluster(&verdict.cluster),
                 vec![rung],
                 |step| step.name().to_owned(),
-                inputs,
+                scheduled.generation,
             ),
             ..PerClusterPlacementStatus::default()
         }
@@ -432,36 +496,6 @@ pub fn verdict_text(cluster: &str, reason: &VerdictReason) -> String {
             format!("{cluster} has the taint {key}={value}:NoSchedule, which is not tolerated")
         }
     }
-}
-
-fn shown_for<'a>(inputs: &StatusInputs<'a>, cluster: &str) -> Option<&'a [Condition]> {
-    let shown = inputs.shown?;
-    let entry = shown.placement_statuses.iter().find(|entry| entry.cluster_name == cluster)?;
-    Some(&entry.conditions)
-}
-
-/// The conditions of a ladder; transition times move only where the status does.
-fn conditions_of(
-    shown: Option<&[Condition]>,
-    ladder: Vec<Rung>,
-    condition_type: impl Fn(Step) -> String,
-    inputs: &StatusInputs<'_>,
-) -> Vec<Condition> {
-    let mut kept: Vec<Condition> = vec![];
-    for rung in ladder {
-        let condition_type = condition_type(rung.step);
-        let before = shown.and_then(|shown| conditions::find(shown, &condition_type));
-        kept.extend(before.cloned());
-        let judgement = Judgement {
-            condition_type,
-            status: rung.status,
-            reason: rung.reason.to_owned(),
-            message: rung.message,
-            observed_generation: Some(inputs.generation),
-        };
-        conditions::upsert(&mut kept, judgement, time(inputs.now).0);
-    }
-    kept
 }
 
 fn identifier(object: &ObjectId) -> ResourceIdentifier {

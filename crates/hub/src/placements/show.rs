@@ -1,0 +1,132 @@
+//! When and how what was decided is shown.
+
+use std::time::Duration;
+
+use api::placement::PlacementStatus;
+use domain::placement::PlacementState;
+use events::placement::TargetPhase;
+use events::{AggregateId, PlacementKey, Timestamp};
+
+use super::controller::{Controller, RETRY};
+use super::status::{StatusInputs, placement_status};
+use super::writer::{PlacementObject, write_status};
+use crate::work_queue::Next;
+
+/// How long progress is collected before the status is written.
+const COLLECT: Duration = Duration::from_millis(5);
+
+/// How much longer for each target of the placement: a status lists all of them, so that one of a
+/// hundred takes some ten milliseconds to write, and each moves several times.
+const COLLECT_PER_TARGET: Duration = Duration::from_millis(5);
+
+/// How much longer for each status that waits to be written: with a thousand placements under way
+/// the hub would write statuses and do little else.
+const COLLECT_PER_STATUS: Duration = Duration::from_millis(10);
+
+impl<P: PlacementObject> Controller<P> {
+    /// Has all statuses looked at. Most will be right already, so that they are spread: what is new
+    /// does not wait behind a thousand of them.
+    pub(super) fn mark_statuses(&self) {
+        for key in self.objects().keys() {
+            self.statuses.mark_coalesced(key.clone(), COLLECT, COLLECT_PER_STATUS);
+        }
+    }
+
+    /// Has the status written: at once where somebody waits for it, which is the first answer to a
+    /// specification and the last of its targets; now and then for what is in between.
+    pub(super) fn mark_status(&self, key: PlacementKey) {
+        let Some(known) = self.known(&key) else { return };
+        let progress = {
+            let model = self.config.router.fold().model();
+            model.placements.get(&key).map(|placement| {
+                let targets = &placement.state.targets;
+                (targets.len(), targets.values().all(|target| is_settled(target.phase)))
+            })
+        };
+        let (targets, all_settled) = progress.unwrap_or((0, true));
+        if all_settled || !shows_its_generation(&known.object) {
+            self.statuses.mark(key, COLLECT);
+        } else {
+            let targets = u32::try_from(targets).unwrap_or(u32::MAX);
+            let first = COLLECT + COLLECT_PER_TARGET.saturating_mul(targets);
+            self.statuses.mark_coalesced(key, first, COLLECT_PER_STATUS);
+        }
+    }
+
+    /// Writes what was decided into the object.
+    pub(super) async fn show(&self, key: &PlacementKey) -> Next {
+        let Some(known) = self.known(key) else { return Next::Wait };
+        let object = &known.object;
+        if !self.config.router.owns(&AggregateId::Placement(key.clone())) {
+            return Next::Wait;
+        }
+        if object.meta().deletion_timestamp.is_some() {
+            self.submits.mark(key.clone(), Duration::ZERO);
+        }
+        let state = {
+            let model = self.config.router.fold().model();
+            model.placements.get(key).map(|placement| placement.state.clone())
+        };
+        let obstacle = self.obstacle(key);
+        if state.is_none() && obstacle.is_none() {
+            return Next::Wait;
+        }
+        let state = state.unwrap_or_default();
+        let Some(status) = self.status(object, &state, obstacle.as_deref()).await else {
+            return Next::After(RETRY);
+        };
+        let shown = write_status(&self.config.client, object, &status).await;
+        match shown {
+            Ok(()) => Next::Wait,
+            // It is gone, or a newer version is on its way here.
+            Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Next::Wait,
+            Err(error) => {
+                tracing::warn!(placement = %key, %error, "its status is written later");
+                Next::After(RETRY)
+            }
+        }
+    }
+
+    async fn status(
+        &self,
+        object: &P,
+        state: &PlacementState,
+        obstacle: Option<&str>,
+    ) -> Option<PlacementStatus> {
+        let selected = match &state.revision {
+            None => vec![],
+            Some(revision) => {
+                let list = self.config.contents.revision(revision.reference.manifests).await;
+                list.inspect_err(|error| tracing::warn!(%error, "a revision cannot be read yet"))
+                    .ok()?
+            }
+        };
+        Some(placement_status(&StatusInputs {
+            scope: P::SCOPE,
+            generation: object.meta().generation.unwrap_or_default(),
+            state,
+            obstacle,
+            selected: &selected,
+            shown: object.status(),
+            now: Timestamp::now(),
+        }))
+    }
+}
+
+/// Whether nothing further is on its way for a target.
+fn is_settled(phase: TargetPhase) -> bool {
+    match phase {
+        TargetPhase::Moving | TargetPhase::Assigned | TargetPhase::Applied => false,
+        TargetPhase::ApplyFailed
+        | TargetPhase::Available
+        | TargetPhase::AvailableUntracked
+        | TargetPhase::Removed => true,
+    }
+}
+
+/// Whether the status of an object says anything about what it asks for now.
+fn shows_its_generation(object: &impl PlacementObject) -> bool {
+    let conditions = object.status().into_iter().flat_map(|status| &status.conditions);
+    let generation = object.meta().generation;
+    conditions.into_iter().any(|condition| condition.observed_generation == generation)
+}

@@ -1,0 +1,249 @@
+//! From placement objects to commands.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actors::ask::AskError;
+use domain::placement::{
+    DeletePlacement, PlacementCommand, PlacementState, RefusePlacement, RevisionInput,
+    SubmitPlacement,
+};
+use domain::selection::HubObject;
+use events::placement::{PlacementSpec, RefusalReason};
+use events::{AggregateId, PlacementKey, Principal};
+use kube::ResourceExt;
+
+use super::controller::{Controller, Departed, RETRY};
+use super::convert::placement_spec;
+use super::selected::{Selected, forgotten, obstacle, select, unheard};
+use super::writer::{
+    FIELD_MANAGER, PlacementObject, add_finalizer, has_finalizer, remove_finalizer,
+};
+use crate::index::{Gap, is_served};
+use crate::work_queue::Next;
+
+/// How long to wait for the newer version of an object that somebody else wrote in between.
+const NEWER_VERSION: Duration = Duration::from_millis(50);
+
+/// How long to wait for what the index does not know. The index tells when that changes; this is
+/// for what it learns in the very moment in which the waiting begins.
+const UNKNOWN: Duration = Duration::from_secs(10);
+
+/// How long to wait for another hub to decide a deletion that this one has seen.
+const NOT_OURS: Duration = Duration::from_secs(10);
+
+impl<P: PlacementObject> Controller<P> {
+    /// Tells the placement what its object asks for and what it selects.
+    pub(super) async fn submit(&self, key: &PlacementKey) -> Next {
+        if let Some(departed) = self.departed(key) {
+            let next = self.depart(key, departed).await;
+            if next != Next::Wait {
+                return next;
+            }
+        }
+        let Some(known) = self.known(key) else { return Next::Wait };
+        let object = &known.object;
+        let id = AggregateId::Placement(key.clone());
+        if !self.config.router.owns(&id) {
+            self.waits_no_more(key);
+            return Next::Wait;
+        }
+        if object.meta().deletion_timestamp.is_some() {
+            self.waits_no_more(key);
+            return self.delete(key, object, id).await;
+        }
+        if !has_finalizer(object) {
+            // Nothing is placed before its removal is certain to be noticed.
+            return patched(key, add_finalizer(&self.config.client, object).await);
+        }
+        let command = match self.command(key, object).await {
+            Ok(command) => command,
+            Err(next) => return next,
+        };
+        let principal = self.principal(key, object);
+        self.asked(self.ask(id, command, principal).await)
+    }
+
+    /// Asks for the deletion of what an object placed that is gone, until it is decided; by whom
+    /// does not matter.
+    async fn depart(&self, key: &PlacementKey, departed: Departed) -> Next {
+        let Departed { uid, author } = departed;
+        let id = AggregateId::Placement(key.clone());
+        if !self.config.router.owns(&id) {
+            let model = self.config.router.fold().model();
+            let is_open = model.placements.get(key).is_some_and(|p| is_of(&p.state, &uid));
+            if is_open {
+                return Next::After(NOT_OURS);
+            }
+            self.departure_decided(key);
+            return Next::Wait;
+        }
+        let command = PlacementCommand::DeletePlacement(DeletePlacement { uid });
+        match self.ask(id, command, author).await {
+            Ok(()) | Err(AskError::Refused(_)) => {
+                self.departure_decided(key);
+                Next::Wait
+            }
+            Err(AskError::NotOwner { .. }) => Next::After(NOT_OURS),
+            other => self.asked(other),
+        }
+    }
+
+    /// Asks for everything to be removed, and lets the object go when it is. Comes here again with
+    /// each step of the removal.
+    async fn delete(&self, key: &PlacementKey, object: &P, id: AggregateId) -> Next {
+        let delete = DeletePlacement { uid: object.uid().unwrap_or_default() };
+        let command = PlacementCommand::DeletePlacement(delete);
+        let asked = self.asked(self.ask(id, command, author(object)).await);
+        let is_gone = {
+            let model = self.config.router.fold().model();
+            model.placements.get(key).is_none_or(|placement| is_gone(&placement.state))
+        };
+        if asked != Next::Wait || !is_gone || !has_finalizer(object) {
+            return asked;
+        }
+        patched(key, remove_finalizer(&self.config.client, object).await)
+    }
+
+    fn asked(&self, answer: Result<(), AskError>) -> Next {
+        match answer {
+            Ok(()) | Err(AskError::NotOwner { .. }) => Next::Wait,
+            Err(AskError::Refused(reason)) => {
+                tracing::debug!(reason, "a placement was refused");
+                Next::Wait
+            }
+            Err(
+                error @ (AskError::Busy { .. }
+                | AskError::TooLarge { .. }
+                | AskError::Unreadable(_)),
+            ) => {
+                tracing::warn!(%error, "a placement is submitted again later");
+                Next::After(RETRY)
+            }
+        }
+    }
+
+    /// Whoever changed the object, if it has changed; otherwise nobody but the hub asks.
+    fn principal(&self, key: &PlacementKey, object: &P) -> Principal {
+        let model = self.config.router.fold().model();
+        let recorded = model.placements.get(key).and_then(|p| p.state.specified.as_ref());
+        match recorded {
+            Some(specified) if Some(specified.generation) == object.meta().generation => {
+                Principal::System
+            }
+            Some(_) | None => author(object),
+        }
+    }
+
+    /// What to ask for, or when to look again because that cannot be said yet.
+    async fn command(&self, key: &PlacementKey, object: &P) -> Result<PlacementCommand, Next> {
+        let uid = object.uid().unwrap_or_default();
+        let generation = object.meta().generation.unwrap_or_default();
+        let refuse = |reason, message| {
+            self.waits_no_more(key);
+            let uid = uid.clone();
+            PlacementCommand::RefusePlacement(RefusePlacement { uid, generation, reason, message })
+        };
+        let spec = match placement_spec(object.spec()) {
+            Ok(spec) => spec,
+            Err(unsupported) => return Ok(refuse(unsupported.reason, unsupported.message)),
+        };
+        let objects = match self.select(key, &spec) {
+            Selected::Objects(objects) => objects,
+            Selected::Problem(problem) => {
+                let reason = RefusalReason::InvalidResourceSelectors;
+                return Ok(refuse(reason, problem.to_string()));
+            }
+            Selected::Unknown(gaps) => return Err(self.wait_for(key, &gaps)),
+        };
+        let revision = self.revision(key, &objects).await?;
+        self.waits_no_more(key);
+        Ok(PlacementCommand::SubmitPlacement(SubmitPlacement { uid, generation, spec, revision }))
+    }
+
+    /// What the placement selects at this moment; what is known and what is not is of the same one.
+    fn select(&self, key: &PlacementKey, spec: &PlacementSpec) -> Selected {
+        let objects = self.config.index.objects();
+        select(&key.scope, &spec.selectors, &objects, &self.config.rules)
+    }
+
+    fn wait_for(&self, key: &PlacementKey, gaps: &[Gap]) -> Next {
+        let obstacle = obstacle(gaps);
+        let next = if obstacle.is_some() { UNKNOWN } else { RETRY };
+        self.waits(key, obstacle);
+        Next::After(next)
+    }
+
+    /// Stores what is selected.
+    async fn revision(
+        &self,
+        key: &PlacementKey,
+        objects: &[Arc<HubObject>],
+    ) -> Result<RevisionInput, Next> {
+        let later = |error: crate::contents::ContentError| {
+            tracing::warn!(placement = %key, %error, "its objects cannot be stored yet");
+            Next::After(RETRY)
+        };
+        let recorded = {
+            let model = self.config.router.fold().model();
+            let placement = model.placements.get(key);
+            placement.and_then(|p| p.state.revision.as_ref().map(|r| r.reference.manifests))
+        };
+        let revision = self.config.contents.put_revision(objects).await.map_err(later)?;
+        if let Some(recorded) = recorded.filter(|recorded| *recorded != revision.manifests) {
+            let recorded = self.config.contents.revision(recorded).await.map_err(later)?;
+            let forgotten = forgotten(&recorded, &self.config.index.objects(), &self.config.rules);
+            let mut gaps = vec![];
+            for kind in forgotten {
+                match is_served(&self.config.client, &kind).await {
+                    Ok(false) => {}
+                    Ok(true) => gaps.push(unheard(kind, None)),
+                    Err(error) => gaps.push(unheard(kind, Some(&error))),
+                }
+            }
+            if !gaps.is_empty() {
+                return Err(self.wait_for(key, &gaps));
+            }
+        }
+        Ok(revision)
+    }
+}
+
+/// What comes after a change of the finalizers.
+fn patched(key: &PlacementKey, patched: Result<(), kube::Error>) -> Next {
+    match patched {
+        Ok(()) => Next::Wait,
+        Err(kube::Error::Api(status)) if status.code == 404 => Next::Wait,
+        Err(kube::Error::Api(status)) if status.code == 409 => Next::After(NEWER_VERSION),
+        Err(error) => {
+            tracing::warn!(placement = %key, %error, "its finalizers are written later");
+            Next::After(RETRY)
+        }
+    }
+}
+
+/// Whether something of the object with this uid is on record, and not being removed.
+fn is_of(state: &PlacementState, uid: &str) -> bool {
+    let specified = state.specified.as_ref().is_some_and(|specified| specified.uid == uid);
+    let refused = state.problem.as_ref().is_some_and(|problem| problem.uid == uid);
+    (specified || refused) && state.deleting.is_none()
+}
+
+/// Whether nothing of a placement is left anywhere.
+fn is_gone(state: &PlacementState) -> bool {
+    state.specified.is_none() && state.deleting.is_none() && state.targets.is_empty()
+}
+
+/// Who last changed what people write in an object, by its managed fields.
+pub(super) fn author<P: PlacementObject>(object: &P) -> Principal {
+    let fields = object.managed_fields().iter();
+    let by_people = fields.filter(|field| {
+        field.subresource.as_deref().unwrap_or_default().is_empty()
+            && field.manager.as_deref() != Some(FIELD_MANAGER)
+    });
+    let last = by_people.max_by_key(|field| field.time.as_ref().map(|time| time.0));
+    match last.and_then(|field| field.manager.clone()) {
+        Some(manager) => Principal::User(manager),
+        None => Principal::System,
+    }
+}
