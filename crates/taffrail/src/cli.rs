@@ -6,15 +6,18 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::client::DEFAULT_SERVER;
 use crate::commands::{
     crds, doctor, events, history, hub, join, leave, replay, status, version, why,
 };
+use crate::config;
 use crate::demo::{self, DemoOptions};
 use crate::output::Format;
 use crate::telemetry::{self, LogFormat, Telemetry};
+use crate::usage::Usage;
 
 /// Manages resources on a fleet of Kubernetes clusters, and keeps a record of every decision.
 #[derive(Debug, Parser)]
@@ -22,6 +25,7 @@ use crate::telemetry::{self, LogFormat, Telemetry};
     name = "taffrail",
     version,
     disable_help_subcommand = true,
+    arg_required_else_help = false,
     after_help = "Exit codes: 0 done, 1 it failed, 2 the command line or the configuration is wrong."
 )]
 struct Cli {
@@ -79,11 +83,6 @@ enum Command {
     Version,
 }
 
-/// Something in the command line or the configuration is wrong, rather than something that failed.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct Usage(pub(crate) String);
-
 const EXIT_FAILURE: u8 = 1;
 const EXIT_USAGE: u8 = 2;
 
@@ -109,22 +108,51 @@ enum Parsed {
     Wrong(String),
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "every other kind of error is a wrong use")]
 fn parse(arguments: impl IntoIterator<Item = impl Into<OsString>>) -> Result<Cli, Parsed> {
     let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
-    let command = arguments.get(1).and_then(|argument| argument.to_str()).unwrap_or_default();
-    Cli::try_parse_from(&arguments).map_err(|error| match error.kind() {
-        ErrorKind::DisplayHelp
-        | ErrorKind::DisplayVersion
-        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            Parsed::Shown(error.render().to_string())
-        }
-        _ => Parsed::Wrong(two_lines(&error.render().to_string(), command)),
-    })
+    let parsed = Cli::command().try_get_matches_from(&arguments).and_then(|matches| {
+        let cli = Cli::from_arg_matches(&matches)?;
+        Ok((cli, matches))
+    });
+    let (cli, matches) = parsed.map_err(|error| no_command(&error, &arguments))?;
+    check_flags(&matches)?;
+    Ok(cli)
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "every other kind of error is a wrong use")]
+fn no_command(error: &clap::Error, arguments: &[OsString]) -> Parsed {
+    let page = error.render().to_string();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Parsed::Shown(page),
+        _ => Parsed::Wrong(two_lines(&page, &help_of(arguments))),
+    }
+}
+
+/// Flags of commands that ask, given to one that does not.
+fn check_flags(matches: &ArgMatches) -> Result<(), Parsed> {
+    let Some(name @ ("hub" | "demo")) = matches.subcommand_name() else { return Ok(()) };
+    let is_given = |flag: &&str| matches.value_source(flag) == Some(ValueSource::CommandLine);
+    match ["output", "server"].into_iter().find(is_given) {
+        Some(flag) => Err(Parsed::Wrong(format!(
+            "error: --{flag} is for commands that ask a hub; {name} runs one\n\
+             see: taffrail {name} --help"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// How to see the help of the command that was meant, as far as one can tell.
+fn help_of(arguments: &[OsString]) -> String {
+    let cli = Cli::command();
+    let is_command = |word: &&str| cli.find_subcommand(word).is_some();
+    match arguments.iter().skip(1).filter_map(|word| word.to_str()).find(is_command) {
+        Some(command) => format!("taffrail {command} --help"),
+        None => "taffrail --help".to_owned(),
+    }
 }
 
 /// What clap says in a page, in two lines.
-fn two_lines(page: &str, command: &str) -> String {
+fn two_lines(page: &str, help: &str) -> String {
     let mut paragraphs = page.split("\n\n");
     let join = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let what = join(paragraphs.next().unwrap_or_default());
@@ -135,7 +163,7 @@ fn two_lines(page: &str, command: &str) -> String {
     let how = match (tip, usage) {
         (Some(tip), _) => format!("tip: {tip}"),
         (None, Some(usage)) => format!("usage: {usage}"),
-        (None, None) => format!("see: taffrail {command} --help"),
+        (None, None) => format!("see: {help}"),
     };
     format!("{what}\n{how}")
 }
@@ -150,7 +178,7 @@ fn run(cli: Cli) -> Result<()> {
         other => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
-                let _telemetry = Telemetry::start(global.log_format, telemetry::QUIET)?;
+                telemetry::log(global.log_format, telemetry::QUIET);
                 ask(other, &global).await
             })
         }
@@ -176,8 +204,8 @@ async fn ask(command: Command, global: &Global) -> Result<()> {
 }
 
 fn run_demo(options: DemoOptions, global: &Global) -> Result<()> {
-    hub::system(hub::cores()).block_on(async {
-        let _telemetry = Telemetry::start(global.log_format, telemetry::QUIET)?;
+    hub::system(config::cores()).block_on(async {
+        let _telemetry = Telemetry::with_traces(global.log_format, telemetry::QUIET)?;
         demo::run(options).await
     })
 }
@@ -187,9 +215,21 @@ fn exit(result: Result<()>) -> ExitCode {
     if is_reader_gone(&error) {
         return ExitCode::SUCCESS;
     }
-    complain(&format!("error: {}", chain(&error)));
-    let is_usage = error.chain().any(|cause| cause.is::<Usage>());
-    ExitCode::from(if is_usage { EXIT_USAGE } else { EXIT_FAILURE })
+    complain(&told(&error));
+    ExitCode::from(if usage(&error).is_some() { EXIT_USAGE } else { EXIT_FAILURE })
+}
+
+/// What is said about an error: one line, and for wrong use one about how.
+fn told(error: &anyhow::Error) -> String {
+    let what = format!("error: {}", chain(error));
+    match usage(error) {
+        Some(usage) => format!("{what}\n{}", usage.how),
+        None => what,
+    }
+}
+
+fn usage(error: &anyhow::Error) -> Option<&Usage> {
+    error.chain().find_map(|cause| cause.downcast_ref())
 }
 
 /// The error and what led to it, in one line; what a cause repeats is said once.
@@ -219,18 +259,13 @@ fn complain(message: &str) {
     drop(writeln!(io::stderr(), "{message}"));
 }
 
-/// Turns what is wrong with an argument into wrong use.
-pub(crate) fn argument<T>(parsed: Result<T, String>) -> Result<T> {
-    parsed.map_err(|message| Usage(message).into())
-}
-
 /// Turns what is wrong with the configuration into wrong use.
 pub(crate) fn configuration(path: &std::path::Path) -> Result<crate::serve::ServeConfig> {
-    crate::config::read(path)
+    config::read(path)
         .map_err(|error| {
             let source = std::error::Error::source(&error);
             let why = source.map(|source| format!(": {source}")).unwrap_or_default();
-            Usage(format!("{error}{why}"))
+            Usage::new(format!("{error}{why}"), error.how())
         })
         .context("the configuration cannot be used")
 }

@@ -38,7 +38,11 @@ fn commands_are_understood() {
 #[test]
 fn wrong_use_gets_one_line_what_and_one_line_how() {
     let lines = [
+        "",
+        "crds",
         "hub",
+        "hub --config taffrail.toml -o json",
+        "demo --server http://hub:8321",
         "why",
         "join eu-1",
         "join eu-1 --member-kubeconfig k --label region",
@@ -48,6 +52,9 @@ fn wrong_use_gets_one_line_what_and_one_line_how() {
         "status -o xml",
         "crds delete",
         "events --limit many",
+        "replay",
+        "--log-format json events --limit many",
+        "--log-format xml",
     ];
     let answers: Vec<String> =
         lines.iter().map(|line| format!("$ {line}\n{}", wrong(line))).collect();
@@ -55,6 +62,28 @@ fn wrong_use_gets_one_line_what_and_one_line_how() {
         assert_eq!(answer.lines().count(), 3, "{answer}");
     }
     insta::assert_snapshot!(answers.join("\n"));
+}
+
+#[test]
+fn what_turns_out_to_be_wrong_later_is_told_in_the_same_way() {
+    let lines = [
+        "why a/b/c/d",
+        "history pod/web",
+        "events --since soon",
+        "status --server hub:1:2",
+        "doctor --server hub",
+        "hub --config nowhere/taffrail.toml",
+        "doctor --config nowhere/taffrail.toml",
+    ];
+    let answer = |line: &&str| {
+        let arguments = std::iter::once("taffrail").chain(line.split_whitespace());
+        let error = run(parse(arguments).unwrap()).unwrap_err();
+        assert!(usage(&error).is_some(), "{line}");
+        let told = told(&error);
+        assert_eq!(told.lines().count(), 2, "{told}");
+        format!("$ {line}\n{told}")
+    };
+    insta::assert_snapshot!(lines.iter().map(answer).collect::<Vec<_>>().join("\n"));
 }
 
 #[test]

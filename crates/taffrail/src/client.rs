@@ -12,6 +12,8 @@ use http_body_util::BodyExt;
 use kube::client::Body;
 use serde::de::DeserializeOwned;
 
+use crate::usage::Usage;
+
 /// Where a hub is when nobody says.
 pub const DEFAULT_SERVER: &str = "http://127.0.0.1:8321";
 
@@ -21,6 +23,16 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most bytes of one answer. A page of a thousand events has half a megabyte; a line of a
 /// stream has one event.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
+
+/// Nobody answers there.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the hub at {server} does not answer; start one with: taffrail hub --config taffrail.toml, or \
+     say where it is: --server URL"
+)]
+pub(crate) struct Unreached {
+    server: String,
+}
 
 /// A hub, as others see it.
 #[derive(Clone)]
@@ -44,8 +56,13 @@ impl HubClient {
         let uri: http::Uri = server
             .parse()
             .ok()
-            .filter(|uri: &http::Uri| uri.scheme().is_some() && uri.authority().is_some())
-            .ok_or_else(|| anyhow!("{server:?} is no URL; write --server {DEFAULT_SERVER}"))?;
+            .filter(|uri: &http::Uri| {
+                matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some()
+            })
+            .ok_or_else(|| {
+                let how = format!("write --server {DEFAULT_SERVER}, or set TAFFRAIL_SERVER");
+                Usage::new(format!("{server:?} is no URL of a hub"), how)
+            })?;
         let mut config = kube::Config::new(uri);
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         config.default_retry = false;
@@ -128,13 +145,8 @@ impl HubClient {
             .header(http::header::ACCEPT, "application/json")
             .body(Body::empty())
             .context("the question cannot be put into a request")?;
-        self.client.send(request).await.with_context(|| {
-            format!(
-                "the hub at {} does not answer; start one with: taffrail hub --config \
-                 taffrail.toml, or say where it is: --server URL",
-                self.server
-            )
-        })
+        let answer = self.client.send(request).await;
+        answer.with_context(|| Unreached { server: self.server.clone() })
     }
 
     fn read<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T> {
@@ -154,22 +166,26 @@ fn refused(status: StatusCode, bytes: &[u8]) -> anyhow::Error {
 
 /// A path with a query, percent-encoded.
 fn target(path: &str, query: &[(&str, String)]) -> String {
-    let mut target = path.to_owned();
+    let mut target = encoded(path, "/");
     for (index, (name, value)) in query.iter().enumerate() {
         let separator = if index == 0 { '?' } else { '&' };
-        target.push(separator);
-        target.push_str(name);
-        target.push('=');
-        for byte in value.bytes() {
-            match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                    target.push(char::from(byte));
-                }
-                _ => write!(target, "%{byte:02X}").expect("a String takes everything"),
-            }
-        }
+        write!(target, "{separator}{name}={}", encoded(value, "")).expect("a String takes it");
     }
     target
+}
+
+/// Text without anything that means something in a URL, but for what is in `kept`.
+fn encoded(text: &str, kept: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        let character = char::from(byte);
+        if byte.is_ascii_alphanumeric() || "-_.~".contains(character) || kept.contains(character) {
+            encoded.push(character);
+        } else {
+            write!(encoded, "%{byte:02X}").expect("a String takes it");
+        }
+    }
+    encoded
 }
 
 #[cfg(test)]
@@ -182,9 +198,18 @@ mod tests {
         assert_eq!(target("/e", &query), "/e?principal=user%3Aa%20b&limit=3");
     }
 
+    #[test]
+    fn regression_names_in_paths_are_encoded() {
+        assert_eq!(target("/history/cluster/a?b#c%", &[]), "/history/cluster/a%3Fb%23c%25");
+    }
+
     #[tokio::test]
     async fn what_is_no_url_is_refused_with_how_to_write_one() {
-        let error = HubClient::new("hub:1:2").unwrap_err().to_string();
-        assert_eq!(error, "\"hub:1:2\" is no URL; write --server http://127.0.0.1:8321");
+        for server in ["hub:1:2", "hub:8321", "ftp://hub", "", "http://"] {
+            let error = HubClient::new(server).unwrap_err();
+            let usage: &Usage = error.downcast_ref().unwrap();
+            assert_eq!(usage.what, format!("{server:?} is no URL of a hub"));
+            assert!(usage.how.starts_with("write --server http://127.0.0.1:8321"), "{usage:?}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config, Resource, ResourceExt};
 use serde::Serialize;
@@ -88,16 +88,12 @@ where
 /// Makes sure that a namespace is there; leaves it as it is if it is.
 pub(crate) async fn ensure_namespace(client: &Client, name: &str) -> Result<()> {
     let api: Api<Namespace> = Api::all(client.clone());
+    // Who may not make namespaces may still use one.
     if api.get_opt(name).await?.is_some() {
         return Ok(());
     }
-    let mut namespace = Namespace::default();
-    namespace.metadata.name = Some(name.to_owned());
-    match api.create(&PostParams::default(), &namespace).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
-        Err(error) => Err(error).with_context(|| format!("the namespace {name} cannot be made")),
-    }
+    let made = hub::seal::ensure_namespace(client, name).await;
+    made.with_context(|| format!("the namespace {name} cannot be made"))
 }
 
 /// Which cluster it is, whatever its address: the uid of its kube-system namespace.

@@ -10,6 +10,7 @@
 //! | [`names`] | how people name things: `crp/web`, `cluster/eu-1`, `10m` |
 //! | [`output`] | tables for people, JSON and YAML for programs |
 //! | [`telemetry`] | logs on standard error, traces to OpenTelemetry |
+//! | [`usage`] | wrong use: one line what, one line how |
 //!
 //! **Invariants.** Standard output carries answers only, standard error everything else. Secrets
 //! are never printed.
@@ -23,4 +24,6 @@ mod kubernetes;
 pub mod names;
 pub mod output;
 pub mod serve;
+mod signals;
 pub mod telemetry;
+pub mod usage;

@@ -3,6 +3,8 @@
 use events::{AggregateId, PlacementKey};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::usage::Usage;
+
 /// How placements can be named.
 const PLACEMENT_FORMS: &str = "NAME for a ClusterResourcePlacement, NAMESPACE/NAME for a \
                                ResourcePlacement (crp/NAME and rp/NAMESPACE/NAME work too)";
@@ -15,10 +17,12 @@ const AGGREGATE_FORMS: &str =
 ///
 /// # Errors
 /// What was expected.
-pub fn placement(text: &str) -> Result<PlacementKey, String> {
+pub fn placement(text: &str) -> Result<PlacementKey, Usage> {
     let parts: Vec<&str> = text.split('/').collect();
     let is_whole = parts.iter().all(|part| !part.is_empty());
-    let unknown = || Err(format!("{text:?} names no placement; write {PLACEMENT_FORMS}"));
+    let unknown = || {
+        Err(Usage::new(format!("{text:?} names no placement"), format!("write {PLACEMENT_FORMS}")))
+    };
     match parts[..] {
         _ if !is_whole => unknown(),
         ["placement", ref rest @ ..] if !rest.is_empty() => placement(&rest.join("/")),
@@ -45,8 +49,11 @@ pub fn short(placement: &str) -> &str {
 ///
 /// # Errors
 /// What was expected.
-pub fn aggregate(text: &str) -> Result<AggregateId, String> {
-    let unknown = || format!("{text:?} names nothing with a history; write {AGGREGATE_FORMS}");
+pub fn aggregate(text: &str) -> Result<AggregateId, Usage> {
+    let unknown = || {
+        let what = format!("{text:?} names nothing with a history");
+        Usage::new(what, format!("write {AGGREGATE_FORMS}"))
+    };
     match text.split_once('/') {
         None if text == "fleet" => Ok(AggregateId::Fleet),
         Some(("cluster" | "mc" | "membercluster", name))
@@ -66,15 +73,14 @@ pub fn aggregate(text: &str) -> Result<AggregateId, String> {
 ///
 /// # Errors
 /// What was expected.
-pub fn since(text: &str, now: Timestamp) -> Result<Timestamp, String> {
+pub fn since(text: &str, now: Timestamp) -> Result<Timestamp, Usage> {
     let ago = || {
         let ago: SignedDuration = text.parse().ok()?;
         now.checked_sub(ago).ok()
     };
-    text.parse()
-        .ok()
-        .or_else(ago)
-        .ok_or_else(|| format!("{text:?} is no time; write 10m (ago) or 2026-01-31T14:03:00Z"))
+    text.parse().ok().or_else(ago).ok_or_else(|| {
+        Usage::new(format!("{text:?} is no time"), "write 10m (ago) or 2026-01-31T14:03:00Z")
+    })
 }
 
 #[cfg(test)]
@@ -135,8 +141,8 @@ mod tests {
     fn times_are_moments_or_ages() {
         let now: Timestamp = "2026-01-31T14:03:00Z".parse().unwrap();
         let shown = |text| since(text, now).map(|time| time.to_string());
-        assert_eq!(shown("10m").as_deref(), Ok("2026-01-31T13:53:00Z"));
-        assert_eq!(shown("2026-01-01T00:00:00Z").as_deref(), Ok("2026-01-01T00:00:00Z"));
+        assert_eq!(shown("10m").unwrap(), "2026-01-31T13:53:00Z");
+        assert_eq!(shown("2026-01-01T00:00:00Z").unwrap(), "2026-01-01T00:00:00Z");
         assert!(shown("soon").is_err());
     }
 }

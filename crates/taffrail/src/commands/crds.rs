@@ -9,6 +9,7 @@ use crate::kubernetes::{HubArgs, install_crds};
 use crate::output;
 
 #[derive(Debug, clap::Args)]
+#[command(arg_required_else_help = false)]
 pub(crate) struct Args {
     #[command(subcommand)]
     action: Action,

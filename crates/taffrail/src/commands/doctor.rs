@@ -11,7 +11,7 @@ use kube::{Api, Client, ResourceExt};
 use serde::Serialize;
 
 use crate::cli::{Global, configuration};
-use crate::client::HubClient;
+use crate::client::{HubClient, Unreached};
 use crate::kubernetes::{HubArgs, connect, is_established};
 use crate::output::{self, Table};
 use crate::serve::HubAccess;
@@ -62,11 +62,12 @@ impl Finding {
 }
 
 pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
+    let hub = HubClient::new(&global.server)?;
     let config = args.config.as_deref().map(configuration).transpose()?;
     let mut findings = vec![];
     if let Some(config) = &config {
         findings.push(Finding::ok("configuration", "can be read"));
-        findings.extend(log::examine(&config.log).await);
+        findings.extend(log::examine(&config.log, &config.data_dir).await);
     }
     let access = match config {
         Some(config) if args.hub.hub_kubeconfig.is_none() && args.hub.hub_context.is_none() => {
@@ -78,7 +79,7 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
         },
     };
     findings.extend(examine_hub_api(&access).await);
-    findings.extend(examine_hub(&global.server).await);
+    findings.extend(examine_hub(&hub, &global.server).await);
 
     output::show(global.output, &findings, || text(&findings))?;
     let failed = findings.iter().filter(|finding| finding.verdict == Verdict::Failed).count();
@@ -132,16 +133,20 @@ async fn examine_crds(client: &Client) -> Finding {
 }
 
 /// The hub itself, if one runs.
-async fn examine_hub(server: &str) -> Vec<Finding> {
+async fn examine_hub(client: &HubClient, server: &str) -> Vec<Finding> {
     const PART: &str = "hub";
-    let remedy = "taffrail hub --config taffrail.toml, or --server URL";
-    let client = match HubClient::new(server) {
-        Ok(client) => client,
-        Err(error) => return vec![Finding::failed(PART, error.to_string(), remedy)],
-    };
     let readiness: Readiness = match client.get_any("/readyz").await {
         Ok(readiness) => readiness,
-        Err(_) => return vec![Finding::warning(PART, format!("{server} does not answer"), remedy)],
+        Err(error) if error.is::<Unreached>() => {
+            let found = format!("{server} does not answer: {}", error.root_cause());
+            let remedy = "taffrail hub --config taffrail.toml, or --server URL";
+            return vec![Finding::warning(PART, found, remedy)];
+        }
+        Err(error) => {
+            let found = format!("{server} is not a hub: {}", error.root_cause());
+            let remedy = "--server URL, or another [http] listen in taffrail.toml";
+            return vec![Finding::failed(PART, found, remedy)];
+        }
     };
     let mut findings: Vec<Finding> = readiness
         .not_ready

@@ -5,7 +5,7 @@ use api::http::{EventsPage, RecordedEvent};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::cli::{Global, argument};
+use crate::cli::Global;
 use crate::client::HubClient;
 use crate::names;
 use crate::output::{self, Format, Table, clock};
@@ -62,7 +62,7 @@ impl Args {
             .as_ref()
             .map(|text| names::aggregate(text).map_or_else(|_| text.clone(), |id| id.to_string()));
         let time = |text: &Option<String>| {
-            let time = text.as_deref().map(|text| argument(names::since(text, now)));
+            let time = text.as_deref().map(|text| names::since(text, now));
             time.transpose().map(|time| time.map(|time| time.to_string()))
         };
         let parameters = [

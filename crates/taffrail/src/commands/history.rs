@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::events::{collect, show};
-use crate::cli::{Global, argument};
+use crate::cli::Global;
 use crate::client::HubClient;
 use crate::names;
 
@@ -18,7 +18,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
-    let aggregate = argument(names::aggregate(&args.name))?;
+    let aggregate = names::aggregate(&args.name)?;
     let client = HubClient::new(&global.server)?;
     let path = format!("/api/v1/history/{aggregate}");
     let page = collect(&client, &path, &[], args.limit).await?;

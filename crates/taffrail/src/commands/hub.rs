@@ -4,11 +4,11 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use actix_rt::SystemRunner;
-use anyhow::{Context, Result, bail};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use anyhow::{Result, bail};
 
 use crate::cli::{Global, configuration};
 use crate::serve::{self, ServeConfig};
+use crate::signals::Signals;
 use crate::telemetry::{self, LogFormat, Telemetry};
 
 /// Run a hub.
@@ -30,7 +30,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, global: &Global) -> Result<()> {
     let config = configuration(&args.config)?;
     system(config.threads).block_on(async {
-        let _telemetry = Telemetry::start(global.log_format, telemetry::HUB)?;
+        let _telemetry = Telemetry::with_traces(global.log_format, telemetry::HUB)?;
         serve_until_told(config, global.log_format).await
     })
 }
@@ -44,11 +44,6 @@ pub(crate) fn system(threads: usize) -> SystemRunner {
             .build()
             .expect("threads can be started")
     })
-}
-
-/// As many threads as there are cores.
-pub(crate) fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 async fn serve_until_told(config: ServeConfig, format: LogFormat) -> Result<()> {
@@ -78,27 +73,5 @@ fn say(format: LogFormat, step: &str) {
         // Nobody can be told when standard error is closed.
         LogFormat::Text => drop(writeln!(io::stderr(), "{step}")),
         LogFormat::Json => tracing::info!("{step}"),
-    }
-}
-
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn listen() -> Result<Self> {
-        let listen = |kind| signal(kind).context("signals cannot be listened to");
-        Ok(Self {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
     }
 }

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use api::http::{ReplayDifference, ReplayReport};
 
-use crate::cli::{Global, Usage};
+use crate::cli::Global;
 use crate::client::HubClient;
 use crate::output;
 
@@ -12,16 +12,12 @@ use crate::output;
 /// Exits with 1 when a decision comes out differently.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Decide again and compare
-    #[arg(long)]
+    /// Decide again and compare: the only thing that a replay is for
+    #[arg(long, required = true)]
     verify: bool,
 }
 
-pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
-    if !args.verify {
-        let message = "a replay without a purpose changes nothing; write: taffrail replay --verify";
-        return Err(Usage(message.to_owned()).into());
-    }
+pub(crate) async fn run(_: Args, global: &Global) -> Result<()> {
     let client = HubClient::new(&global.server)?;
     let report: ReplayReport = client.get("/api/v1/replay", &[]).await?;
     output::show(global.output, &report, || text(&report))?;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anyhow::Result;
 use api::http::{ClusterWhy, DecisionView, TargetView, Why};
 
-use crate::cli::{Global, argument};
+use crate::cli::Global;
 use crate::client::HubClient;
 use crate::names;
 use crate::output::{self, Table, clock};
@@ -21,7 +21,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
-    let placement = argument(names::placement(&args.placement))?;
+    let placement = names::placement(&args.placement)?;
     let client = HubClient::new(&global.server)?;
     let query: Vec<_> = args.cluster.iter().map(|name| ("cluster", name.clone())).collect();
     let why: Why = client.get(&format!("/api/v1/why/{placement}"), &query).await?;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("cannot read the configuration {}; write one, see: taffrail hub --help", file.display())]
+    #[error("cannot read {}", file.display())]
     Unreadable {
         /// Which file.
         file: PathBuf,
@@ -35,6 +35,19 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
+    /// What to do about it.
+    #[must_use]
+    pub fn how(&self) -> &'static str {
+        match self {
+            Self::Unreadable { .. } => {
+                "write it, or name another with --config FILE; what it can say: taffrail hub --help"
+            }
+            Self::Invalid { .. } | Self::Contradiction { .. } => {
+                "change it; what it can say: taffrail hub --help"
+            }
+        }
+    }
+
     pub(super) fn invalid(file: &Path, text: &str, error: &toml::de::Error) -> Self {
         let before = error.span().map_or(0, |span| span.start);
         let line = text.bytes().take(before).filter(|byte| *byte == b'\n').count() + 1;

@@ -227,7 +227,8 @@ fn rules(path: &Path, section: &SelectionSection) -> Result<SelectionRules, Conf
     })
 }
 
-fn cores() -> usize {
+/// As many as there are cores.
+pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 

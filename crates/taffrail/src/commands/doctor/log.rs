@@ -2,11 +2,13 @@
 
 use std::path::Path;
 use std::time::Duration;
+use std::{fs, io};
 
-use event_log::{Acceptor, EmbeddedLog, Log, LogError, Stream};
+use event_log::{Acceptor, EmbeddedLog, Log, LogError, Stream, partition_of};
 use event_log_kafka::{KafkaConfig, KafkaLog, Severity};
 use events::frame::RECORD_FORMAT;
-use events::{Partition, Record};
+use events::{Genesis, Partition, Record};
+use projections::Model;
 
 use super::Finding;
 use crate::serve::LogChoice;
@@ -16,24 +18,33 @@ const PART: &str = "log";
 /// How long the first record may take to come.
 const GENESIS_TIMEOUT: Duration = Duration::from_secs(10);
 
-pub(super) async fn examine(choice: &LogChoice) -> Vec<Finding> {
+/// The most bytes of projections that are copied to look at them: a second's work. Larger ones are
+/// compared with the log by the hub when it starts.
+const PROJECTIONS_COPIED_BYTES_MAX: u64 = 512 << 20;
+
+pub(super) async fn examine(choice: &LogChoice, data_dir: &Path) -> Vec<Finding> {
     match choice {
-        LogChoice::Embedded { path } => vec![examine_embedded(path).await],
-        LogChoice::Kafka(config) => examine_kafka(config).await,
+        LogChoice::Embedded { path } => vec![examine_embedded(path, data_dir).await],
+        LogChoice::Kafka(config) => examine_kafka(config, data_dir).await,
     }
 }
 
-async fn examine_embedded(path: &Path) -> Finding {
+async fn examine_embedded(path: &Path, data_dir: &Path) -> Finding {
     let shown = path.display().to_string();
     if !path.exists() {
         return Finding::ok(PART, format!("{shown} is not there yet; the first hub makes it"));
     }
     let opened = tokio::task::spawn_blocking({
         let path = path.to_owned();
-        move || EmbeddedLog::open(path)
+        // Everything is read once: damage far back would be met at the next rebuild only.
+        move || {
+            let log = EmbeddedLog::open(path)?;
+            log.verify()?;
+            Ok(log)
+        }
     });
     match opened.await {
-        Ok(Ok(log)) => examine_genesis(&log, &shown).await,
+        Ok(Ok(log)) => examine_genesis(&log, &shown, data_dir).await,
         Ok(Err(LogError::InUse { .. })) => {
             Finding::ok(PART, format!("{shown} is in use by a running hub"))
         }
@@ -49,7 +60,7 @@ async fn examine_embedded(path: &Path) -> Finding {
 }
 
 /// The topics first: connecting would create those that are missing.
-async fn examine_kafka(config: &KafkaConfig) -> Vec<Finding> {
+async fn examine_kafka(config: &KafkaConfig, data_dir: &Path) -> Vec<Finding> {
     let found = event_log_kafka::doctor(config, config.mode).await;
     let is_complete = found.is_empty();
     let mut findings: Vec<Finding> = found
@@ -62,7 +73,7 @@ async fn examine_kafka(config: &KafkaConfig) -> Vec<Finding> {
     if is_complete {
         let shown = format!("Kafka at {}", config.bootstrap);
         findings.push(match KafkaLog::connect(config.clone()).await {
-            Ok(log) => examine_genesis(&log, &shown).await,
+            Ok(log) => examine_genesis(&log, &shown, data_dir).await,
             Err(error) => {
                 let remedy = "check the properties in [log.kafka.properties]";
                 Finding::failed(PART, error.to_string(), remedy)
@@ -72,8 +83,8 @@ async fn examine_kafka(config: &KafkaConfig) -> Vec<Finding> {
     findings
 }
 
-/// Whether the log starts as one of ours.
-async fn examine_genesis(log: &dyn Log, shown: &str) -> Finding {
+/// Whether the log starts as one of ours, and as the one that the data directory knows.
+async fn examine_genesis(log: &dyn Log, shown: &str, data_dir: &Path) -> Finding {
     let remedy = "point the hub at its own log, or at an empty one";
     let first = match tokio::time::timeout(GENESIS_TIMEOUT, first_record(log)).await {
         Ok(Ok(first)) => first,
@@ -86,9 +97,7 @@ async fn examine_genesis(log: &dyn Log, shown: &str) -> Finding {
     match first {
         None => Finding::ok(PART, format!("{shown} is empty; the first hub founds it")),
         Some(Record::Genesis(genesis)) if genesis.format == RECORD_FORMAT => {
-            let (deployment, partitions) = (genesis.deployment, genesis.partitions);
-            let found = format!("{shown}, deployment {deployment}, {partitions} partitions");
-            Finding::ok(PART, found)
+            examine_projections(&genesis, shown, data_dir).await
         }
         Some(Record::Genesis(genesis)) => {
             let found =
@@ -99,6 +108,58 @@ async fn examine_genesis(log: &dyn Log, shown: &str) -> Finding {
             Finding::failed(PART, format!("{shown} does not start with a genesis"), remedy)
         }
     }
+}
+
+async fn examine_projections(genesis: &Genesis, shown: &str, data_dir: &Path) -> Finding {
+    let (deployment, partitions) = (genesis.deployment, genesis.partitions);
+    let found = format!("{shown}, deployment {deployment}, {partitions} partitions");
+    match projected(data_dir).await {
+        Some(other) if other.deployment != deployment => {
+            let dir = data_dir.display();
+            let found = format!("{found}; but {dir} belongs to deployment {}", other.deployment);
+            let remedy = "point the hub at its own log, or give it an empty data_dir";
+            Finding::failed(PART, found, remedy)
+        }
+        Some(_) | None => Finding::ok(PART, found),
+    }
+}
+
+/// The genesis that the projections know. What is of no use is built again by the next hub, and what
+/// is in use was compared by the hub that uses it: `None`.
+async fn projected(data_dir: &Path) -> Option<Genesis> {
+    let rows = data_dir.join("projections");
+    let opened = tokio::task::spawn_blocking(move || {
+        // Opening may change what is there, so it is a copy that is opened.
+        let aside = tempfile::tempdir().ok()?;
+        let copy = aside.path().join("projections");
+        copy_small(&rows, &copy).ok()?;
+        let opened = projections::Store::open(&copy, partition_of).ok()?;
+        let Model { genesis, .. } = opened.model;
+        genesis
+    });
+    opened.await.ok().flatten()
+}
+
+/// Copies a directory of plain files, if it is not too large.
+fn copy_small(from: &Path, to: &Path) -> io::Result<()> {
+    let mut left = PROJECTIONS_COPIED_BYTES_MAX;
+    let mut waiting = vec![(from.to_owned(), to.to_owned())];
+    while let Some((from, to)) = waiting.pop() {
+        fs::create_dir_all(&to)?;
+        for entry in fs::read_dir(&from)? {
+            let (entry, to) = (entry?, to.clone());
+            let (path, to) = (entry.path(), to.join(entry.file_name()));
+            if entry.file_type()?.is_dir() {
+                waiting.push((path, to));
+                continue;
+            }
+            left = left
+                .checked_sub(entry.metadata()?.len())
+                .ok_or_else(|| io::Error::other("it is too large to be copied"))?;
+            fs::copy(path, to)?;
+        }
+    }
+    Ok(())
 }
 
 async fn first_record(log: &dyn Log) -> Result<Option<Record>, LogError> {

@@ -1,16 +1,18 @@
 //! `taffrail join`: makes a cluster a member.
 //!
 //! Each step may be repeated, and may come before or after what others do by hand or by GitOps:
-//! membership starts when both the MemberCluster and its link are there.
+//! membership starts when both the MemberCluster and its link are there. To join again renews the
+//! credential; it changes what the MemberCluster says only where a flag asks for it.
 
 mod member;
+mod registration;
+mod renewal;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use api::MemberCluster;
-use api::member_cluster::{MemberClusterSpec, Subject, Taint};
+use api::member_cluster::Taint;
 use api::names::FLEET_SYSTEM_NAMESPACE;
 use api::policy::TaintEffect;
 use domain::selection::{LINK_SECRET_LABEL, LINK_SECRET_TYPE};
@@ -20,9 +22,10 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 use serde::Serialize;
 
-use crate::cli::{Global, Usage};
+use crate::cli::Global;
 use crate::kubernetes::{HubArgs, apply, ensure_namespace, identity, install_crds};
 use crate::output;
+use crate::usage::Usage;
 use member::{Credential, MemberAccess};
 
 /// Make a cluster a member of the fleet.
@@ -39,10 +42,12 @@ pub(crate) struct Args {
     /// The member's address as the hub reaches it [default: that of the kubeconfig]
     #[arg(long, value_name = "URL")]
     member_server: Option<String>,
-    /// A label of the cluster, for placements to choose by; may be repeated
+    /// A label of the cluster, for placements to choose by; may be repeated. Labels that a member
+    /// has already and that are not named stay
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
     labels: Vec<(String, String)>,
-    /// A taint that keeps placements away; may be repeated
+    /// A taint that keeps placements away; may be repeated. Those given replace those that a member
+    /// has already; without any, they stay
     #[arg(long = "taint", value_name = "KEY[=VALUE]:NoSchedule", value_parser = taint)]
     taints: Vec<Taint>,
     /// The namespace of the hub that holds the member's credential
@@ -62,6 +67,8 @@ struct Joined {
     credential: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     credential_expires: Option<String>,
+    /// The command that renews the credential.
+    renew_with: String,
 }
 
 pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
@@ -74,10 +81,7 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
     install_crds(&member, &crds, |_| ()).await.context("the member's CRD cannot be installed")?;
     let credential = access.credential(&member, args.member_server.as_deref()).await?;
     store_link(&args, &hub, &credential).await?;
-    let members: Api<MemberCluster> = Api::all(hub);
-    apply(&members, &member_cluster(&args)).await.context(
-        "the MemberCluster cannot be written; install its definition with: taffrail crds install",
-    )?;
+    registration::register(&args, &hub).await?;
 
     let joined = Joined {
         name: args.name.clone(),
@@ -88,6 +92,7 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
             false => "Kubeconfig",
         },
         credential_expires: credential.expires.clone(),
+        renew_with: renewal::command(&args),
     };
     output::show(global.output, &joined, || text(&joined, &credential))?;
     Ok(())
@@ -102,9 +107,9 @@ async fn check_is_another_cluster(args: &Args, member: &Client, hub: &Client) ->
         .await
         .context("the hub does not answer; check: kubectl get namespaces, or --hub-kubeconfig")?;
     if on_member == on_hub {
-        let message = "the member's kubeconfig leads to the hub itself; choose another with \
-                       --member-kubeconfig or --member-context";
-        return Err(Usage(message.to_owned()).into());
+        let what = "the member's kubeconfig leads to the hub itself";
+        let how = "choose another with --member-kubeconfig or --member-context";
+        return Err(Usage::new(what, how).into());
     }
     Ok(())
 }
@@ -128,24 +133,12 @@ async fn store_link(args: &Args, hub: &Client, credential: &Credential) -> Resul
     apply(&secrets, &secret).await.map(drop)
 }
 
-fn member_cluster(args: &Args) -> MemberCluster {
-    let identity = Subject {
-        kind: "ServiceAccount".to_owned(),
-        name: "taffrail".to_owned(),
-        namespace: args.system_namespace.clone(),
-        ..Subject::default()
-    };
-    let mut spec = MemberClusterSpec::new(identity);
-    spec.taints.clone_from(&args.taints);
-    let mut member = MemberCluster::new(&args.name, spec);
-    member.metadata.labels = Some(args.labels.iter().cloned().collect());
-    member
-}
-
 fn text(joined: &Joined, credential: &Credential) -> String {
-    let Joined { name, secret, namespace, .. } = joined;
+    let Joined { name, secret, namespace, renew_with, .. } = joined;
     let lifetime = match (&credential.expires, credential.is_bounded) {
-        (Some(expires), _) => format!("its credential expires on {expires}; join again before"),
+        (Some(expires), _) => {
+            format!("its credential expires on {expires}; renew it before with: {renew_with}")
+        }
         (None, true) => "its credential has no known end".to_owned(),
         (None, false) => "notice: the member gives out no tokens, so the hub uses the credential \
                           of the given kubeconfig"

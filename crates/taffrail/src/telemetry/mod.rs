@@ -1,17 +1,17 @@
 //! Logs on standard error, and traces to OpenTelemetry when the standard environment variables say
 //! where.
 
+mod export;
+
 use std::io::IsTerminal as _;
 
 use actors::trace::TraceBridge;
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::ValueEnum;
 use opentelemetry::Context;
 use opentelemetry::trace::{
     SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState, TracerProvider as _,
 };
-use opentelemetry_otlp::SpanExporter;
-use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing::Subscriber;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
@@ -20,14 +20,12 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer};
 
-/// The environment variables that turn traces on.
-const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
-
 /// What commands log that end by themselves: their errors are told anyway.
 pub(crate) const QUIET: &str = "warn,kube_client=off";
 
-/// What a hub logs. Its HTTP server has nothing to say that the hub does not.
-pub(crate) const HUB: &str = "info,actix_server=warn";
+/// What a hub logs. Its HTTP server has nothing to say that the hub does not. What the Kubernetes
+/// client warns of is returned to the hub as well, and may hold a body, so perhaps a Secret.
+pub(crate) const HUB: &str = "info,actix_server=warn,kube_client::client=error";
 
 /// What becomes spans of traces.
 const TRACED: &str = "off,taffrail=debug,hub=debug,actors=debug,delivery=debug";
@@ -42,6 +40,11 @@ pub enum LogFormat {
     Json,
 }
 
+/// Starts logging, with this much of it where `RUST_LOG` does not say otherwise.
+pub fn log(format: LogFormat, directives: &str) {
+    start(format, directives, None);
+}
+
 /// Logs and traces at work. Dropping it sends what waits.
 #[derive(Debug)]
 #[must_use]
@@ -50,28 +53,31 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    /// Starts logging, with this much of it where `RUST_LOG` does not say otherwise, and tracing if there
-    /// is somewhere to send traces. Must be called within a tokio runtime.
+    /// Starts logging, as [`log`] does, and tracing if the environment says where traces go. Must be
+    /// called within a tokio runtime.
     ///
     /// # Errors
     /// When the environment says where traces go, but they cannot go there.
-    pub fn start(format: LogFormat, directives: &str) -> Result<Self> {
-        let filter =
-            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(directives));
-        let logs = tracing_subscriber::fmt::layer()
-            .with_writer(std::io::stderr)
-            .with_ansi(std::io::stderr().is_terminal());
-        let logs = match format {
-            LogFormat::Text => logs.boxed(),
-            LogFormat::Json => logs.json().boxed(),
-        };
-        let provider = provider()?;
-        let traces = provider.as_ref().map(traces);
-        let registry = tracing_subscriber::registry().with(logs.with_filter(filter)).with(traces);
-        if registry.try_init().is_err() {
-            tracing::debug!("logging has been started before");
-        }
+    pub fn with_traces(format: LogFormat, directives: &str) -> Result<Self> {
+        let provider = export::provider()?;
+        start(format, directives, provider.as_ref());
         Ok(Self { provider })
+    }
+}
+
+fn start(format: LogFormat, directives: &str, provider: Option<&SdkTracerProvider>) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(directives));
+    let logs = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    let logs = match format {
+        LogFormat::Text => logs.boxed(),
+        LogFormat::Json => logs.json().boxed(),
+    };
+    let traces = provider.map(traces);
+    let registry = tracing_subscriber::registry().with(logs.with_filter(filter)).with(traces);
+    if registry.try_init().is_err() {
+        tracing::debug!("logging has been started before");
     }
 }
 
@@ -97,21 +103,6 @@ where
     tracing_opentelemetry::layer()
         .with_tracer(provider.tracer("taffrail"))
         .with_filter(EnvFilter::new(TRACED))
-}
-
-fn provider() -> Result<Option<SdkTracerProvider>> {
-    let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    if !ENDPOINTS.iter().any(is_set) {
-        return Ok(None);
-    }
-    let exporter = SpanExporter::builder()
-        .with_tonic()
-        .build()
-        .context("traces cannot be sent; check OTEL_EXPORTER_OTLP_ENDPOINT")?;
-    let resource = Resource::builder().with_service_name("taffrail").build();
-    let provider =
-        SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build();
-    Ok(Some(provider))
 }
 
 /// The W3C trace context of the current span.

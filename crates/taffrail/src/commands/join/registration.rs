@@ -1,0 +1,66 @@
+//! The hub's side of joining: the MemberCluster.
+
+use anyhow::{Context, Result, bail};
+use api::MemberCluster;
+use api::member_cluster::{MemberClusterSpec, Subject};
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client};
+use serde_json::{Map, Value, json};
+
+use super::Args;
+use crate::kubernetes::{FIELD_MANAGER, apply};
+
+/// Makes the MemberCluster. One that is there is changed only where a flag asks for it: whoever
+/// renews a credential says nothing about labels, and placements choose by them.
+pub(super) async fn register(args: &Args, hub: &Client) -> Result<()> {
+    let members: Api<MemberCluster> = Api::all(hub.clone());
+    let found = members.get_opt(&args.name).await.context(
+        "MemberClusters cannot be read; install their definition with: taffrail crds install",
+    )?;
+    match found {
+        None => apply(&members, &member_cluster(args)).await.map(drop),
+        Some(member) if member.metadata.deletion_timestamp.is_some() => bail!(
+            "{0} is leaving the fleet; join again when it is gone: kubectl get membercluster {0}",
+            args.name
+        ),
+        Some(_) => match changes(args) {
+            Some(changes) => change(&members, args, &changes).await,
+            None => Ok(()),
+        },
+    }
+}
+
+async fn change(members: &Api<MemberCluster>, args: &Args, changes: &Value) -> Result<()> {
+    let params =
+        PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let changed = members.patch(&args.name, &params, &Patch::Merge(changes)).await;
+    changed.map(drop).with_context(|| format!("the MemberCluster {} cannot be changed", args.name))
+}
+
+/// What the flags change about a member that is there.
+fn changes(args: &Args) -> Option<Value> {
+    let mut changes = Map::new();
+    if !args.labels.is_empty() {
+        let labels: Map<String, Value> =
+            args.labels.iter().map(|(key, value)| (key.clone(), value.as_str().into())).collect();
+        changes.insert("metadata".to_owned(), json!({ "labels": labels }));
+    }
+    if !args.taints.is_empty() {
+        changes.insert("spec".to_owned(), json!({ "taints": args.taints }));
+    }
+    (!changes.is_empty()).then_some(Value::Object(changes))
+}
+
+fn member_cluster(args: &Args) -> MemberCluster {
+    let identity = Subject {
+        kind: "ServiceAccount".to_owned(),
+        name: "taffrail".to_owned(),
+        namespace: args.system_namespace.clone(),
+        ..Subject::default()
+    };
+    let mut spec = MemberClusterSpec::new(identity);
+    spec.taints.clone_from(&args.taints);
+    let mut member = MemberCluster::new(&args.name, spec);
+    member.metadata.labels = Some(args.labels.iter().cloned().collect());
+    member
+}
