@@ -1,11 +1,15 @@
 //! The demo's application: the manifests of `examples/shop`, compiled in.
 
 use anyhow::{Context, Result};
+use api::ClusterResourcePlacement;
 use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::core::GroupVersionKind;
 use kube::discovery::{Scope, pinned_kind};
 use kube::{Api, Client, ResourceExt};
 use serde::Deserialize;
+
+/// The name of the application: of its namespace and of its placement.
+pub(super) const NAME: &str = "shop";
 
 const MANIFESTS: [&str; 2] = [
     include_str!("../../../../examples/shop/shop.yaml"),
@@ -22,6 +26,12 @@ pub(super) async fn apply(hub: &Client) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether its placement is there.
+pub(super) async fn is_placed(hub: &Client) -> Result<bool> {
+    let placements: Api<ClusterResourcePlacement> = Api::all(hub.clone());
+    Ok(placements.get_opt(NAME).await?.is_some())
 }
 
 async fn apply_one(hub: &Client, object: &DynamicObject) -> Result<()> {

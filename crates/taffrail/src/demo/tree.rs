@@ -1,30 +1,23 @@
 //! The demo's picture: a placement, its clusters, and how far each is.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 
-use actors::fold::Change;
 use actors::node::Router;
 use domain::placement::{PlacementState, Target};
 use events::PlacementKey;
 use events::placement::TargetPhase;
-use tokio::sync::broadcast;
 
 /// Draws one placement from the model.
 pub(super) struct Tree {
     router: Router,
     placement: PlacementKey,
-    /// How many members the fleet is to have.
+    /// How many members the fleet has on the hub's API server.
     members: usize,
 }
 
 impl Tree {
-    pub(super) fn new(router: Router, placement: PlacementKey, members: u16) -> Self {
-        Self { router, placement, members: usize::from(members) }
-    }
-
-    pub(super) fn changes(&self) -> broadcast::Receiver<Arc<Change>> {
-        self.router.fold().changes()
+    pub(super) fn new(router: Router, placement: PlacementKey, members: usize) -> Self {
+        Self { router, placement, members }
     }
 
     fn state(&self) -> PlacementState {
@@ -39,6 +32,11 @@ impl Tree {
         let latest = state.revision.as_ref().map(|revision| revision.reference.index);
         let has_all = |target: &Target| target.revision == latest && is_available(target);
         all_joined && !state.targets.is_empty() && state.targets.values().all(has_all)
+    }
+
+    /// The clusters that the placement is on.
+    pub(super) fn clusters(&self) -> Vec<String> {
+        self.state().targets.keys().cloned().collect()
     }
 
     fn joined(&self) -> usize {
