@@ -1,6 +1,7 @@
 //! What a link says about what it did and what it sees.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use events::PlacementKey;
 use events::cluster::ObjectFailure;
@@ -14,7 +15,8 @@ pub struct DeliveryReport {
     /// Leftovers that are still there, such as those that wait for a finalizer. The order has to be
     /// repeated until there are none.
     pub remaining: Vec<ObjectFailure>,
-    /// How available the applied objects were when the order was done.
+    /// How available the objects were when the order was done; nothing unless it [is
+    /// applied](Self::is_applied).
     pub availability: DeliveryAvailability,
     /// How many objects were written.
     pub written: usize,
@@ -39,6 +41,9 @@ impl DeliveryReport {
 pub struct DeliveryAvailability {
     /// Applied objects that are not available, and why.
     pub waiting: Vec<ObjectFailure>,
+    /// How many of those are not on the member at all: they do not come by waiting, but when the
+    /// order is repeated.
+    pub missing: usize,
     /// How many applied objects are of kinds whose availability cannot be tracked.
     pub untracked: u32,
     /// Rises with every statement that links of this process make: of two about the same delivery, the one with
@@ -102,6 +107,8 @@ pub struct Probe {
 /// CPU and memory of a whole cluster, by resource name, as Kubernetes quantities.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ResourceUsage {
+    /// How long ago the oldest part of this was collected: pods are not counted by every probe.
+    pub age: Duration,
     /// What the nodes have.
     pub capacity: BTreeMap<String, String>,
     /// What the nodes offer to pods.

@@ -309,12 +309,16 @@ pub(super) fn is_entry_of(entry: &Value, id: &ObjectId) -> bool {
         && is("name", &id.name)
 }
 
-/// A member that will not let us keep AppliedWorks cannot be used at all.
-fn work_error(error: CallError) -> CallError {
+/// A member that will not let us keep AppliedWorks cannot be used at all. What it answers is not
+/// told: it names the one that an order needs, and what is recorded must not move with each of them.
+pub(super) fn work_error(error: CallError) -> CallError {
     match error {
         CallError::Refused(status) if is_forbidden(&status) => CallError::Unusable {
             problem: LinkProblem::Forbidden,
-            message: format!("the credential may not manage AppliedWorks: {}", status.message),
+            message: "the credential may not manage AppliedWorks: give it every verb on \
+                      appliedworks.placement.kubernetes-fleet.io and their status, and on \
+                      customresourcedefinitions.apiextensions.k8s.io"
+                .to_owned(),
         },
         error @ (CallError::Refused(_) | CallError::Unusable { .. } | CallError::Busy(_)) => error,
     }

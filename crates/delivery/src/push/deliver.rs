@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::PushMember;
-use super::applied_work::{Claimed, Found, Stop, inventory_entry, is_entry_of};
+use super::applied_work::{Claimed, Found, Stop, inventory_entry, is_entry_of, work_error};
 use super::discovery::{Resource, served_by};
 use super::object::{Expected, Outcome, Written, is_path_missing};
 use super::remove::{Removed, Remover};
@@ -96,7 +96,7 @@ impl PushMember {
             Err(CallError::Refused(status)) if is_conflict(&status) => {
                 Err(Stop::Busy(format!("others write its AppliedWork {}", order.work)))
             }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(work_error(error).into()),
         }
     }
 }
@@ -205,15 +205,23 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Writes the inventory down and adds everything up.
+    /// Writes the inventory down and adds everything up. Only what is applied as a whole is
+    /// followed: whoever hears how available it is takes it that nothing of earlier orders is left.
     async fn finish(mut self, removed: Removed) -> Result<DeliveryReport, Stop> {
         self.claimed.record(&self.inventory(&removed)).await?;
-        let objects: Vec<(&ObjectId, &Resource, &Value)> =
-            self.applied.iter().map(|(step, resource, live)| (&step.id, resource, live)).collect();
-        self.report.availability = self.member.observer.follow(self.order, &objects);
         self.report.removed = removed.removed;
         self.report.released = removed.released;
         self.report.remaining = removed.remaining;
+        if self.report.is_applied() {
+            let objects: Vec<(&ObjectId, &Resource, &Value)> = self
+                .applied
+                .iter()
+                .map(|(step, resource, live)| (&step.id, resource, live))
+                .collect();
+            self.report.availability = self.member.observer.follow(self.order, &objects);
+        } else {
+            self.member.observer.forget(&self.order.work);
+        }
         // What fails because its namespace did comes after the cause.
         let failures = &mut self.report.failures;
         failures.sort_by_cached_key(|one| (!is_namespace(&one.object), one.object.clone()));
@@ -251,7 +259,7 @@ impl PushMember {
         let mut pause = SERVED_PAUSE;
         let one = ListParams::default().limit(1);
         while Instant::now() < until {
-            match self.requests.list(kind, &one).await {
+            match self.requests.list::<Value>(kind, &one).await {
                 Err(CallError::Refused(status)) if is_path_missing(&status) => {
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(SERVED_PAUSE_MAX);

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use api::{PLACEMENT_GROUP, STORAGE_VERSION};
 use events::ObjectId;
+use events::cluster::LinkProblem;
 use kube::core::{ApiResource, GroupVersionKind, Request};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
 use super::requests::{CallError, Requests};
+use crate::failure::{is_forbidden, is_not_found};
 
 /// How a kind is served.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,19 +94,45 @@ impl Discovery {
         requests: &Requests,
         id: &ObjectId,
     ) -> Result<Option<Resource>, CallError> {
-        let group_version = (id.group.clone(), id.version.clone());
+        self.resource_in(requests, id, &id.version).await
+    }
+
+    /// How the kind of an object is served in whatever version of its API; `None` if the member
+    /// knows it in none. An object outlives the version that it was written in.
+    pub(super) async fn resource_in_any_version(
+        &self,
+        requests: &Requests,
+        id: &ObjectId,
+    ) -> Result<Option<Resource>, CallError> {
+        if let Some(resource) = self.resource_of(requests, id).await? {
+            return Ok(Some(resource));
+        }
+        for version in versions_of(requests, &id.group).await? {
+            if let Some(resource) = self.resource_in(requests, id, &version).await? {
+                return Ok(Some(resource));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn resource_in(
+        &self,
+        requests: &Requests,
+        id: &ObjectId,
+        version: &str,
+    ) -> Result<Option<Resource>, CallError> {
+        let group_version = (id.group.clone(), version.to_owned());
         let mut known = self.known.lock().await;
         if let Some(resource) = known.get(&group_version).and_then(|kinds| kinds.get(&id.kind)) {
             return Ok(Some(resource.clone()));
         }
         let path = match id.group.as_str() {
-            "" => format!("/api/{}", id.version),
-            group => format!("/apis/{group}/{}", id.version),
+            "" => format!("/api/{version}"),
+            group => format!("/apis/{group}/{version}"),
         };
-        let kinds = match requests.get_path(&path).await {
-            Ok(list) => kinds_in(&list, id),
-            Err(CallError::Refused(status)) if status.code == 404 => BTreeMap::new(),
-            Err(error) => return Err(error),
+        let kinds = match document(requests, &path).await? {
+            Some(list) => kinds_in(&list, &id.group, version),
+            None => BTreeMap::new(),
         };
         let resource = kinds.get(&id.kind).cloned();
         // What was learned from a CRD stays: discovery on the member may lag behind it.
@@ -123,22 +151,50 @@ impl Discovery {
         }
     }
 
-    /// Forgets a kind that turned out not to be served any more.
-    pub(super) async fn forget(&self, id: &ObjectId) {
-        self.known.lock().await.remove(&(id.group.clone(), id.version.clone()));
+    /// Forgets the kinds of a group version, of which one turned out not to be served any more.
+    pub(super) async fn forget(&self, group: &str, version: &str) {
+        self.known.lock().await.remove(&(group.to_owned(), version.to_owned()));
+    }
+}
+
+/// The versions in which a member serves a group, the one that it prefers first.
+async fn versions_of(requests: &Requests, group: &str) -> Result<Vec<String>, CallError> {
+    let path = match group {
+        // The core group has one version, and no document of its own.
+        "" => return Ok(vec![]),
+        group => format!("/apis/{group}"),
+    };
+    let Some(document) = document(requests, &path).await? else { return Ok(vec![]) };
+    let versions = document["versions"].as_array().into_iter().flatten();
+    Ok(versions.filter_map(|one| one["version"].as_str().map(str::to_owned)).collect())
+}
+
+/// A discovery document; `None` if there is none under the path.
+async fn document(requests: &Requests, path: &str) -> Result<Option<Value>, CallError> {
+    match requests.get_path(path).await {
+        Ok(document) => Ok(Some(document)),
+        Err(CallError::Refused(status)) if is_not_found(&status) => Ok(None),
+        // The same whatever kind is asked for: what is recorded must not move with each of them.
+        Err(CallError::Refused(status)) if is_forbidden(&status) => Err(CallError::Unusable {
+            problem: LinkProblem::Forbidden,
+            message: "the credential may not read which kinds the member serves: bind it to the \
+                      ClusterRole system:discovery"
+                .to_owned(),
+        }),
+        Err(error) => Err(error),
     }
 }
 
 /// The kinds of a discovery document, without subresources.
-fn kinds_in(list: &Value, id: &ObjectId) -> BTreeMap<String, Resource> {
+fn kinds_in(list: &Value, group: &str, version: &str) -> BTreeMap<String, Resource> {
     let resources = list["resources"].as_array().into_iter().flatten();
     resources
         .filter_map(|entry| {
             let plural = entry["name"].as_str().filter(|name| !name.contains('/'))?;
             let kind = entry["kind"].as_str()?;
             let resource = Resource {
-                group: id.group.clone(),
-                version: id.version.clone(),
+                group: group.to_owned(),
+                version: version.to_owned(),
                 kind: kind.to_owned(),
                 plural: plural.to_owned(),
                 is_namespaced: entry["namespaced"].as_bool().unwrap_or_default(),

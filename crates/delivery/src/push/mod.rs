@@ -41,7 +41,7 @@ pub use connect::CONNECT_TIMEOUT;
 pub use deliver::OBJECTS_IN_FLIGHT_PER_WAVE_MAX;
 pub use object::OBJECT_ATTEMPTS_MAX;
 pub use observe::OBSERVED_WAIT;
-pub use probe::{PROBE_DEADLINE, PROBE_PAGE_OBJECTS, PROBE_PAGES_MAX};
+pub use probe::{PODS_COUNTED_EVERY, PROBE_DEADLINE, PROBE_PAGE_OBJECTS, PROBE_PAGES_MAX};
 pub use remove::REMOVAL_WAIT;
 pub use requests::{REQUEST_TIMEOUT, REQUESTS_IN_FLIGHT_PER_MEMBER_MAX, RETRIES_WHEN_BUSY_MAX};
 pub use wait::CRD_ESTABLISHED_WAIT;
@@ -54,6 +54,7 @@ use crate::{
 use applied_work::Stop;
 use discovery::Discovery;
 use observe::Observer;
+use probe::PodCount;
 use requests::{CallError, Requests};
 
 /// Reaches a member through its kube-apiserver. Cheap to clone; the clones are one link.
@@ -78,6 +79,8 @@ struct PushMember {
     /// write, without asking the member.
     newest: Mutex<BTreeMap<String, Fence>>,
     observer: Observer,
+    /// What the probe last counted.
+    pods: Mutex<Option<PodCount>>,
 }
 
 impl PushLink {
@@ -100,6 +103,7 @@ impl PushLink {
             object_locks: std::iter::repeat_with(Default::default).take(OBJECT_LOCKS).collect(),
             newest: Mutex::default(),
             observer,
+            pods: Mutex::default(),
         };
         Self { member: Arc::new(member) }
     }
@@ -228,12 +232,16 @@ fn link_error(stop: Stop, certainty: Certainty) -> LinkError {
         Stop::Call(CallError::Unusable { problem, message }) => {
             LinkError::Unusable { problem, message, certainty }
         }
+        // Stable, whatever order it was: see `work_error`.
+        Stop::Call(CallError::Refused(status)) if is_forbidden(&status) => LinkError::Unusable {
+            problem: LinkProblem::Forbidden,
+            message: "the credential may not read what the hub has to know: give it get, list and \
+                      watch on what is placed, and get on the namespace kube-system"
+                .to_owned(),
+            certainty,
+        },
         Stop::Call(CallError::Refused(status)) => LinkError::Unusable {
-            problem: if is_forbidden(&status) {
-                LinkProblem::Forbidden
-            } else {
-                LinkProblem::Unreachable
-            },
+            problem: LinkProblem::Unreachable,
             message: format!("it answers with {}: {}", status.code, status.message),
             certainty,
         },

@@ -244,7 +244,7 @@ impl Applier<'_> {
             return Ok(Attempt::Raced);
         }
         let reason = if is_path_missing(&status) {
-            self.member.discovery.forget(id).await;
+            self.member.discovery.forget(&id.group, &id.version).await;
             MANIFEST_APPLY_FAILED
         } else {
             reason

@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tracing::debug;
 
 use super::PushMember;
-use super::applied_work::Stop;
+use super::applied_work::{Stop, work_error};
 use super::discovery::Resource;
 use super::requests::{CallError, chain};
 use super::seen::{Delivery, Kind, Seen, kind_of};
@@ -148,7 +148,7 @@ impl PushMember {
                 }
             }
             Err(CallError::Refused(status)) if is_not_found(&status) => {}
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(work_error(error).into()),
         }
         let mut delivery = delivery_of(order);
         let mut kinds = BTreeSet::new();

@@ -138,7 +138,8 @@ impl PushMember {
         if !matches!(listed, Ok(Listed::All | Listed::TooMany)) {
             *self.pods() = None;
         }
-        let count = PodCount { at, requested: listed?.reason_incomplete().map_or(Ok(requested), Err) };
+        let count =
+            PodCount { at, requested: listed?.reason_incomplete().map_or(Ok(requested), Err) };
         if let Some(noted) = self.pods().as_mut() {
             noted.requested.clone_from(&count.requested);
         }

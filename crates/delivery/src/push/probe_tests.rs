@@ -2,32 +2,55 @@ use serde_json::json;
 
 use super::*;
 
+fn written_as(cpu: &str, memory: &str) -> Written {
+    [("cpu", cpu), ("memory", memory), ("pods", "110")]
+        .map(|(name, amount)| (name.to_owned(), amount.to_owned()))
+        .into()
+}
+
 #[test]
-fn what_pods_on_nodes_asked_for_is_not_available() {
-    let mut allocatable = Amounts::new();
+fn what_pods_asked_for_is_not_available() {
+    let (mut allocatable, mut requested) = (Amounts::new(), Amounts::new());
     for _ in 0..2 {
-        add(&mut allocatable, &json!({ "cpu": "3920m", "memory": "8Gi", "pods": "110" }));
+        add(&mut allocatable, &written_as("3920m", "8Gi"));
     }
-    let requests = |cpu: &str, memory: &str| json!({ "resources": { "requests": { "cpu": cpu, "memory": memory } } });
-    let pods = [
-        json!({ "spec": {
-            "nodeName": "n1", "containers": [requests("500m", "1Gi"), requests("340m", "512Mi")],
-        } }),
-        json!({ "spec": { "nodeName": "n2", "containers": [{ "name": "no-requests" }] } }),
-        json!({ "spec": { "containers": [requests("100", "100Gi")] } }),
-    ];
-    let available = minus_requests(allocatable, &pods);
+    add(&mut requested, &written_as("500m", "1Gi"));
+    add(&mut requested, &written_as("340m", "512Mi"));
     assert_eq!(
-        written(&available),
+        written(&minus(allocatable, &requested)),
         BTreeMap::from([("cpu".into(), "7".into()), ("memory".into(), "14848Mi".into())])
     );
+}
+
+#[test]
+fn of_a_page_of_pods_only_what_they_ask_for_is_read() {
+    let page: Page<Pod> = serde_json::from_value(json!({
+        "kind": "PodList", "metadata": { "continue": "more", "resourceVersion": "7" },
+        "items": [
+            { "metadata": { "name": "web" }, "spec": {
+                "nodeName": "n1", "containers": [
+                    { "name": "a", "resources": { "requests": { "cpu": "1" } } },
+                    { "name": "b" },
+                ],
+            } },
+            { "metadata": { "name": "waiting" }, "spec": { "containers": [] } },
+        ],
+    }))
+    .unwrap();
+    assert_eq!(page.metadata.next, "more");
+    let items = page.items.unwrap();
+    let [web, waiting] = &items[..] else { panic!("two pods") };
+    assert_eq!((web.spec.node_name.as_str(), waiting.spec.node_name.as_str()), ("n1", ""));
+    let [asks, asks_nothing] = &web.spec.containers[..] else { panic!("two containers") };
+    assert_eq!(asks.resources.requests["cpu"], "1");
+    assert!(asks_nothing.resources.requests.is_empty());
 }
 
 #[test]
 fn amounts_are_told_by_their_public_names() {
     let mut probe = Probe::default();
     let mut amounts = Amounts::new();
-    add(&mut amounts, &json!({ "cpu": "4", "memory": "16Gi" }));
+    add(&mut amounts, &written_as("4", "16Gi"));
     tell(&mut probe, "total", &amounts);
     assert_eq!(
         probe.properties,

@@ -14,7 +14,7 @@ use super::PushMember;
 use super::applied_work::{Claimed, Stop};
 use super::deliver::OBJECTS_IN_FLIGHT_PER_WAVE_MAX;
 use super::discovery::Resource;
-use super::object::{OBJECT_ATTEMPTS_MAX, waits_for_finalizers};
+use super::object::{OBJECT_ATTEMPTS_MAX, is_path_missing, waits_for_finalizers};
 use super::requests::CallError;
 use super::wait::wait_for;
 use crate::Fence;
@@ -104,13 +104,19 @@ impl Remover<'_> {
     async fn delete_one(self, id: &ObjectId) -> Result<Gone, Stop> {
         let _alone = self.member.object_lock(id).lock().await;
         let requests = &self.member.requests;
-        let Some(resource) = self.member.discovery.resource_of(requests, id).await? else {
-            // Without the kind there are no objects of it.
-            return Ok(Gone::Removed);
-        };
         for _ in 0..OBJECT_ATTEMPTS_MAX {
+            let discovery = &self.member.discovery;
+            let Some(resource) = discovery.resource_in_any_version(requests, id).await? else {
+                // Without the kind there are no objects of it.
+                return Ok(Gone::Removed);
+            };
             let live = match requests.get(&resource, &id.namespace, &id.name).await {
                 Ok(live) => live,
+                // What was known of the kind is out of date: it says nothing about the object.
+                Err(CallError::Refused(status)) if is_path_missing(&status) => {
+                    discovery.forget(&resource.group, &resource.version).await;
+                    continue;
+                }
                 Err(error) => return refused(error, id),
             };
             let uid = self.claimed.map(|claimed| claimed.work.uid.as_str());
@@ -142,7 +148,7 @@ impl Remover<'_> {
                 Ok(gone) => return Ok(gone),
             }
         }
-        let message = "others keep changing it on the member at the same time";
+        let message = "others keep changing it, or its kind, on the member at the same time";
         Ok(Gone::Remains(failure(id, MANIFEST_APPLY_FAILED, message)))
     }
 

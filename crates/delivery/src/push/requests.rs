@@ -9,6 +9,7 @@ use kube::core::params::{
     DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams, Preconditions,
     PropagationPolicy,
 };
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
@@ -131,18 +132,19 @@ impl Requests {
             ..DeleteParams::default()
         };
         let at = resource.at(field("namespace").unwrap_or_default());
-        let answer = self.send(at.delete(field("name").unwrap_or_default(), &params)).await?;
+        let answer: Value =
+            self.send(at.delete(field("name").unwrap_or_default(), &params)).await?;
         let is_still_there =
             answer["kind"] != "Status" && !answer["metadata"]["deletionTimestamp"].is_null();
         Ok(is_still_there.then_some(answer))
     }
 
-    /// One page of a list.
-    pub(super) async fn list(
+    /// One page of a list, as much of it as the caller wants to see.
+    pub(super) async fn list<T: DeserializeOwned>(
         &self,
         resource: &Resource,
         params: &ListParams,
-    ) -> Result<Value, CallError> {
+    ) -> Result<T, CallError> {
         self.send(resource.at("").list(params)).await
     }
 
@@ -157,10 +159,10 @@ impl Requests {
         self.send_text(request.map_err(|error| cannot_send(&error))?).await
     }
 
-    async fn send(
+    async fn send<T: DeserializeOwned>(
         &self,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
-    ) -> Result<Value, CallError> {
+    ) -> Result<T, CallError> {
         parsed(&self.send_text(request.map_err(|error| cannot_send(&error))?).await?)
     }
 
@@ -204,11 +206,12 @@ pub(super) fn call_error(error: kube::Error) -> CallError {
     }
 }
 
-fn parsed(text: &str) -> Result<Value, CallError> {
+fn parsed<T: DeserializeOwned>(text: &str) -> Result<T, CallError> {
     // Not the text, and not the position in it: it may be a Secret.
     serde_json::from_str(text).map_err(|_| CallError::Unusable {
         problem: LinkProblem::Unreachable,
-        message: "the answer is not JSON: is the address that of a kube-apiserver?".to_owned(),
+        message: "the answer is not what a kube-apiserver answers: is the address that of one?"
+            .to_owned(),
     })
 }
 

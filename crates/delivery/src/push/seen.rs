@@ -201,14 +201,18 @@ impl Seen {
 
     fn summary(&self, followed: &Followed) -> DeliveryAvailability {
         let ordinal = ORDINALS.fetch_add(1, Ordering::Relaxed) + 1;
-        let waiting = followed.watched.iter().filter_map(|id| {
+        let (mut waiting, mut missing) = (vec![], 0);
+        for id in &followed.watched {
             let message = match self.object(id) {
-                None => "it is not on the member".to_owned(),
-                Some(seen) => seen.waits_for.clone()?,
+                None => {
+                    missing += 1;
+                    Some("it is not on the member".to_owned())
+                }
+                Some(seen) => seen.waits_for.clone(),
             };
-            Some(failure(id, NOT_AVAILABLE_YET, message))
-        });
-        DeliveryAvailability { waiting: waiting.collect(), untracked: followed.untracked, ordinal }
+            waiting.extend(message.map(|message| failure(id, NOT_AVAILABLE_YET, message)));
+        }
+        DeliveryAvailability { waiting, missing, untracked: followed.untracked, ordinal }
     }
 
     fn object(&self, id: &ObjectId) -> Option<&SeenObject> {

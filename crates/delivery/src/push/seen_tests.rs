@@ -101,6 +101,9 @@ fn what_goes_away_is_not_available() {
     assert!(seen.follow(delivery(1, &["web"])).is_available());
     seen.note_gone(&kind(), &deployment("web", 2, true));
     assert_eq!(told(&mut seen), Some((1, vec!["web".to_owned()])));
+    seen.note(&kind(), &deployment("db", 3, false));
+    let availability = seen.follow(delivery(1, &["web", "db"]));
+    assert_eq!((availability.waiting.len(), availability.missing), (2, 1));
 }
 
 #[test]

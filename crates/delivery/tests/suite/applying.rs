@@ -132,7 +132,7 @@ pub async fn an_older_order_is_refused(world: World) {
 }
 
 /// The kind `Widget` in a group of the world's own.
-fn widget_definition(world: &World) -> Value {
+pub(super) fn widget_definition(world: &World) -> Value {
     let group = format!("{}.example.com", world.tag);
     json!({
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
@@ -156,7 +156,7 @@ fn widget_definition(world: &World) -> Value {
     })
 }
 
-fn widget(world: &World, size: u32) -> Value {
+pub(super) fn widget(world: &World, size: u32) -> Value {
     json!({
         "apiVersion": format!("{}.example.com/v1", world.tag), "kind": "Widget",
         "metadata": { "name": "w", "namespace": world.tag },

@@ -43,6 +43,7 @@ macro_rules! cases {
             a_leftover_of_somebody_else_is_left_alone,
             a_finalizer_keeps_a_leftover_and_what_it_needs,
             a_withdrawal_leaves_nothing,
+            regression_an_object_outlives_its_version,
             a_withdrawal_leaves_what_it_does_not_name,
             an_older_withdrawal_is_refused,
             a_withdrawal_of_nothing_is_done,

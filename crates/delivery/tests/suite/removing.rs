@@ -3,7 +3,8 @@
 use delivery::{Link as _, LinkError};
 use serde_json::json;
 
-use super::world::{World, id_of, version_of};
+use super::applying::{widget, widget_definition};
+use super::world::{DEADLINE, World, id_of, version_of};
 
 pub async fn leftovers_are_removed(world: World) {
     let first =
@@ -86,6 +87,37 @@ pub async fn a_withdrawal_leaves_nothing(world: World) {
     again.fence.generation = 3;
     let report = world.deliver(&again).await;
     assert_eq!(report.written, 2);
+    world.clean_up().await;
+}
+
+pub async fn regression_an_object_outlives_its_version(world: World) {
+    let mut definition = widget_definition(&world);
+    let mut older = definition["spec"]["versions"][0].clone();
+    (older["name"], older["storage"]) = (json!("v1beta1"), json!(false));
+    definition["spec"]["versions"].as_array_mut().expect("it is a list").push(older);
+    let mut written = widget(&world, 3);
+    written["apiVersion"] = json!(format!("{}.example.com/v1beta1", world.tag));
+    world.deliver(&world.order("kind", 1, vec![definition.clone()])).await;
+    let order = world.order("web", 1, vec![world.namespace(), written]);
+    world.deliver(&order).await;
+
+    definition["spec"]["versions"][1]["served"] = json!(false);
+    world.deliver(&world.order("kind", 2, vec![definition])).await;
+    let path =
+        |version| format!("/apis/{0}.example.com/{version}/namespaces/{0}/widgets/w", world.tag);
+    let until = tokio::time::Instant::now() + DEADLINE;
+    while world.get(&path("v1beta1")).await.is_some() {
+        assert!(tokio::time::Instant::now() < until, "it is served still");
+    }
+    assert!(world.get(&path("v1")).await.is_some());
+    // As an order that knew the version, and as one that does not.
+    let withdrawal = world.withdrawal("web", 2, &order);
+    let mut leftover = world.order("web", 2, vec![world.namespace()]);
+    leftover.leftovers = vec![order.manifests[1].id.clone()];
+    let report = world.other_link().deliver(&leftover).await.expect("the link works");
+    assert_eq!((report.removed, report.is_applied()), (1, true));
+    assert_eq!(world.get(&path("v1")).await, None);
+    world.withdraw(&withdrawal).await;
     world.clean_up().await;
 }
 

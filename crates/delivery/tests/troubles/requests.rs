@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use delivery::push::{OBJECTS_IN_FLIGHT_PER_WAVE_MAX, REQUESTS_IN_FLIGHT_PER_MEMBER_MAX};
+use delivery::push::{
+    OBJECTS_IN_FLIGHT_PER_WAVE_MAX, PODS_COUNTED_EVERY, REQUESTS_IN_FLIGHT_PER_MEMBER_MAX,
+};
 use delivery::{Certainty, Link as _, LinkError, PushLink};
 use events::cluster::LinkProblem;
 use serde_json::json;
@@ -97,6 +99,33 @@ async fn a_member_that_cannot_be_used_is_a_problem_of_the_link() {
     }
 }
 
+#[tokio::test]
+async fn regression_one_lack_of_rights_is_one_problem_whatever_the_order() {
+    for path in ["/apis/placement.kubernetes-fleet.io/", "/api"] {
+        let troubled = Troubled::new();
+        troubled.member.set_fault(FaultRule::new(move |request| {
+            let is_it = request.path.starts_with(path);
+            is_it.then_some(Fault::Forbidden)
+        }));
+        let namespace = troubled.world.namespace();
+        let config_map = troubled.world.config_map("settings", "a");
+        let role = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+            "metadata": { "name": "t" },
+        });
+        let mut told = vec![];
+        for (placement, object) in [("one", namespace), ("two", config_map), ("three", role)] {
+            for generation in [1, 2] {
+                let order = troubled.world.order(placement, generation, vec![object.clone()]);
+                let error = troubled.world.link.deliver(&order).await;
+                told.push(error.expect_err("it is forbidden").to_string());
+            }
+        }
+        told.dedup();
+        assert_eq!(told.len(), 1, "{told:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_member_that_is_busy_for_a_moment_is_asked_again() {
     let troubled = Troubled::new();
@@ -166,6 +195,28 @@ async fn a_probe_adds_up_the_nodes() {
     let usage = probe.usage.as_ref().expect("nodes can be read");
     assert_eq!(usage.capacity["cpu"], "8");
     assert_eq!(usage.available["cpu"], property("available-cpu"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn regression_pods_are_counted_less_often_than_the_member_is_asked() {
+    let troubled = Troubled::new();
+    let (lists, seen) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (counted, asked) = (lists.clone(), seen.clone());
+    troubled.member.set_fault(FaultRule::new(move |request| {
+        counted.fetch_add(usize::from(request.path == "/api/v1/pods"), Ordering::SeqCst);
+        asked.fetch_add(usize::from(request.path == "/api/v1/nodes"), Ordering::SeqCst);
+        None
+    }));
+    let mut ages = vec![];
+    for _ in 0..4 {
+        let probe = troubled.world.link.probe().await.expect("the link works");
+        let usage = probe.usage.expect("nodes can be read");
+        assert_eq!(usage.available["cpu"], "8");
+        ages.push(usage.age.as_secs());
+        tokio::time::sleep(PODS_COUNTED_EVERY / 2).await;
+    }
+    assert_eq!(ages, [0, 55, 0, 55]);
+    assert_eq!((lists.load(Ordering::SeqCst), seen.load(Ordering::SeqCst)), (2, 4));
 }
 
 #[tokio::test(start_paused = true)]

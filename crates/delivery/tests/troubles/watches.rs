@@ -71,6 +71,32 @@ async fn a_watch_goes_on_after_it_was_cut() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn regression_an_order_that_failed_is_not_followed() {
+    let mut troubled = Troubled::new();
+    let mut order = front(&troubled);
+    let unknown = json!({
+        "apiVersion": "example.com/v1", "kind": "Widget",
+        "metadata": { "name": "w", "namespace": "t" },
+    });
+    order.manifests.extend(troubled.world.order("web", 1, vec![unknown]).manifests);
+    let report = troubled.world.link.deliver(&order).await.expect("the link works");
+    assert!(!report.is_applied());
+    let mut back = front(&troubled).manifests.remove(1).body;
+    back["metadata"]["name"] = "back".into();
+    troubled.world.deliver(&troubled.world.order("zoo", 1, vec![back])).await;
+
+    let address = json!({ "status": { "loadBalancer": { "ingress": [{ "ip": "192.0.2.1" }] } } });
+    for name in ["front", "back"] {
+        let path = format!("/api/v1/namespaces/t/services/{name}/status");
+        merge(&troubled.fleet, &path, "cloud", &address);
+    }
+    // Of two that are to be told, the one of `web` would come first.
+    let next = tokio::time::timeout(DEADLINE, troubled.world.observed.recv()).await;
+    let observation = next.expect("it is told in time").expect("the link lives");
+    assert_eq!(observation.work, troubled.world.work("zoo"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_kind_that_may_not_be_watched_is_named() {
     let troubled = Troubled::new();
     troubled.member.set_fault(FaultRule::new(|request| {
