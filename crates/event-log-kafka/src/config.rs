@@ -14,6 +14,9 @@ use rdkafka::ClientConfig;
 /// Brokers answer in milliseconds; at twice this, a start without a broker only fails later.
 pub const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long to wait before a question is asked again: a leader takes some 50 ms to be known.
+pub(crate) const ASK_AGAIN_AFTER: Duration = Duration::from_millis(20);
+
 /// How many partitions the content topic gets. They spread it over the brokers; all of them are
 /// read at start, whatever their number.
 pub const CONTENT_PARTITIONS: u16 = 8;
@@ -153,6 +156,9 @@ impl KafkaConfig {
         config
             .set("bootstrap.servers", &self.bootstrap)
             .set("client.id", "taffrail")
+            // A topic that a broker makes up by itself would keep seven days. The driver's default
+            // for a producer is to ask for that.
+            .set("allow.auto.create.topics", "false")
             // After a broker's return, or another one's election, every tenth of a second counts.
             .set("reconnect.backoff.ms", "20")
             .set("reconnect.backoff.max.ms", "200")
@@ -192,8 +198,6 @@ impl KafkaConfig {
             .set("isolation.level", "read_committed")
             // A log that ends before the place where we were is news, not a reason to start over.
             .set("auto.offset.reset", "error")
-            // A topic that a broker makes up by itself would keep seven days.
-            .set("allow.auto.create.topics", "false")
             .set("check.crcs", "true")
             .set("fetch.min.bytes", "1")
             // The driver's default of a second stalls a replay.
@@ -260,6 +264,15 @@ mod tests {
         config.properties.insert("linger.ms".to_owned(), "5".to_owned());
         assert_eq!(config.producer().get("linger.ms"), Some("5"));
         assert_eq!(config.producer().get("acks"), Some("all"));
+    }
+
+    /// A topic that was deleted under a running hub must not come back with a broker's defaults.
+    #[test]
+    fn regression_no_client_lets_a_broker_make_up_topics() {
+        let config = KafkaConfig::new("broker:9092");
+        for client in [config.producer(), config.consumer(Fetch::FOLLOW), config.admin()] {
+            assert_eq!(client.get("allow.auto.create.topics"), Some("false"));
+        }
     }
 
     #[test]

@@ -25,21 +25,12 @@ pub(crate) fn not_queued(error: KafkaError, bytes: usize) -> LogError {
     }
 }
 
-/// The driver gave up on an entry that it had taken. Only where the broker itself answered that
-/// it does not want the entry is it certain that it is not there: a retry of an entry that is
-/// there is recognised by its number and answered with success.
-pub(crate) fn not_delivered(error: KafkaError, bytes: usize) -> LogError {
-    match error.rdkafka_error_code() {
-        Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge) => {
-            too_large(bytes)
-        }
-        Some(
-            RDKafkaErrorCode::TopicAuthorizationFailed
-            | RDKafkaErrorCode::PolicyViolation
-            | RDKafkaErrorCode::InvalidRecord,
-        ) => refused("append: the broker does not take it", error),
-        Some(_) | None => unsettled("append", error),
-    }
+/// The driver gave up on an entry that it had taken. Whatever the last answer was, an attempt before
+/// it may have been stored without its answer coming through: brokers look at permissions, sizes
+/// and policies before they look whether they have the entry already, and these may have changed in
+/// between. The driver knows how often it tried, and does not tell.
+pub(crate) fn not_delivered(error: KafkaError) -> LogError {
+    unsettled("append", error)
 }
 
 fn too_large(bytes: usize) -> LogError {
@@ -64,16 +55,13 @@ pub(crate) fn no_client(error: KafkaError) -> LogError {
 mod tests {
     use super::*;
 
-    fn failure(code: RDKafkaErrorCode, map: fn(KafkaError, usize) -> LogError) -> Failure {
-        map(KafkaError::MessageProduction(code), 10).failure()
-    }
-
-    /// What was never queued did not happen; what was queued may have, unless the broker said no.
+    /// What was never queued did not happen; what was queued may have, whatever the broker said last.
     #[test]
     fn a_failure_says_whether_it_happened() {
         use RDKafkaErrorCode as Code;
         for code in [Code::QueueFull, Code::MessageSizeTooLarge, Code::Fatal] {
-            assert_eq!(failure(code, not_queued), Failure::Determinate, "{code:?}");
+            let error = not_queued(KafkaError::MessageProduction(code), 10);
+            assert_eq!(error.failure(), Failure::Determinate, "{code:?}");
         }
         for code in [
             Code::MessageTimedOut,
@@ -84,11 +72,14 @@ mod tests {
             Code::OutOfOrderSequenceNumber,
             Code::UnknownTopicOrPartition,
             Code::BrokerTransportFailure,
+            Code::MessageSizeTooLarge,
+            Code::MessageBatchTooLarge,
+            Code::TopicAuthorizationFailed,
+            Code::PolicyViolation,
+            Code::InvalidRecord,
         ] {
-            assert_eq!(failure(code, not_delivered), Failure::Indeterminate, "{code:?}");
-        }
-        for code in [Code::MessageSizeTooLarge, Code::TopicAuthorizationFailed] {
-            assert_eq!(failure(code, not_delivered), Failure::Determinate, "{code:?}");
+            let error = not_delivered(KafkaError::MessageProduction(code));
+            assert_eq!(error.failure(), Failure::Indeterminate, "{code:?}");
         }
     }
 }

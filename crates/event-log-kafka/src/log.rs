@@ -25,7 +25,7 @@ pub struct KafkaLog {
     topics: Arc<Topics>,
     producer: Arc<Producer>,
     content: Content,
-    lanes: Lanes,
+    lanes: Arc<Lanes>,
     findings: Vec<Finding>,
 }
 
@@ -41,8 +41,12 @@ pub struct Stats {
     pub streams_paused: u64,
     /// What was read and waits for its readers, in bytes: at most 64 MiB, and a little for each.
     pub bytes_waiting: usize,
-    /// Consumers: one, and one more for each further reader of the same stream.
+    /// Consumers: one, and one more for each further reader of the same stream, which is given back
+    /// a minute after it was needed last.
     pub lanes: usize,
+    /// By how many milliseconds this node's clock is ahead of a broker's; negative when it is
+    /// behind. `None` until a lease or a submitted command was stored.
+    pub clock_ahead_ms: Option<i64>,
 }
 
 impl KafkaLog {
@@ -64,7 +68,7 @@ impl KafkaLog {
 
         let producer = Arc::new(Producer::start(config.producer())?);
         let follow = config.consumer(Fetch::FOLLOW);
-        let lanes = Lanes::start("lane", follow, Arc::clone(&topics))?;
+        let lanes = Arc::new(Lanes::start("lane", follow, Arc::clone(&topics))?);
         let picks = Lanes::start("pick", config.consumer(Fetch::PICK), Arc::clone(&topics))?;
         let content = Content::start(
             Arc::clone(&topics),
@@ -72,7 +76,7 @@ impl KafkaLog {
             &lanes,
             picks,
             config.content_cache_bytes,
-        )?;
+        );
         let log = Self { topics, producer, content, lanes, findings };
         log.on_a_thread("connect", |producer, topics| {
             producer.warm_up(topics);
@@ -97,6 +101,7 @@ impl KafkaLog {
             streams_paused: self.lanes.load().pauses(),
             bytes_waiting: self.lanes.load().bytes(),
             lanes: self.lanes.count(),
+            clock_ahead_ms: self.producer.clock().ahead_ms(),
         }
     }
 

@@ -11,12 +11,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use event_log::LogError;
-use rdkafka::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _};
+use rdkafka::{ClientConfig, Timestamp};
 
 use crate::aside::Aside;
-use crate::config::QUESTION_TIMEOUT;
+use crate::clock::{Clock, now_ms};
+use crate::config::{ASK_AGAIN_AFTER, QUESTION_TIMEOUT};
 use crate::context::Context;
 use crate::error::{no_client, not_delivered, not_queued, refused, unsettled};
 use crate::topics::{Topics, Track};
@@ -31,9 +32,6 @@ const DELIVERY_TIMEOUT: Duration = Duration::from_secs(15);
 /// for the next one all the time.
 const REPLACED_AT_MOST_EVERY: Duration = Duration::from_secs(1);
 
-/// How long to wait before a question is asked again: a leader takes some 50 ms to be known.
-const ASK_AGAIN_AFTER: Duration = Duration::from_millis(20);
-
 /// See the module.
 pub(crate) struct Producer {
     shared: Arc<Shared>,
@@ -46,6 +44,7 @@ struct Shared {
     deaths: SyncSender<()>,
     replaced: AtomicU64,
     refused: AtomicU64,
+    clock: Arc<Clock>,
 }
 
 struct Current {
@@ -62,7 +61,8 @@ impl Current {
 /// An entry on its way.
 pub(crate) struct Sent {
     delivery: DeliveryFuture,
-    bytes: usize,
+    sent_ms: i64,
+    clock: Arc<Clock>,
 }
 
 impl Producer {
@@ -76,6 +76,7 @@ impl Producer {
             deaths,
             replaced: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            clock: Arc::default(),
         });
         let watched = Arc::downgrade(&shared);
         thread::Builder::new()
@@ -98,8 +99,9 @@ impl Producer {
             .partition(i32::from(track.partition))
             .payload(bytes);
         let record = if key.is_empty() { record } else { record.key(key) };
+        let (sent_ms, clock) = (now_ms(), Arc::clone(&self.shared.clock));
         let queued = self.shared.current().client.send_result(record);
-        queued.map(|delivery| Sent { delivery, bytes: bytes.len() }).map_err(|(error, _)| {
+        queued.map(|delivery| Sent { delivery, sent_ms, clock }).map_err(|(error, _)| {
             self.shared.refused.fetch_add(1, Ordering::Relaxed);
             if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
                 tell(&self.shared.deaths);
@@ -149,6 +151,11 @@ impl Producer {
         self.shared.refused.load(Ordering::Relaxed)
     }
 
+    /// This node's clock, compared with the brokers'.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.shared.clock
+    }
+
     /// For what blocks: nobody who appends waits for it, not even while a producer is replaced.
     fn client(&self) -> Client {
         Client::clone(&self.shared.current().client)
@@ -162,7 +169,10 @@ impl Sent {
         let answer =
             answer.map_err(|late| unsettled("append: the driver does not answer", late))?;
         let answer = answer.map_err(|gone| unsettled("append: the producer is gone", gone))?;
-        let delivery = answer.map_err(|(error, _)| not_delivered(error, self.bytes))?;
+        let delivery = answer.map_err(|(error, _)| not_delivered(error))?;
+        if let Timestamp::LogAppendTime(stored_ms) = delivery.timestamp {
+            self.clock.compare(self.sent_ms, stored_ms, now_ms());
+        }
         // The driver reports success without an offset when it only concludes that an entry is
         // stored: a later one of the same partition is. On a partition that knows nothing of this
         // producer yet, and whose leader is not ready for the first entry but for the second, that
@@ -266,13 +276,17 @@ mod tests {
         assert!(producer.refused() > refused_before);
     }
 
+    /// Only the driver knows whether the broker has been asked before, and it does not tell.
     #[tokio::test(flavor = "multi_thread")]
-    async fn an_entry_that_the_broker_does_not_want_is_certainly_not_there() {
+    async fn regression_what_the_broker_says_last_settles_nothing() {
         let (brokers, topics, producer) = brokers();
-        let denied = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
-        brokers.request_errors(RDKafkaApiKey::Produce, &[denied]);
+        let (unanswered, denied) = (
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT,
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
+        );
+        brokers.request_errors(RDKafkaApiKey::Produce, &[unanswered, denied]);
         let error = append(&producer, &topics).await.unwrap_err();
-        assert_eq!(error.failure(), Failure::Determinate, "{error:?}");
+        assert_eq!(error.failure(), Failure::Indeterminate, "{error:?}");
     }
 
     /// The leader is not ready for the first entry, but for the second: the driver concludes that

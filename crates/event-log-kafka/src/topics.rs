@@ -36,6 +36,13 @@ impl Topic {
             Self::Membership => Some(DAY_MS),
         }
     }
+
+    /// Whether brokers note when they stored a record, and not its writer. Where records are kept
+    /// for a while only, the clock of a node must not say for how long; and a node learns the
+    /// brokers' time from it (see `clock`).
+    pub(crate) fn is_stamped_by_brokers(self) -> bool {
+        self.retention_ms().is_some()
+    }
 }
 
 /// One partition of one topic.

@@ -12,9 +12,10 @@
 //! topic can fill it, but not change what a hash stands for.
 
 mod chunk;
+mod follow;
 mod index;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -22,13 +23,10 @@ use event_log::port::check_size;
 use event_log::{CONTENT_BYTES_MAX, Failure, LogError};
 use events::ContentHash;
 use futures::future::join_all;
-use moka::policy::EvictionPolicy;
-use moka::sync::Cache;
-use tokio::sync::{Mutex as AsyncMutex, watch};
+use tokio::sync::Mutex as AsyncMutex;
 
-use self::index::{Index, Taken};
+use self::follow::Known;
 use crate::error::refused;
-use crate::feed::{Entry, Feed};
 use crate::lanes::Lanes;
 use crate::producer::Producer;
 use crate::topics::{Topic, Topics, Track};
@@ -51,49 +49,26 @@ pub(crate) struct Content {
     turns: Vec<AsyncMutex<()>>,
 }
 
-/// What the followers of the partitions have found.
-struct Known {
-    parts: Vec<Part>,
-    cache: Cache<ContentHash, Bytes>,
-}
-
-struct Part {
-    index: Mutex<Index>,
-    progress: watch::Sender<Progress>,
-}
-
-/// How far a partition is indexed.
-#[derive(Debug, Clone, Default)]
-struct Progress {
-    next: u64,
-    /// Why it goes no further.
-    ended: Option<String>,
-}
-
 impl Content {
     /// Starts to follow the topic. `follow` are the lanes that streams are read on, `picks` those
     /// for single records.
     pub(crate) fn start(
         topics: Arc<Topics>,
         producer: Arc<Producer>,
-        follow: &Lanes,
+        follow: &Arc<Lanes>,
         picks: Lanes,
         cache_bytes: usize,
-    ) -> Result<Self, LogError> {
+    ) -> Self {
         let partitions = topics.partitions(Topic::Content);
-        let part = |_| Part { index: Mutex::default(), progress: watch::Sender::default() };
-        let cache = Cache::builder()
-            .weigher(|_, bytes: &Bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX))
-            .max_capacity(cache_bytes as u64)
-            .eviction_policy(EvictionPolicy::lru())
-            .build();
-        let known = Arc::new(Known { parts: (0..partitions).map(part).collect(), cache });
+        let known = Arc::new(Known::new(partitions, cache_bytes));
         for partition in 0..partitions {
-            let feed = follow.open(Track { topic: Topic::Content, partition }, 0)?;
-            tokio::spawn(Arc::clone(&known).follow(partition, feed));
+            let (track, lanes) =
+                (Track { topic: Topic::Content, partition }, Arc::downgrade(follow));
+            let open = move |from| Some(lanes.upgrade()?.open(track, from));
+            tokio::spawn(Arc::clone(&known).follow(track, open));
         }
         let turns = (0..partitions).map(|_| AsyncMutex::default()).collect();
-        Ok(Self { topics, producer, known, picks, turns })
+        Self { topics, producer, known, picks, turns }
     }
 
     /// Stores bytes, unless they are stored already.
@@ -101,7 +76,7 @@ impl Content {
         check_size(&bytes, CONTENT_BYTES_MAX)?;
         let hash = ContentHash::of(&bytes);
         let track = self.topics.content_track(hash);
-        if self.known.part(track).index().offsets(hash).is_some() {
+        if self.offsets(track, hash).is_some() {
             return Ok(hash);
         }
         let sent: Vec<_> = chunk::split(hash, &bytes)
@@ -141,7 +116,7 @@ impl Content {
     }
 
     fn offsets(&self, track: Track, hash: ContentHash) -> Option<Box<[u64]>> {
-        self.known.part(track).index().offsets(hash).map(Box::from)
+        self.known.part(track).offsets(hash)
     }
 
     /// Waits until the index knows everything that is in the partition now.
@@ -150,15 +125,9 @@ impl Content {
         let asking = tokio::task::spawn_blocking(move || producer.end(&topics, track));
         let end = asking.await.map_err(|gone| refused("get: ask for the end", gone))??;
 
-        let mut progress = self.known.part(track).progress.subscribe();
-        let there = progress.wait_for(|now| now.next >= end || now.ended.is_some());
-        let progress = tokio::time::timeout(CATCH_UP_TIMEOUT, there).await;
-        let progress = progress.map_err(|late| refused("get: the index is behind", late))?;
-        let progress = progress.map_err(|closed| refused("get: the log is closed", closed))?;
-        match &progress.ended {
-            Some(what) => Err(LogError::Corrupt { what: what.clone() }),
-            None => Ok(()),
-        }
+        let indexed = self.known.part(track).is_indexed(end);
+        let indexed = tokio::time::timeout(CATCH_UP_TIMEOUT, indexed).await;
+        indexed.map_err(|late| refused("get: the index is behind", late))?
     }
 
     /// Reads a piece of content whose place is known.
@@ -204,45 +173,5 @@ impl Content {
             }
         }
         Ok(bytes.freeze())
-    }
-}
-
-impl Known {
-    fn part(&self, track: Track) -> &Part {
-        &self.parts[usize::from(track.partition)]
-    }
-
-    /// Indexes a partition for as long as there is a log.
-    async fn follow(self: Arc<Self>, partition: u16, mut feed: Feed) {
-        let part = self.part(Track { topic: Topic::Content, partition });
-        while let Some(entry) = feed.next().await {
-            match entry {
-                Ok(entry) => {
-                    self.take(part, &entry);
-                    part.progress.send_modify(|progress| progress.next = entry.offset + 1);
-                }
-                Err(error) => {
-                    tracing::error!(partition, %error, "the index of the content is at its end");
-                    part.progress.send_modify(|progress| progress.ended = Some(error.to_string()));
-                    return;
-                }
-            }
-        }
-    }
-
-    fn take(&self, part: &Part, entry: &Entry) {
-        match part.index().take(entry) {
-            Taken::Whole(hash) => self.cache.insert(hash, entry.bytes.clone()),
-            Taken::Part | Taken::Known => {}
-            Taken::Ignored(why) => {
-                tracing::warn!(offset = entry.offset, "a content record is ignored: {why}");
-            }
-        }
-    }
-}
-
-impl Part {
-    fn index(&self) -> MutexGuard<'_, Index> {
-        self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

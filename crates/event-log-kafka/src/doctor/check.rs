@@ -248,6 +248,13 @@ fn rules(topic: Topic, mode: Mode) -> Vec<Rule> {
         Wanted::Exactly("delete"),
         "compaction removes records, and refuses those without a key",
     )];
+    if topic.is_stamped_by_brokers() {
+        rules.push(rule(
+            "message.timestamp.type",
+            Wanted::Exactly("LogAppendTime"),
+            "a node whose clock is wrong has its records deleted early, and is not found out",
+        ));
+    }
     if topic == Topic::Membership {
         return rules;
     }

@@ -48,7 +48,11 @@ impl fmt::Display for Finding {
 /// Examines the log at these brokers as strictly as `mode` asks; changes nothing. The worst comes
 /// first.
 ///
-/// It does not compare clocks, nor broker versions: the driver gives access to neither.
+/// It does not look at the brokers' versions: they tell which requests they understand, and the
+/// driver keeps that to itself; a broker that is too old for an idempotent producer (before 0.11) is
+/// refused by the driver. It does not compare clocks either: a broker tells its time only with an
+/// entry that it stores, and nothing is written here. A log that is open compares them with every
+/// lease (see [`crate::Stats::clock_ahead_ms`]), for which the topics must be set up.
 pub async fn doctor(config: &KafkaConfig, mode: Mode) -> Vec<Finding> {
     let seen = match config.check() {
         Ok(()) => observe(config, &Topics::new(config)).await,

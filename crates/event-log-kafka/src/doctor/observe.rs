@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use event_log::LogError;
@@ -14,7 +15,7 @@ use rdkafka::metadata::MetadataTopic;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::aside::drop_aside;
-use crate::config::{Fetch, KafkaConfig, QUESTION_TIMEOUT};
+use crate::config::{ASK_AGAIN_AFTER, Fetch, KafkaConfig, QUESTION_TIMEOUT};
 use crate::context::{Context, Trouble};
 use crate::error::{no_client, refused};
 use crate::topics::{Topic, Topics};
@@ -138,11 +139,24 @@ fn leaderless(
     if asked.count() == 0 {
         return Ok(Vec::new());
     }
-    let answers = questioner.offsets_for_times(asked, QUESTION_TIMEOUT)?;
+    let answers = ask_patiently(|left| questioner.offsets_for_times(asked.clone(), left))?;
     let refused = answers.elements().into_iter().filter(|answer| answer.error().is_err());
     Ok(refused
         .filter_map(|answer| Some((topics.find(answer.topic())?, answer.partition())))
         .collect())
+}
+
+/// While a leadership moves, or a topic is new, the driver gives up on a question about all
+/// partitions at the first no; who asks again is answered.
+fn ask_patiently<T>(ask: impl Fn(Duration) -> Result<T, KafkaError>) -> Result<T, KafkaError> {
+    let deadline = Instant::now() + QUESTION_TIMEOUT;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match ask(left) {
+            Err(_) if left > ASK_AGAIN_AFTER => thread::sleep(ASK_AGAIN_AFTER),
+            answer => return answer,
+        }
+    }
 }
 
 /// Reads the first record of partition 0.
@@ -193,4 +207,27 @@ async fn settings(
         settings.insert((*name).to_owned(), known.collect());
     }
     Ok(settings)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use rdkafka::error::RDKafkaErrorCode;
+
+    use super::*;
+
+    /// A topic that was made a moment ago is no reason to refuse a log.
+    #[test]
+    fn regression_a_leader_that_is_not_ready_is_asked_again() {
+        let asked = Cell::new(0);
+        let answer = ask_patiently(|_| {
+            asked.set(asked.get() + 1);
+            match asked.get() {
+                3 => Ok("the offsets"),
+                _ => Err(KafkaError::MetadataFetch(RDKafkaErrorCode::NotLeaderForPartition)),
+            }
+        });
+        assert_eq!((answer, asked.get()), (Ok("the offsets"), 3));
+    }
 }

@@ -95,6 +95,7 @@ struct Move<'a> {
 /// How a new topic is set up. `copies` is its number of replicas.
 pub(crate) fn settings_of(topic: Topic, copies: u16) -> Vec<(&'static str, String)> {
     let retention = topic.retention_ms().map_or_else(|| "-1".to_owned(), |ms| ms.to_string());
+    let stamped = if topic.is_stamped_by_brokers() { "LogAppendTime" } else { "CreateTime" };
     vec![
         ("cleanup.policy", "delete".to_owned()),
         ("retention.ms", retention),
@@ -102,6 +103,7 @@ pub(crate) fn settings_of(topic: Topic, copies: u16) -> Vec<(&'static str, Strin
         ("max.message.bytes", super::check::MESSAGE_BYTES_MIN.to_string()),
         ("min.insync.replicas", if copies >= 3 { "2" } else { "1" }.to_owned()),
         ("unclean.leader.election.enable", "false".to_owned()),
+        ("message.timestamp.type", stamped.to_owned()),
     ]
 }
 
