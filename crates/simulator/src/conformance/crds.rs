@@ -89,11 +89,7 @@ pub(super) async fn widgets(server: &Server) -> Widgets {
     server.until(CRDS, &crd, established).await;
     let widgets = Widgets { group, crd };
     // A real server installs the handler a moment after it says that it is established.
-    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
-    while server.get(&widgets.path(server)).await.code != 200 {
-        assert!(tokio::time::Instant::now() < deadline, "the resource is not served");
-        tokio::task::yield_now().await;
-    }
+    server.until_answers(&widgets.path(server), 200).await;
     widgets
 }
 
@@ -291,5 +287,6 @@ async fn deleting_the_crd_deletes_its_objects(server: Server) {
     server.post(&path, &widgets.widget("w", json!({"size": 1}))).await.ok();
     widgets.remove(&server).await;
     server.until_gone(CRDS, &widgets.crd).await;
-    assert_eq!(server.get(&path).await.code, 404);
+    // It stops to serve a moment after the CRD is gone.
+    server.until_answers(&path, 404).await;
 }

@@ -171,6 +171,17 @@ impl Server {
         found.unwrap_or_else(|| panic!("{collection}/{name} did not become as wanted"))
     }
 
+    /// Asks until the code of the answer is the wanted one: for what no watch tells of.
+    pub(super) async fn until_answers(&self, path: &str, code: u16) {
+        let asked = async {
+            while self.get(path).await.code != code {
+                tokio::task::yield_now().await;
+            }
+        };
+        let answered = tokio::time::timeout(PATIENCE, asked).await;
+        assert!(answered.is_ok(), "{path} did not answer {code} in {PATIENCE:?}");
+    }
+
     /// Waits until the object is gone.
     pub(super) async fn until_gone(&self, collection: &str, name: &str) {
         self.follow(collection, name, |it| it.is_none()).await;

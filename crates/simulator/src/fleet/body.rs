@@ -23,12 +23,16 @@ enum Content {
 }
 
 impl SimulatedBody {
-    pub(super) fn whole(bytes: Bytes) -> Self {
+    /// The body of a document.
+    pub fn whole(bytes: Bytes) -> Self {
         Self { content: Content::Whole(Some(bytes)) }
     }
 
-    /// The document, or the body itself when it is a stream of lines.
-    pub(super) fn into_whole(self) -> Result<Bytes, Self> {
+    /// The document.
+    ///
+    /// # Errors
+    /// The body itself when it is a stream of lines.
+    pub fn into_whole(self) -> Result<Bytes, Self> {
         match self.content {
             Content::Whole(bytes) => Ok(bytes.unwrap_or_default()),
             Content::Lines(_) => Err(self),
