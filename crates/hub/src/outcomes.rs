@@ -11,9 +11,9 @@ use std::time::Duration;
 use actors::ask::AskError;
 use actors::node::Router;
 use delivery::DeliveryAvailability;
-use domain::EffectKey;
 use domain::cluster::{ClusterCommand, Delivery, DeliveryOutcome, DeliveryPhase, ReportDelivery};
-use events::cluster::FAILURES_PER_DELIVERY_MAX;
+use domain::{DomainCommand, EffectKey};
+use events::cluster::{FAILURES_PER_DELIVERY_MAX, ObjectFailure};
 use events::{AggregateId, Principal};
 use tracing::Instrument as _;
 
@@ -37,12 +37,15 @@ struct Latest {
 #[derive(Clone)]
 pub struct Outcomes {
     latest: Arc<Mutex<BTreeMap<EffectKey, Latest>>>,
+    /// Deliveries that were applied as a whole, by generation, and whose objects are not all
+    /// available.
+    waiting: Arc<Mutex<BTreeMap<EffectKey, u64>>>,
     untold: WorkQueue<EffectKey>,
 }
 
 impl Default for Outcomes {
     fn default() -> Self {
-        Self { latest: Arc::default(), untold: WorkQueue::new() }
+        Self { latest: Arc::default(), waiting: Arc::default(), untold: WorkQueue::new() }
     }
 }
 
@@ -64,6 +67,26 @@ impl Outcomes {
     /// The delivery is gone: nothing is told of it any more.
     pub fn removed(&self, key: &EffectKey) {
         self.latest().remove(key);
+        self.waiting().remove(key);
+    }
+
+    /// A cluster is no member any more: nothing is told of what it holds.
+    pub(crate) fn forget_cluster(&self, cluster: &str) {
+        self.latest().retain(|key, _| key.cluster != cluster);
+        self.waiting().retain(|key, _| key.cluster != cluster);
+    }
+
+    /// Notes whether all that is left of a delivery is to wait: it was applied as a whole.
+    pub(crate) fn note_waiting(&self, key: &EffectKey, generation: u64, waits: bool) {
+        match waits {
+            true => drop(self.waiting().insert(key.clone(), generation)),
+            false => drop(self.waiting().remove(key)),
+        }
+    }
+
+    /// Whether all that was left of a delivery was to wait.
+    pub(crate) fn is_waiting(&self, key: &EffectKey, generation: u64) -> bool {
+        self.waiting().get(key) == Some(&generation)
     }
 
     /// Keeps the outcome unless a later one is known.
@@ -81,6 +104,10 @@ impl Outcomes {
 
     fn latest(&self) -> MutexGuard<'_, BTreeMap<EffectKey, Latest>> {
         self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, BTreeMap<EffectKey, u64>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells what is seen, for ever.
@@ -111,13 +138,9 @@ impl Outcomes {
         if recorded.is_some_and(|recorded| says(&recorded, &latest.outcome)) {
             return Next::Wait;
         }
-        let command = ClusterCommand::ReportDelivery(ReportDelivery {
-            placement: key.placement.clone(),
-            generation: latest.generation,
-            outcome: latest.outcome,
-        });
+        let command = report(key, latest.generation, latest.outcome);
         let principal = Principal::Member(key.cluster.clone());
-        match router.ask(id, command.into(), principal).await {
+        match router.ask(id, command, principal).await {
             Ok(_) | Err(AskError::Busy { .. }) => Next::After(CHECK_AFTER),
             Err(error) => {
                 tracing::debug!(cluster = key.cluster, %error, "an outcome was not taken");
@@ -156,6 +179,29 @@ fn says(recorded: &Delivery, seen: &DeliveryOutcome) -> bool {
     }
 }
 
+/// What to tell the cluster. However many objects it is about, it fits a record.
+pub(crate) fn report(key: &EffectKey, generation: u64, outcome: DeliveryOutcome) -> DomainCommand {
+    let outcome = match outcome {
+        DeliveryOutcome::Failed(failures) => DeliveryOutcome::Failed(bounded(failures)),
+        DeliveryOutcome::Unavailable(waiting) => DeliveryOutcome::Unavailable(bounded(waiting)),
+        available @ DeliveryOutcome::Available { .. } => available,
+    };
+    let placement = key.placement.clone();
+    ClusterCommand::ReportDelivery(ReportDelivery { placement, generation, outcome }).into()
+}
+
+/// The first of them; the last of those says how many more there are.
+fn bounded(mut failures: Vec<ObjectFailure>) -> Vec<ObjectFailure> {
+    let beyond = failures.len().saturating_sub(FAILURES_PER_DELIVERY_MAX);
+    failures.truncate(FAILURES_PER_DELIVERY_MAX);
+    if beyond > 0
+        && let Some(last) = failures.last_mut()
+    {
+        last.message = format!("{} (and {beyond} more objects)", last.message);
+    }
+    failures
+}
+
 /// What an availability means for the delivery.
 #[must_use]
 pub fn outcome_of(availability: DeliveryAvailability) -> DeliveryOutcome {
@@ -172,13 +218,58 @@ mod tests {
     use super::*;
 
     fn seen(ordinal: u64, untracked: u32) -> DeliveryAvailability {
-        DeliveryAvailability { waiting: vec![], untracked, ordinal }
+        DeliveryAvailability { untracked, ordinal, ..DeliveryAvailability::default() }
+    }
+
+    fn key(cluster: &str) -> EffectKey {
+        EffectKey { cluster: cluster.to_owned(), placement: PlacementKey::cluster("web") }
+    }
+
+    fn failure(number: usize) -> ObjectFailure {
+        let object = events::ObjectId {
+            group: String::new(),
+            version: "v1".to_owned(),
+            kind: "ConfigMap".to_owned(),
+            namespace: "app".to_owned(),
+            name: format!("c{number}"),
+        };
+        let (reason, message) = ("ManifestApplyFailed".to_owned(), "no".to_owned());
+        ObjectFailure { object, reason, message }
+    }
+
+    #[test]
+    fn regression_of_thousands_of_failures_the_first_are_told_and_the_others_counted() {
+        let told = |count: usize| {
+            let failures = (0..count).map(failure).collect();
+            let command = report(&key("eu"), 1, DeliveryOutcome::Failed(failures));
+            let DomainCommand::Cluster(ClusterCommand::ReportDelivery(report)) = command else {
+                panic!("a report, not {command:?}")
+            };
+            report.outcome
+        };
+        let all: Vec<ObjectFailure> = (0..FAILURES_PER_DELIVERY_MAX).map(failure).collect();
+        assert_eq!(told(FAILURES_PER_DELIVERY_MAX), DeliveryOutcome::Failed(all.clone()));
+        let mut first = all;
+        first.last_mut().unwrap().message = "no (and 4900 more objects)".to_owned();
+        assert_eq!(told(FAILURES_PER_DELIVERY_MAX + 4900), DeliveryOutcome::Failed(first));
+    }
+
+    #[test]
+    fn nothing_is_kept_of_a_cluster_that_left() {
+        let outcomes = Outcomes::default();
+        for cluster in ["eu", "us"] {
+            assert!(outcomes.keep(&key(cluster), 1, seen(1, 0)));
+            outcomes.note_waiting(&key(cluster), 1, true);
+        }
+        outcomes.forget_cluster("eu");
+        assert_eq!(outcomes.latest().keys().collect::<Vec<_>>(), [&key("us")]);
+        assert_eq!(outcomes.waiting().keys().collect::<Vec<_>>(), [&key("us")]);
     }
 
     #[test]
     fn an_older_outcome_never_replaces_a_newer_one() {
         let outcomes = Outcomes::default();
-        let key = EffectKey { cluster: "eu".to_owned(), placement: PlacementKey::cluster("web") };
+        let key = key("eu");
         let kept = || match outcomes.latest()[&key].outcome {
             DeliveryOutcome::Available { untracked } => untracked,
             DeliveryOutcome::Failed(_) | DeliveryOutcome::Unavailable(_) => {

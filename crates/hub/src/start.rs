@@ -119,7 +119,7 @@ impl Hub {
         let mut tasks = vec![
             index_task,
             tokio::spawn(take_observations(observed, outcomes.clone())),
-            tokio::spawn(outcomes.run(router.clone())),
+            tokio::spawn(outcomes.clone().run(router.clone())),
         ];
         tasks.extend(Controller::<ClusterResourcePlacement>::start(controller.clone()));
         tasks.extend(Controller::<ResourcePlacement>::start(controller));
@@ -128,6 +128,7 @@ impl Hub {
             router,
             links,
             heartbeats: heartbeats.clone(),
+            outcomes,
             system_namespace: config.system_namespace,
         }));
         Ok(Self { node, index, heartbeats, contents, tasks })

@@ -3,34 +3,39 @@
 //! A check is not an event; only what changes by it is.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use actors::ask::AskError;
 use actors::node::Router;
 use delivery::{Link, LinkError, Probe};
-use domain::cluster::{ClusterCommand, Member, ReportHealth, ReportLink, ReportLinkProblem};
+use domain::Decider as _;
+use domain::cluster::{
+    Cluster, ClusterCommand, Member, ReportHealth, ReportLink, ReportLinkProblem,
+};
 use events::cluster::LinkProblem;
 use events::{AggregateId, Principal, Timestamp};
-use tokio::sync::Semaphore;
 
-use crate::links::{Links, NoLink};
+use crate::links::{Answered, Links, NoLink};
 use crate::work_queue::Next;
-
-/// How many members are asked at once: a restart must not open thousands of connections in one
-/// moment. Twice as many would only wait for the same two cores.
-const PROBES_AT_ONCE_MAX: usize = 64;
 
 /// How soon a member that does not answer, or has not joined, is asked again, at most.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// What the last health check of a member saw.
+/// How soon a member that just joined is asked how it is.
+const FIRST_HEALTH: Duration = Duration::from_millis(50);
+
+/// How long a member is left alone that has just answered, and whose next order got no answer: it
+/// must not be asked once for every order that fails.
+const DOUBTED_AGAIN: Duration = Duration::from_secs(1);
+
+/// What a member said when it last answered a health check.
 #[derive(Debug, Clone)]
 pub struct LastProbe {
     /// When.
     pub at: Timestamp,
-    /// What the member said, if it answered.
-    pub seen: Option<Probe>,
+    /// What.
+    pub seen: Probe,
 }
 
 /// The health checks. Cheap to clone.
@@ -40,63 +45,76 @@ pub struct Heartbeats {
     links: Links,
     hub_identity: String,
     last: Arc<Mutex<BTreeMap<String, LastProbe>>>,
-    room: Arc<Semaphore>,
 }
 
 impl Heartbeats {
     /// Health checks that tell the owner of each member what they see.
     #[must_use]
     pub fn new(router: Router, links: Links, hub_identity: String) -> Self {
-        let room = Arc::new(Semaphore::new(PROBES_AT_ONCE_MAX));
-        Self { router, links, hub_identity, last: Arc::default(), room }
+        Self { router, links, hub_identity, last: Arc::default() }
     }
 
-    /// What the last check of a member saw.
+    /// What a member last said. `None` before it first answered this hub.
     #[must_use]
     pub fn last(&self, cluster: &str) -> Option<LastProbe> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).get(cluster).cloned()
+        self.all().get(cluster).cloned()
     }
 
-    /// Checks one member and reports what changed. Says when to check again.
-    pub(crate) async fn check(&self, cluster: &str) -> Next {
+    /// Forgets a cluster that has left.
+    pub(crate) fn forget(&self, cluster: &str) {
+        self.all().remove(cluster);
+    }
+
+    fn all(&self) -> MutexGuard<'_, BTreeMap<String, LastProbe>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether something is known to be wrong with a member, so that asking it may take long.
+    pub(crate) fn is_unwell(&self, cluster: &str) -> bool {
+        let is_unwell =
+            |member: &Member| member.unhealthy.is_some() || member.link_failure.is_some();
+        self.member(cluster, is_unwell).unwrap_or_default()
+    }
+
+    /// Checks one member, whose checks are this far apart, and reports what changed. Says when to
+    /// check again.
+    pub(crate) async fn check(&self, cluster: &str, period: Duration) -> Next {
         let id = AggregateId::Cluster(cluster.to_owned());
-        let period = {
-            let model = self.router.fold().model();
-            let member = model.clusters.get(cluster).and_then(|known| known.state.member());
-            member.map(|member| (member.heartbeat_period_seconds, member.identity.is_some()))
+        let Some(is_joined) = self.member(cluster, |member| member.identity.is_some()) else {
+            return Next::Wait;
         };
-        let Some((period, is_joined)) = period else { return Next::Wait };
         if !self.router.owns(&id) {
             return Next::Wait;
         }
+        if self.links.is_doubted(cluster) && self.has_just_answered(cluster) {
+            return Next::After(DOUBTED_AGAIN);
+        }
         let link = self.links.get(cluster);
         let probed = match &link {
-            Ok(link) => self.probe(cluster, &**link).await,
+            Ok(link) => self.probe(cluster, link).await,
             Err(no_link) => Err(no_link.clone()),
         };
         let is_well = matches!(&probed, Ok(probe) if probe.ready);
-        if let Err(NoLink { message, .. }) = &probed {
-            tracing::debug!(%cluster, message, "a health check failed");
-        }
         let identity = probed.as_ref().ok().map(|probe| probe.identity.clone());
-        let reported = self.report(cluster, id, probed).await;
-        if let (Ok(link), Some(identity)) = (&link, identity)
-            && self.is_member(cluster, &identity)
-            && self.links.identified(cluster, link)
-        {
-            self.router.effects().hurry(cluster);
+        let reported = self.report(cluster, &id, probed).await;
+        if let (Ok(link), Some(identity)) = (&link, identity) {
+            self.answered(cluster, &id, link, &identity);
         }
         match reported {
             Err(AskError::NotOwner { .. }) => Next::Wait,
-            Ok(()) if is_well && is_joined => Next::After(jittered(u64::from(period))),
-            // The first answer of a member that just joined is taken up at once.
-            Ok(()) if is_well => Next::After(Duration::from_millis(50)),
-            Ok(()) | Err(_) => Next::After(RETRY.min(Duration::from_secs(u64::from(period)))),
+            Ok(()) if is_well && is_joined => Next::After(jittered(period)),
+            Ok(()) if is_well => Next::After(FIRST_HEALTH),
+            Ok(()) | Err(_) => Next::After(RETRY.min(period)),
         }
     }
 
-    async fn probe(&self, cluster: &str, link: &dyn Link) -> Result<Probe, NoLink> {
-        let _room = self.room.acquire().await.expect("the semaphore is never closed");
+    fn has_just_answered(&self, cluster: &str) -> bool {
+        let now = Timestamp::now();
+        let since = self.last(cluster).map(|last| now.duration_since(last.at));
+        since.is_some_and(|since| since.unsigned_abs() < DOUBTED_AGAIN)
+    }
+
+    async fn probe(&self, cluster: &str, link: &Arc<dyn Link>) -> Result<Probe, NoLink> {
         let probed = link.probe().await.map_err(|error| match error {
             LinkError::Unusable { problem, message, .. } => NoLink { problem, message },
             LinkError::Busy { message, .. } => {
@@ -106,12 +124,15 @@ impl Heartbeats {
                 NoLink { problem: LinkProblem::Unreachable, message: error.to_string() }
             }
         });
-        let seen = LastProbe { at: Timestamp::now(), seen: probed.as_ref().ok().cloned() };
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        match last.get_mut(cluster) {
-            // A member that does not answer keeps what it last said.
-            Some(known) if seen.seen.is_none() => known.at = seen.at,
-            _ => drop(last.insert(cluster.to_owned(), seen)),
+        match &probed {
+            Ok(seen) => {
+                let probe = LastProbe { at: Timestamp::now(), seen: seen.clone() };
+                self.all().insert(cluster.to_owned(), probe);
+            }
+            Err(NoLink { message, .. }) => {
+                tracing::debug!(%cluster, message, "a health check failed");
+                self.links.lost(cluster, link);
+            }
         }
         probed
     }
@@ -119,7 +140,7 @@ impl Heartbeats {
     async fn report(
         &self,
         cluster: &str,
-        id: AggregateId,
+        id: &AggregateId,
         probed: Result<Probe, NoLink>,
     ) -> Result<(), AskError> {
         let principal = Principal::Member(cluster.to_owned());
@@ -141,7 +162,7 @@ impl Heartbeats {
             kubernetes_version: probe.kubernetes_version.clone(),
         }))
         .await?;
-        if self.is_usable(cluster) {
+        if self.member(cluster, leads_home).unwrap_or_default() {
             ask(ClusterCommand::ReportHealth(ReportHealth {
                 healthy: probe.ready,
                 message: probe.message,
@@ -152,20 +173,40 @@ impl Heartbeats {
         Ok(())
     }
 
-    /// Whether this is the cluster that joined under the name.
-    fn is_member(&self, cluster: &str, identity: &str) -> bool {
-        let model = self.router.fold().model();
-        let member = model.clusters.get(cluster).and_then(|known| known.state.member());
-        member.is_some_and(|member| {
-            member.identity.as_deref() == Some(identity) && leads_home(member)
-        })
+    /// A cluster has answered and it is on record which it is: orders may go on, or stop.
+    fn answered(&self, cluster: &str, id: &AggregateId, link: &Arc<dyn Link>, identity: &str) {
+        let is_it =
+            |member: &Member| member.identity.as_deref() == Some(identity) && leads_home(member);
+        if !self.member(cluster, is_it).unwrap_or_default() {
+            self.links.astray(cluster, link);
+            return;
+        }
+        match self.links.identified(cluster, link) {
+            Answered::AsBefore => {}
+            Answered::Again => self.router.effects().hurry(cluster),
+            Answered::First => {
+                self.look_after_settled(id, cluster);
+                self.router.effects().hurry(cluster);
+            }
+        }
     }
 
-    /// Whether the link that was just reported leads where it should.
-    fn is_usable(&self, cluster: &str) -> bool {
+    /// Has everything looked at that is available on a member: a new link watches nothing yet.
+    fn look_after_settled(&self, id: &AggregateId, cluster: &str) {
+        let settled = {
+            let model = self.router.fold().model();
+            let known = model.clusters.get(cluster);
+            known.map(|known| Cluster::settled(id, &known.state)).unwrap_or_default()
+        };
+        for effect in settled {
+            self.router.effects().send(id, effect, None);
+        }
+    }
+
+    /// Looks at a member as it is on record; `None` if the cluster is none.
+    fn member<T>(&self, cluster: &str, look: impl FnOnce(&Member) -> T) -> Option<T> {
         let model = self.router.fold().model();
-        let member = model.clusters.get(cluster).and_then(|known| known.state.member());
-        member.is_some_and(leads_home)
+        model.clusters.get(cluster).and_then(|known| known.state.member()).map(look)
     }
 }
 
@@ -178,6 +219,6 @@ fn leads_home(member: &Member) -> bool {
 }
 
 /// A period ± 5 %, so that a fleet's checks spread out.
-fn jittered(period_seconds: u64) -> Duration {
-    Duration::from_secs(period_seconds).mul_f64(0.95 + 0.1 * fastrand::f64())
+fn jittered(period: Duration) -> Duration {
+    period.mul_f64(0.95 + 0.1 * fastrand::f64())
 }

@@ -1,10 +1,170 @@
 //! Member clusters: MemberCluster objects and links become commands, health checks become edges,
 //! and what was decided becomes status.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `objects` | the MemberClusters that there are, and who has to know when one moves |
+//! | `membership` | what they say becomes commands; deletions that were seen; finalizer and label |
+//! | `links` | link Secrets go to [`Links`] |
+//! | `checks` | when each member is asked, so that the unwell ones do not keep the others waiting |
+//! | `heartbeat` | one health check |
+//! | `statuses` | when each status is written |
+//! | `status` | what it says: a plain function |
+//! | `writer` | patches of MemberClusters |
 
-mod controller;
+mod checks;
 mod heartbeat;
+mod links;
+mod membership;
+mod objects;
 mod status;
+mod statuses;
+mod writer;
 
-pub use controller::{MembersConfig, start};
+use actors::node::Router;
+use events::AggregateId;
+use kube::{Client, ResourceExt};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::task::JoinHandle;
+
+use crate::links::Links;
+use crate::outcomes::Outcomes;
+use checks::Checks;
 pub use heartbeat::{Heartbeats, LastProbe};
+use membership::Memberships;
+use objects::{Moved, Objects};
 pub use status::{MemberStatusInputs, member_status};
+use statuses::Statuses;
+
+/// How many members are worked at at once, for each kind of work.
+const WORKERS: usize = 16;
+
+/// What the controller needs.
+#[derive(Clone)]
+pub struct MembersConfig {
+    /// The hub's API server.
+    pub client: Client,
+    /// Who decides.
+    pub router: Router,
+    /// The links to fill.
+    pub links: Links,
+    /// The health checks to run.
+    pub heartbeats: Heartbeats,
+    /// What is to be forgotten of clusters that leave.
+    pub outcomes: Outcomes,
+    /// Where link Secrets are.
+    pub system_namespace: String,
+}
+
+/// The parts, each with its own queue.
+#[derive(Clone)]
+struct Controller {
+    config: MembersConfig,
+    objects: Objects,
+    memberships: Memberships,
+    checks: Checks,
+    statuses: Statuses,
+}
+
+/// Starts all tasks; they run until they are aborted.
+#[must_use]
+pub fn start(config: MembersConfig) -> Vec<JoinHandle<()>> {
+    let MembersConfig { client, router, heartbeats, .. } = &config;
+    let objects = Objects::default();
+    let statuses =
+        Statuses::new(client.clone(), router.clone(), objects.clone(), heartbeats.clone());
+    let checks = Checks::new(objects.clone(), heartbeats.clone(), statuses.clone());
+    let memberships =
+        Memberships::new(client.clone(), router.clone(), objects.clone(), checks.clone());
+    let controller = Controller { config, objects, memberships, checks, statuses };
+    let mut tasks = vec![
+        tokio::spawn(controller.clone().watch()),
+        tokio::spawn(links::watch(
+            controller.config.client.clone(),
+            controller.config.system_namespace.clone(),
+            controller.config.links.clone(),
+        )),
+        tokio::spawn(controller.memberships.clone().run()),
+        tokio::spawn(controller.statuses.clone().run()),
+    ];
+    tasks.extend(controller.checks.start());
+    tasks.push(tokio::spawn(controller.listen()));
+    tasks
+}
+
+impl Controller {
+    /// Takes in what happens to MemberCluster objects.
+    async fn watch(self) {
+        let tell = |moved: Moved<'_>| match moved {
+            Moved::Applied { object, is_news } => {
+                let name = object.name_any();
+                if is_news {
+                    self.memberships.mark(&name);
+                    self.checks.mark(&name);
+                }
+                self.statuses.mark(&name);
+            }
+            Moved::Deleted(object) => self.memberships.deleted(object),
+        };
+        self.objects.watch(self.config.client.clone(), tell).await;
+    }
+
+    /// Takes in what happens elsewhere.
+    async fn listen(self) {
+        let mut changes = self.config.router.fold().changes();
+        let mut owning = self.config.router.owning();
+        let mut links = self.config.links.moved();
+        loop {
+            tokio::select! {
+                change = changes.recv() => match change {
+                    Ok(change) => {
+                        for aggregate in &change.aggregates {
+                            self.cluster_moved(aggregate, change.fleet_moved);
+                        }
+                    }
+                    Err(RecvError::Lagged(_)) => self.mark_all(),
+                    Err(RecvError::Closed) => return,
+                },
+                moved = owning.changed() => match moved {
+                    Ok(()) => self.mark_all(),
+                    Err(_) => return,
+                },
+                moved = links.recv() => match moved {
+                    Ok(cluster) => self.checks.mark(&cluster),
+                    Err(RecvError::Lagged(_)) => self.mark_all(),
+                    Err(RecvError::Closed) => return,
+                },
+            }
+        }
+    }
+
+    /// Deliveries do not show in the status of a cluster; only what moves the fleet view, and a
+    /// link that failed, does.
+    fn cluster_moved(&self, aggregate: &AggregateId, fleet_moved: bool) {
+        let AggregateId::Cluster(name) = aggregate else { return };
+        self.statuses.mark(name);
+        if !fleet_moved {
+            return;
+        }
+        if self.objects.get(name).is_none_or(|it| it.metadata.deletion_timestamp.is_some()) {
+            self.memberships.mark(name);
+        }
+        let is_member = {
+            let model = self.config.router.fold().model();
+            model.clusters.get(name).is_some_and(|known| known.state.member().is_some())
+        };
+        if !is_member {
+            self.config.heartbeats.forget(name);
+            self.config.outcomes.forget_cluster(name);
+        }
+    }
+
+    fn mark_all(&self) {
+        self.memberships.mark_deleted();
+        for name in self.objects.names() {
+            self.memberships.mark(&name);
+            self.statuses.mark(&name);
+            self.checks.mark(&name);
+        }
+    }
+}

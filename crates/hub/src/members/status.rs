@@ -22,7 +22,7 @@ pub struct MemberStatusInputs<'a> {
     pub generation: i64,
     /// What was decided.
     pub state: &'a ClusterState,
-    /// What the last health check saw. `None` before the first.
+    /// What the member last said. `None` before that.
     pub probe: Option<&'a LastProbe>,
     /// What the object shows now.
     pub shown: Option<&'a MemberClusterStatus>,
@@ -37,7 +37,7 @@ pub fn member_status(inputs: &MemberStatusInputs<'_>) -> MemberClusterStatus {
     let shown = inputs.shown;
     let shown_agent =
         shown.and_then(|s| s.agent_status.iter().find(|a| a.agent_type == MEMBER_AGENT));
-    let seen = inputs.probe.and_then(|probe| probe.seen.as_ref().map(|seen| (probe.at, seen)));
+    let seen = inputs.probe.map(|probe| (probe.at, &probe.seen));
     MemberClusterStatus {
         conditions: judged(
             shown.map(|shown| shown.conditions.as_slice()),
@@ -132,7 +132,7 @@ fn member_judgements(member: Option<&Member>, inputs: &MemberStatusInputs<'_>) -
         ),
     };
     let mut judgements = vec![ready, joined];
-    if let Some(seen) = inputs.probe.and_then(|probe| probe.seen.as_ref()) {
+    if let Some(LastProbe { seen, .. }) = inputs.probe {
         let (status, message) = match seen.incomplete.as_slice() {
             [] => (Status::True, "the properties of the cluster are collected".to_owned()),
             missing => (Status::False, missing.join("; ")),
@@ -210,6 +210,10 @@ fn resource_usage(at: Timestamp, seen: &delivery::Probe) -> Option<ResourceUsage
         capacity: quantities(&usage.capacity),
         allocatable: quantities(&usage.allocatable),
         available: quantities(&usage.available),
-        observation_time: Some(time(at)),
+        observation_time: Some(time(at - usage.age)),
     })
 }
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod tests;

@@ -1,0 +1,90 @@
+//! From effects to orders: what they name is read from the log's content.
+
+use std::collections::BTreeSet;
+
+use delivery::{DeliverOrder, Fence, Manifest, WithdrawOrder};
+use domain::{DeliverEffect, EffectKey, WithdrawEffect};
+use events::cluster::RevisionRef;
+use events::{Epoch, ObjectId, PlacementKey, PlacementScope};
+
+use crate::contents::{ContentError, Contents};
+
+/// The order to deliver, or a word in the hub's own log about why there is none.
+pub(super) async fn to_deliver(
+    contents: &Contents,
+    effect: &DeliverEffect,
+    epoch: Epoch,
+) -> Option<DeliverOrder> {
+    let order = deliver_order(contents, effect, epoch).await;
+    order.inspect_err(|error| unreadable(&effect.key, error)).ok()
+}
+
+/// The order to withdraw, or a word in the hub's own log about why there is none.
+pub(super) async fn to_withdraw(
+    contents: &Contents,
+    effect: &WithdrawEffect,
+    epoch: Epoch,
+) -> Option<WithdrawOrder> {
+    let inventory = inventory(contents, &effect.held).await;
+    let inventory = inventory.inspect_err(|error| unreadable(&effect.key, error)).ok()?;
+    Some(WithdrawOrder {
+        cluster: effect.key.cluster.clone(),
+        placement: effect.key.placement.clone(),
+        work: work_name(&effect.key.placement),
+        fence: Fence { generation: effect.generation, epoch },
+        inventory,
+    })
+}
+
+fn unreadable(key: &EffectKey, error: &ContentError) {
+    let (cluster, placement) = (&key.cluster, &key.placement);
+    tracing::error!(%cluster, %placement, error = error as &dyn std::error::Error,
+        "what an order names cannot be read");
+}
+
+async fn deliver_order(
+    contents: &Contents,
+    effect: &DeliverEffect,
+    epoch: Epoch,
+) -> Result<DeliverOrder, ContentError> {
+    let references = contents.revision(effect.revision.manifests).await?;
+    let mut manifests = Vec::with_capacity(references.len());
+    for reference in &references {
+        let body = contents.manifest(reference).await?;
+        manifests.push(Manifest { id: reference.object.clone(), body });
+    }
+    let mut leftovers = inventory(contents, &effect.held).await?;
+    leftovers.retain(|old| !manifests.iter().any(|new| new.id.is_same_object(old)));
+    Ok(DeliverOrder {
+        cluster: effect.key.cluster.clone(),
+        placement: effect.key.placement.clone(),
+        work: work_name(&effect.key.placement),
+        fence: Fence { generation: effect.generation, epoch },
+        manifests,
+        leftovers,
+        apply: effect.apply.clone(),
+    })
+}
+
+/// Every object that the revisions name, each once.
+async fn inventory(
+    contents: &Contents,
+    held: &[RevisionRef],
+) -> Result<Vec<ObjectId>, ContentError> {
+    let mut objects = BTreeSet::new();
+    for revision in held {
+        let references = contents.revision(revision.manifests).await?;
+        objects.extend(references.into_iter().map(|reference| reference.object));
+    }
+    Ok(objects.into_iter().collect())
+}
+
+/// The name of a placement's AppliedWork.
+#[must_use]
+pub fn work_name(placement: &PlacementKey) -> String {
+    let namespace = match &placement.scope {
+        PlacementScope::Cluster => None,
+        PlacementScope::Namespace(namespace) => Some(namespace.as_str()),
+    };
+    api::names::work(&api::names::work_base(namespace, &placement.name))
+}
