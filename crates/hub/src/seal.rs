@@ -16,7 +16,7 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 use sha2::Sha256;
 
-pub use crate::namespaces::ensure_namespace;
+use crate::namespaces::ensure_namespace;
 
 /// What sealed bytes start with: says how they are sealed.
 const MAGIC: &[u8] = b"taffrail-seal-1\n";

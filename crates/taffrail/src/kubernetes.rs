@@ -92,7 +92,7 @@ pub(crate) async fn ensure_namespace(client: &Client, name: &str) -> Result<()> 
     if api.get_opt(name).await?.is_some() {
         return Ok(());
     }
-    let made = hub::seal::ensure_namespace(client, name).await;
+    let made = hub::namespaces::ensure_namespace(client, name).await;
     made.with_context(|| format!("the namespace {name} cannot be made"))
 }
 

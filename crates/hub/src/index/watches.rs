@@ -51,6 +51,14 @@ pub struct IndexStatus {
     pub gaps: Vec<Gap>,
 }
 
+impl IndexStatus {
+    /// Whether something was not even tried yet: it will be known in a moment.
+    #[must_use]
+    pub fn is_early(&self) -> bool {
+        self.gaps.iter().any(|gap| gap.error.is_none())
+    }
+}
+
 /// The index at work. Cheap to clone.
 #[derive(Clone)]
 pub struct Index {

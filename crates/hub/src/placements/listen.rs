@@ -36,11 +36,14 @@ impl<P: PlacementObject> Controller<P> {
                     if moved.is_err() {
                         return;
                     }
-                    let now = status.borrow_and_update().moves;
-                    // Kinds that came or went may concern anybody, the rest who waits for it.
-                    match std::mem::replace(&mut moves, now) == now {
-                        true => self.mark_waiting(),
-                        false => self.mark_submits(),
+                    let status = status.borrow_and_update().clone();
+                    if std::mem::replace(&mut moves, status.moves) != status.moves {
+                        // Kinds that came or went may concern anybody.
+                        self.mark_submits();
+                    } else if !status.is_early() {
+                        // At the start all kinds are listed one after the other: who waits for them
+                        // looks again once, when that is done.
+                        self.mark_waiting();
                     }
                 }
             }

@@ -25,8 +25,11 @@ use crate::work_queue::Next;
 /// How long to wait for the newer version of an object that somebody else wrote in between.
 const NEWER_VERSION: Duration = Duration::from_millis(50);
 
-/// How long to wait for what the index does not know. The index tells when that changes; this is
-/// for what it learns in the very moment in which the waiting begins.
+/// How long to wait for what the index does not know yet. It tells when it knows; this is for what it
+/// learns in the very moment in which the waiting begins.
+const EARLY: Duration = Duration::from_millis(250);
+
+/// How long to wait for what the index cannot know at present. It tells when that changes, too.
 const UNKNOWN: Duration = Duration::from_secs(10);
 
 /// How long to wait for another hub to decide a deletion that this one has seen.
@@ -169,7 +172,7 @@ impl<P: PlacementObject> Controller<P> {
 
     fn wait_for(&self, key: &PlacementKey, gaps: &[Gap]) -> Next {
         let obstacle = obstacle(gaps);
-        let next = if obstacle.is_some() { UNKNOWN } else { RETRY };
+        let next = if obstacle.is_some() { UNKNOWN } else { EARLY };
         self.waits(key, obstacle);
         Next::After(next)
     }

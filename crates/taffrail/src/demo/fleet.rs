@@ -93,7 +93,7 @@ impl SimulatedFleet {
         for (name, _) in &self.members {
             install_crds(&self.member(name).await?, &crds, |_| ()).await?;
         }
-        hub::seal::ensure_namespace(&self.hub, FLEET_SYSTEM_NAMESPACE).await?;
+        hub::namespaces::ensure_namespace(&self.hub, FLEET_SYSTEM_NAMESPACE).await?;
         self.renew_links().await
     }
 
