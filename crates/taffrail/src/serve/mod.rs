@@ -1,5 +1,6 @@
 //! A hub in this process: log, projections, hub, HTTP, in that order, and back in the other.
 
+mod checks;
 mod watched_log;
 
 use std::fmt;
@@ -154,7 +155,7 @@ pub async fn start(config: ServeConfig, report: impl Fn(&str)) -> Result<Running
             genesis,
             router: hub.router().clone(),
             index: hub.index().clone(),
-            checks: vec![check],
+            checks: checks::of(hub.router()).into_iter().chain([check]).collect(),
         },
     );
     let http = match http {

@@ -9,7 +9,7 @@ use event_log::{Log, LogError, Reader, Stream};
 use events::ContentHash;
 use hub::http::Check;
 
-/// A log that remembers why the last write failed, if it did.
+/// A log that remembers why a write failed, until one has gone through again.
 pub(super) struct WatchedLog {
     inner: Arc<dyn Log>,
     failure: Arc<Mutex<Option<String>>>,
@@ -27,6 +27,10 @@ impl WatchedLog {
             let message = failure.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
             Some(NotReady { check: "log".to_owned(), message })
         })
+    }
+
+    fn is_failing(&self) -> bool {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     fn note<T>(&self, result: Result<T, LogError>) -> Result<T, LogError> {
@@ -56,6 +60,13 @@ impl Log for WatchedLog {
     }
 
     async fn put(&self, bytes: Bytes) -> Result<ContentHash, LogError> {
+        // What is there already is not written again, and so says nothing about room.
+        let hash = self.is_failing().then(|| ContentHash::of(&bytes));
+        if let Some(hash) = hash
+            && let Ok(Some(_)) = self.inner.get(hash).await
+        {
+            return Ok(hash);
+        }
         self.note(self.inner.put(bytes).await)
     }
 
@@ -73,12 +84,22 @@ mod tests {
     async fn a_write_that_fails_is_remembered_until_one_succeeds() {
         let log = WatchedLog::new(Arc::new(MemoryLog::new()));
         let check = log.check();
-        let full = LogError::Full { source: "no space left".into() };
-        assert!(log.note::<()>(Err(full)).is_err());
+        let full = || LogError::Full { source: "no space left".into() };
+        let known = log.put(Bytes::from_static(b"known")).await.unwrap();
+
+        assert!(log.note::<()>(Err(full())).is_err());
         let message = check().map(|not_ready| not_ready.message);
         let expected = "the log's disk is full; make room, and writing goes on by itself";
         assert_eq!(message.as_deref(), Some(expected));
-        log.put(Bytes::from_static(b"x")).await.unwrap();
+
+        // regression: what is known needs no room.
+        assert_eq!(log.put(Bytes::from_static(b"known")).await.unwrap(), known);
+        assert_eq!(check().map(|not_ready| not_ready.message).as_deref(), Some(expected));
+
+        log.put(Bytes::from_static(b"new")).await.unwrap();
+        assert_eq!(check(), None);
+        assert!(log.note::<()>(Err(full())).is_err());
+        log.append(Stream::Membership, Bytes::from_static(b"x")).await.unwrap();
         assert_eq!(check(), None);
     }
 }
