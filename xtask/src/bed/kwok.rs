@@ -1,6 +1,6 @@
 //! Pods that run, without machines: fake nodes, KWOK in the place of their kubelets, and a
-//! scheduler that gives every pod the next node. It looks at no resources, taints or affinity:
-//! a bed tests what is above the scheduler.
+//! scheduler that gives every pod the next node, and a DaemonSet's pod the one that it is for. It
+//! looks at no resources, taints or other affinity: a bed tests what is above the scheduler.
 
 use std::{
     io::{BufRead, BufReader},
@@ -15,7 +15,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{group::Group, http::Client, process::Process};
 
@@ -139,13 +139,25 @@ fn bind_from_watch(client: &Client, turn: &mut usize, ended: &AtomicBool) -> Res
             return Ok(());
         }
         match event.r#type.as_str() {
-            "ADDED" => bind(client, &event.object.metadata, &node_name(*turn % NODES + 1))?,
+            "ADDED" => {
+                let next = || node_name(*turn % NODES + 1);
+                let node = wanted_node(&event.object.spec).map_or_else(next, str::to_owned);
+                bind(client, &event.object.metadata, &node)?;
+            }
             "ERROR" => bail!("the watch broke"),
             _ => continue,
         }
         *turn += 1;
     }
     Ok(())
+}
+
+/// The node that a DaemonSet's pod is for: its controller says so by the name, in the affinity.
+fn wanted_node(spec: &Value) -> Option<&str> {
+    let terms = "/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution\
+                 /nodeSelectorTerms/0/matchFields";
+    let mut fields = spec.pointer(terms)?.as_array()?.iter();
+    fields.find(|field| field["key"] == "metadata.name")?["values"][0].as_str()
 }
 
 /// A pod that is gone or bound already is none of our business.
@@ -198,6 +210,8 @@ struct Event {
 #[derive(Debug, Deserialize)]
 struct Pod {
     metadata: Metadata,
+    #[serde(default)]
+    spec: Value,
 }
 
 #[derive(Debug, Deserialize)]
@@ -221,8 +235,18 @@ mod tests {
 
     use serde_json::{Value, json};
 
-    use super::{READY_DEADLINE, RETRY};
+    use super::{READY_DEADLINE, RETRY, wanted_node};
     use crate::bed::{Bed, http::Client, wanted};
+
+    #[test]
+    fn a_pod_of_a_daemon_set_gets_its_node() {
+        let field = json!({"key": "metadata.name", "operator": "In", "values": ["node-2"]});
+        let term = json!({"nodeSelectorTerms": [{"matchFields": [field]}]});
+        let rule = json!({"requiredDuringSchedulingIgnoredDuringExecution": term});
+        let pod = json!({"affinity": {"nodeAffinity": rule}});
+        assert_eq!(wanted_node(&pod), Some("node-2"));
+        assert_eq!(wanted_node(&json!({"containers": []})), None);
+    }
 
     #[test]
     fn a_job_succeeds_on_a_fake_node() {
