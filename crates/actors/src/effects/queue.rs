@@ -104,6 +104,9 @@ pub struct EffectQueue {
 impl EffectQueue {
     /// Takes an effect in; it replaces what there was for the same delivery. One that is the same
     /// as what runs follows it all the same: what runs may run for an epoch that is over.
+    ///
+    /// A look never replaces a change: whoever asked for it may not know of the change yet, and
+    /// making the change is a look as well.
     pub fn offer(&mut self, effect: Effect, now_ms: u64) {
         let key = effect.key().clone();
         if let Effect::Cancel(_) = effect {
@@ -111,6 +114,11 @@ impl EffectQueue {
             return;
         }
         match self.entries.get_mut(&key) {
+            Some(entry) if entry.is_kept_from(&effect) => {
+                if entry.stage == Stage::Running {
+                    entry.stage = Stage::Next;
+                }
+            }
             Some(entry) if entry.stage != Stage::Waiting => {
                 entry.stage = Stage::Next;
                 entry.effect = effect;
@@ -280,11 +288,19 @@ impl Entry {
 
     /// Where it stands among what waits.
     fn place(&self, key: &EffectKey) -> Place {
-        let rank = match self.effect {
-            Effect::Observe(_) => Rank::Look,
-            Effect::Deliver(_) | Effect::Withdraw(_) | Effect::Cancel(_) => Rank::Change,
-        };
-        (rank, self.due_at_ms, key.clone())
+        (rank(&self.effect), self.due_at_ms, key.clone())
+    }
+
+    /// Whether it is a change that somebody wants, and the other only a look.
+    fn is_kept_from(&self, other: &Effect) -> bool {
+        self.stage != Stage::Cancelled && rank(&self.effect) < rank(other)
+    }
+}
+
+fn rank(effect: &Effect) -> Rank {
+    match effect {
+        Effect::Observe(_) => Rank::Look,
+        Effect::Deliver(_) | Effect::Withdraw(_) | Effect::Cancel(_) => Rank::Change,
     }
 }
 

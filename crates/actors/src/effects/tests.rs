@@ -3,7 +3,7 @@ use events::cluster::{ApplyStrategy, RevisionRef};
 use events::{ContentHash, PlacementKey};
 
 use super::queue::{
-    EFFECTS_IN_FLIGHT_MAX, EFFECTS_PER_MEMBER_MAX, EffectQueue, Finished, RETRY_FIRST_MS,
+    Due, EFFECTS_IN_FLIGHT_MAX, EFFECTS_PER_MEMBER_MAX, EffectQueue, Finished, RETRY_FIRST_MS,
     RETRY_MAX_MS,
 };
 
@@ -158,6 +158,25 @@ fn changes_go_before_looking_after_what_is_settled() {
     queue.offer(Effect::Withdraw(WithdrawEffect { key, generation: 2, held: vec![] }), 3);
     queue.offer(deliver("eu", "web", 1), 4);
     assert_eq!(taken(&mut queue, 4), ["gone on eu, 0", "web on eu, 0", "old on eu, 0"]);
+}
+
+#[test]
+fn regression_a_look_never_replaces_a_change() {
+    let look = || Effect::Observe(order(key("eu", "web"), 1));
+    let mut queue = EffectQueue::default();
+    queue.offer(deliver("eu", "web", 2), 0);
+    queue.offer(look(), 0);
+    let due = queue.take_due(0);
+    assert!(matches!(&due[..], [Due { effect: Effect::Deliver(_), .. }]), "{due:?}");
+    // While it runs, it is repeated: nobody knows for which epoch it runs.
+    queue.offer(look(), 0);
+    queue.finished(&key("eu", "web"), Finished::Done, 0.0, 0);
+    let due = queue.take_due(0);
+    assert!(matches!(&due[..], [Due { effect: Effect::Deliver(_), .. }]), "{due:?}");
+    queue.finished(&key("eu", "web"), Finished::Done, 0.0, 0);
+    queue.offer(look(), 0);
+    let due = queue.take_due(0);
+    assert!(matches!(&due[..], [Due { effect: Effect::Observe(_), .. }]), "{due:?}");
 }
 
 #[test]
