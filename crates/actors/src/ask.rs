@@ -7,15 +7,13 @@ use events::{
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-/// A command on its way to an entity.
+/// A command of somebody who waits for the answer.
 #[derive(Debug)]
 pub struct Ask {
     /// The command.
     pub envelope: CommandEnvelope,
-    /// How it came here.
-    pub source: AskSource,
-    /// Who waits for the answer, if anybody does.
-    pub reply: Option<oneshot::Sender<Answer>>,
+    /// Who waits for the answer.
+    pub reply: oneshot::Sender<Answer>,
 }
 
 /// How a command came to the owner of its partition.

@@ -5,8 +5,8 @@
 //!
 //! | shell | core |
 //! |---|---|
-//! | [`entity::EntityActor`]: a mailbox; waits while its proposal is in the log | [`entity::EntityCore`]: commands → proposal; accepted events → state, effects |
-//! | [`shard::ShardActor`]: appends, waits for read-back, routes | [`shard::ShardCore`]: claims, frames, what an accepted or rejected record means |
+//! | [`entity::EntityActor`]: a mailbox | [`entity::EntityCore`]: commands → proposal; accepted events → state, effects, wake-up |
+//! | [`shard::ShardActor`]: entities, appends, alarms, who waits for answers | [`shard::ShardCore`]: claims, frames, which ask is where, what is taken in, who is woken up |
 //! | [`fold::Folder`]: reads all partitions, writes the projections | [`fold::FoldCore`]: acceptance rule and model |
 //! | [`effects::Runner`]: performs, with bounded concurrency | [`effects::EffectQueue`]: what is due, latest wins, backoff |
 //! | [`node::Node`]: starts and stops all of it | `event_log::lease`: who should own what |
@@ -21,5 +21,6 @@ pub mod entity;
 pub mod fold;
 pub mod node;
 pub mod replay;
+pub mod set_aside;
 pub mod shard;
 pub mod trace;

@@ -1,11 +1,13 @@
 //! What must hold when faults have stopped and everything has come to rest.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+use actors::shard::wake_ups;
 use domain::placement::PlacementState;
 use domain::scheduler::label_selector_matches;
 use events::placement::{Policy, TargetPhase, VerdictReason};
-use events::{CommandId, PlacementKey};
+use events::{CommandId, Partition, PlacementKey};
 use projections::Model;
 
 use super::Shared;
@@ -34,6 +36,13 @@ pub async fn check(
             if report.undecided > 0 || report.records != oracle.records {
                 return violated!("a replay reads another log: {report:?}");
             }
+        }
+    }
+    let now = shared.start + Duration::from_millis(shared.now_ms);
+    for partition in (0..shared.partitions).map(Partition) {
+        let wanted = wake_ups(&oracle.model, partition, shared.partitions);
+        if let Some((id, wake_up)) = wanted.iter().find(|(_, wake_up)| wake_up.at <= now) {
+            return violated!("{id} was never asked {:?}", wake_up.command);
         }
     }
     for (name, object) in &shared.user.clusters {

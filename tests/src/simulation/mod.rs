@@ -5,7 +5,7 @@
 //!
 //! | simulated here | driven as it is |
 //! |---|---|
-//! | [`scheduler`]: what happens next | `actors`: fold, shard, intake, entity and effect cores |
+//! | [`scheduler`]: what happens next | `actors`: fold, shard, entity and effect cores |
 //! | [`wire`]: every request to a member waits for its turn | `hub`: `LinkPerformer`, `Contents` |
 //! | [`members`]: what lands on them, and whether it may | `delivery`: `PushLink` |
 //! | [`user`]: what people want | `event_log`: acceptance, `MemoryLog` behind `FaultyLog` |
@@ -17,7 +17,7 @@
 //! faults; then they stop, and everything has to come to rest as people want it.
 //!
 //! Not simulated: leases (they have a simulation of their own), rows on disk (a node restarts from
-//! a model as it was some records ago), the hub's own API server and the watches on it, passivation.
+//! a model as it was some records ago), the hub's own API server and the watches on it.
 
 pub mod end;
 pub mod members;
@@ -32,6 +32,7 @@ pub mod wire;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use actors::shard::Bounds;
 use bytes::Bytes;
 use event_log::{FaultyLog, MemoryLog, Stream};
 use events::{ChainHash, PlacementKey, Timestamp};
@@ -64,6 +65,8 @@ pub struct Shared {
     pub log: FaultyLog<MemoryLog>,
     /// How many partitions it has.
     pub partitions: u16,
+    /// How much each takes in at once.
+    pub bounds: Bounds,
     /// The network.
     pub wire: Wire,
     /// The members.

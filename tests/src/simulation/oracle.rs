@@ -55,8 +55,10 @@ pub struct Oracle {
     events: BTreeSet<EventId>,
     owners: BTreeMap<(Partition, Epoch), Uuid>,
     sequences: BTreeMap<AggregateId, u64>,
-    asked: BTreeSet<FollowUpRef>,
+    asked: BTreeMap<FollowUpRef, AggregateId>,
     decided: BTreeSet<FollowUpRef>,
+    /// The last follow-up of each partition that was decided for each aggregate.
+    last_decided: BTreeMap<(Partition, AggregateId), FollowUpRef>,
     submitted: BTreeSet<CommandId>,
     /// What each recorded assignment says; `None` for a withdrawal.
     orders: BTreeMap<(Place, u64), Option<RevisionRef>>,
@@ -102,8 +104,9 @@ impl Oracle {
             events: BTreeSet::new(),
             owners: BTreeMap::new(),
             sequences: BTreeMap::new(),
-            asked: BTreeSet::new(),
+            asked: BTreeMap::new(),
             decided: BTreeSet::new(),
+            last_decided: BTreeMap::new(),
             submitted: BTreeSet::new(),
             orders: BTreeMap::new(),
             generations: BTreeMap::new(),
@@ -190,9 +193,7 @@ impl Oracle {
             match &decision.command {
                 CommandSource::Direct(_) => {}
                 CommandSource::FollowUp(reference) => {
-                    if !self.decided.insert(*reference) {
-                        return violated!("the follow-up {reference:?} is decided again at {at}");
-                    }
+                    self.take_follow_up(*reference, at)?;
                 }
                 CommandSource::Submitted { command, .. } => {
                     if !self.submitted.insert(command.id) {
@@ -201,13 +202,31 @@ impl Oracle {
                 }
             }
         }
-        for (ordinal, _) in (0..).zip(&frame.follow_ups) {
-            self.asked.insert(FollowUpRef { frame: at, ordinal });
+        for (ordinal, command) in (0..).zip(&frame.follow_ups) {
+            let reference = FollowUpRef { frame: at, ordinal };
+            self.asked.insert(reference, command.aggregate.clone());
         }
         for envelope in &frame.events {
             self.take_event(envelope)?;
         }
         Ok(())
+    }
+
+    /// Follow-ups of one partition to one aggregate are decided in the order in which they stand.
+    fn take_follow_up(&mut self, reference: FollowUpRef, at: Position) -> Checked {
+        if !self.decided.insert(reference) {
+            return violated!("the follow-up {reference:?} is decided again at {at}");
+        }
+        let Some(aggregate) = self.asked.get(&reference) else {
+            return violated!("the follow-up {reference:?} is decided at {at}, and nobody asked");
+        };
+        let lane = (reference.frame.partition, aggregate.clone());
+        match self.last_decided.insert(lane, reference) {
+            Some(before) if before > reference => {
+                violated!("{aggregate} decides {reference:?} at {at}, and {before:?} before it")
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn take_event(&mut self, envelope: &Envelope) -> Checked {
@@ -411,8 +430,8 @@ impl Oracle {
 
     /// At the end: every durable command was decided, by the log and by the model.
     pub fn check_decided(&self, acknowledged: &BTreeSet<CommandId>) -> Checked {
-        if let Some(lost) = self.asked.symmetric_difference(&self.decided).next() {
-            return violated!("the follow-up {lost:?} was never asked, or never decided");
+        if let Some(lost) = self.asked.keys().find(|asked| !self.decided.contains(asked)) {
+            return violated!("the follow-up {lost:?} was never decided");
         }
         if let Some(lost) = acknowledged.difference(&self.submitted).next() {
             return violated!("the command {lost} was submitted and never decided");

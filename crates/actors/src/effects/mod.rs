@@ -6,7 +6,7 @@ mod runner;
 #[cfg(test)]
 mod tests;
 
-pub use outstanding::after_take_over;
+pub use outstanding::{after_take_over, effects_of};
 pub use queue::{
     Due, EFFECTS_IN_FLIGHT_MAX, EFFECTS_PER_MEMBER_MAX, EffectQueue, Finished, RETRY_FIRST_MS,
     RETRY_MAX_MS,

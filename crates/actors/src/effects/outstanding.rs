@@ -14,14 +14,21 @@ pub fn after_take_over(
     partition: Partition,
     partitions: u16,
 ) -> Vec<(AggregateId, Effect)> {
-    let mut effects = vec![];
-    for (name, cluster) in &model.clusters {
-        let id = AggregateId::Cluster(name.clone());
-        if partition_of(&id, partitions) == partition {
-            let outstanding = Cluster::outstanding(&id, &cluster.state);
-            let all = outstanding.into_iter().chain(Cluster::settled(&id, &cluster.state));
-            effects.extend(all.map(|effect| (id.clone(), effect)));
-        }
-    }
+    let ids = model.clusters.keys().cloned().map(AggregateId::Cluster);
+    let owned = ids.filter(|id| partition_of(id, partitions) == partition);
+    let effects = owned.flat_map(|id| {
+        let effects = effects_of(model, &id);
+        effects.into_iter().map(move |effect| (id.clone(), effect))
+    });
+    effects.collect()
+}
+
+/// The same for one aggregate, whose entity has to be started again.
+#[must_use]
+pub fn effects_of(model: &Model, id: &AggregateId) -> Vec<Effect> {
+    let AggregateId::Cluster(name) = id else { return vec![] };
+    let Some(cluster) = model.clusters.get(name) else { return vec![] };
+    let mut effects = Cluster::outstanding(id, &cluster.state);
+    effects.extend(Cluster::settled(id, &cluster.state));
     effects
 }

@@ -1,15 +1,18 @@
 //! The entity without its mailbox: commands in, a proposal out; accepted events in, state and
 //! effects out.
 //!
-//! While a proposal is in the log the state does not move and nothing else is decided. A batch of
-//! commands is decided on a scratch copy, each on the state that the ones before it leave.
+//! A batch of commands is decided on a scratch copy of the state, each on what the ones before it
+//! leave. The state itself moves only by events that count. Which commands wait, and for what, is
+//! for [`crate::shard::Dispatch`] to know.
 
-use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
-use domain::{Decider, DomainCommand, Effect, FleetView, FollowUp, Inputs, Reaction};
+use domain::{Decider, DomainCommand, Effect, FleetView, FollowUp, Inputs, Reaction, WakeUp};
 use events::{AggregateId, CommandEnvelope, CommandSource, Envelope, Event, Timestamp, Watermark};
 
 use crate::ask::{AskError, AskSource};
+use crate::set_aside;
 use crate::trace::adopted;
 
 /// How many commands one proposal decides. A batch of 256 small decisions fills a third of a frame;
@@ -29,7 +32,7 @@ pub struct Request {
     /// Names the request in what comes back.
     pub ticket: Ticket,
     /// The command.
-    pub envelope: CommandEnvelope,
+    pub envelope: Arc<CommandEnvelope>,
     /// How it came here.
     pub source: AskSource,
 }
@@ -42,7 +45,7 @@ pub struct DecisionDraft {
     /// How the record names the command.
     pub source: CommandSource,
     /// The command itself, for the attributes of its events.
-    pub command: CommandEnvelope,
+    pub command: Arc<CommandEnvelope>,
     /// The time that the decider was given.
     pub time: Timestamp,
     /// What its view had seen.
@@ -66,6 +69,16 @@ pub struct Proposal {
     pub decisions: Vec<DecisionDraft>,
 }
 
+impl Proposal {
+    /// Takes the decisions from `at` on off it: a proposal of their own, to follow this one.
+    pub(crate) fn split_off(&mut self, at: usize) -> Self {
+        let decisions = self.decisions.split_off(at);
+        let before: usize = self.decisions.iter().map(|decision| decision.events.len()).sum();
+        let first_sequence = self.first_sequence + before as u64;
+        Self { aggregate: self.aggregate.clone(), first_sequence, decisions }
+    }
+}
+
 /// An answer that needs no record.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Immediate {
@@ -75,7 +88,8 @@ pub struct Immediate {
     pub answer: Result<(), AskError>,
 }
 
-/// What came of deciding a batch.
+/// What came of deciding a batch. Commands of the batch that are in none of it were not decided:
+/// it led to more than one proposal holds.
 #[derive(Debug, Default)]
 pub struct Proposed {
     /// To be put into the log; `None` when nothing has to be.
@@ -83,7 +97,7 @@ pub struct Proposed {
     /// Answers that can be given at once.
     pub immediate: Vec<Immediate>,
     /// Answers that need no record of their own, but follow from what is proposed before them: they
-    /// hold when the proposal counts, and not earlier.
+    /// hold when that counts, and not earlier.
     pub dependent: Vec<Immediate>,
 }
 
@@ -93,15 +107,13 @@ pub struct EntityCore<D: Decider> {
     id: AggregateId,
     sequence: u64,
     state: D::State,
-    queue: VecDeque<Request>,
-    in_flight: Vec<Request>,
 }
 
 impl<D: Decider> EntityCore<D> {
     /// An entity with the state that its first `sequence` events left.
     #[must_use]
     pub fn new(id: AggregateId, sequence: u64, state: D::State) -> Self {
-        Self { id, sequence, state, queue: VecDeque::new(), in_flight: vec![] }
+        Self { id, sequence, state }
     }
 
     /// Which aggregate it is.
@@ -110,35 +122,32 @@ impl<D: Decider> EntityCore<D> {
         &self.id
     }
 
-    /// What it knows.
+    /// When it wants to be asked something, and what.
     #[must_use]
-    pub fn state(&self) -> &D::State {
-        &self.state
+    pub fn wake_up(&self) -> Option<WakeUp> {
+        D::wake_up(&self.state)
     }
 
-    /// Whether nothing waits and nothing is in the log.
+    /// Decides commands, in order, as far as they fit one proposal.
     #[must_use]
-    pub fn is_idle(&self) -> bool {
-        self.queue.is_empty() && self.in_flight.is_empty()
-    }
-
-    /// Takes a command in.
-    pub fn enqueue(&mut self, request: Request) {
-        self.queue.push_back(request);
-    }
-
-    /// Decides what waits, unless a proposal is in the log already.
-    pub fn propose(&mut self, now: Timestamp, fleet: &FleetView) -> Proposed {
+    pub fn propose(&self, requests: &[Request], now: Timestamp, fleet: &FleetView) -> Proposed {
         let mut proposed = Proposed::default();
-        if !self.in_flight.is_empty() {
-            return proposed;
-        }
         let mut scratch = self.state.clone();
-        let mut decisions = vec![];
+        let mut decisions: Vec<DecisionDraft> = vec![];
         let mut events = 0;
-        while decisions.len() < COMMANDS_PER_PROPOSAL_MAX && events < EVENTS_PER_PROPOSAL_MAX {
-            let Some(request) = self.queue.pop_front() else { break };
-            let draft = decide::<D>(&self.id, &mut scratch, &request, now, fleet);
+        for request in requests {
+            if events >= EVENTS_PER_PROPOSAL_MAX {
+                break;
+            }
+            let decided =
+                AssertUnwindSafe(|| decide::<D>(&self.id, &mut scratch, request, now, fleet));
+            let draft = catch_unwind(decided).unwrap_or_else(|panic| {
+                scratch = self.after(&decisions);
+                let (kind, words) = (&request.envelope.kind, set_aside::words_of(&*panic));
+                let reason = format!("the decider failed on {kind}: {words}");
+                let refusal = set_aside::because(&self.id, kind, &reason);
+                DecisionDraft::refused(request, now, refusal)
+            });
             if draft.events.is_empty() && !request.source.is_durable() {
                 let answer = match draft.refusal {
                     None => Ok(()),
@@ -153,7 +162,6 @@ impl<D: Decider> EntityCore<D> {
             }
             events += draft.events.len();
             decisions.push(draft);
-            self.in_flight.push(request);
         }
         if !decisions.is_empty() {
             let (aggregate, first_sequence) = (self.id.clone(), self.sequence + 1);
@@ -162,10 +170,20 @@ impl<D: Decider> EntityCore<D> {
         proposed
     }
 
-    /// The proposal counts: its events are part of the history. Returns what to do about it, with
-    /// the index of the event that causes each.
+    /// The state that these decisions would leave.
+    fn after(&self, decisions: &[DecisionDraft]) -> D::State {
+        let mut state = self.state.clone();
+        for draft in decisions {
+            for event in draft.events.iter().filter_map(D::own_event) {
+                D::evolve(&mut state, event, draft.time);
+            }
+        }
+        state
+    }
+
+    /// Events of its own count. Returns what to do about them, with the index of the event that
+    /// causes each.
     pub fn accepted(&mut self, envelopes: &[Envelope]) -> Vec<(usize, Effect)> {
-        self.in_flight.clear();
         let mut effects = vec![];
         for (index, envelope) in envelopes.iter().enumerate() {
             assert_eq!(
@@ -187,17 +205,25 @@ impl<D: Decider> EntityCore<D> {
         }
         effects
     }
+}
 
-    /// The proposal did not happen: its commands are decided again.
-    pub fn rejected(&mut self) {
-        for request in self.in_flight.drain(..).rev() {
-            self.queue.push_front(request);
+impl DecisionDraft {
+    fn of(request: &Request, now: Timestamp) -> Self {
+        Self {
+            ticket: request.ticket,
+            source: recorded_source(request),
+            command: request.envelope.clone(),
+            time: now,
+            watermark: None,
+            events: vec![],
+            follow_ups: vec![],
+            refusal: None,
         }
     }
 
-    /// The proposal can never be recorded: its commands are given up.
-    pub fn abandoned(&mut self) {
-        self.in_flight.clear();
+    /// A command is refused.
+    pub(crate) fn refused(request: &Request, now: Timestamp, refusal: String) -> Self {
+        Self { refusal: Some(refusal), ..Self::of(request, now) }
     }
 }
 
@@ -210,16 +236,7 @@ fn decide<D: Decider>(
 ) -> DecisionDraft {
     let span = tracing::debug_span!("decide", aggregate = %id, command = %request.envelope.kind);
     let _entered = adopted(span, request.envelope.traceparent.as_deref()).entered();
-    let mut draft = DecisionDraft {
-        ticket: request.ticket,
-        source: recorded_source(request),
-        command: request.envelope.clone(),
-        time: now,
-        watermark: None,
-        events: vec![],
-        follow_ups: vec![],
-        refusal: None,
-    };
+    let mut draft = DecisionDraft::of(request, now);
     let command = match DomainCommand::from_envelope(&request.envelope) {
         Ok(command) => D::own_command(command),
         Err(error) => {
@@ -254,9 +271,9 @@ fn decide<D: Decider>(
 
 fn recorded_source(request: &Request) -> CommandSource {
     match request.source {
-        AskSource::Direct => CommandSource::Direct(request.envelope.clone()),
+        AskSource::Direct => CommandSource::Direct((*request.envelope).clone()),
         AskSource::Submitted(offset) => {
-            CommandSource::Submitted { offset, command: request.envelope.clone() }
+            CommandSource::Submitted { offset, command: (*request.envelope).clone() }
         }
         AskSource::FollowUp(reference) => CommandSource::FollowUp(reference),
     }

@@ -5,7 +5,7 @@ mod core;
 #[cfg(test)]
 mod tests;
 
-pub use actor::{Deliver, EntityActor, MAILBOX_MAX, Passivate};
+pub use actor::{Decide, EntityActor, Settle, Settled};
 pub use core::{
     COMMANDS_PER_PROPOSAL_MAX, DecisionDraft, EntityCore, Immediate, Proposal, Proposed, Request,
     Ticket,

@@ -13,7 +13,7 @@ use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
 
 use super::{NodeStatus, Parts};
-use crate::ask::{Answer, Ask, AskError, AskSource, Origin, envelope};
+use crate::ask::{Answer, Ask, AskError, Origin, envelope};
 use crate::effects::EffectSink;
 use crate::fold::FoldHandle;
 use crate::shard::{Route, ShardActor};
@@ -76,7 +76,7 @@ impl Router {
         let envelope = envelope(aggregate.clone(), command, origin)
             .map_err(|error| AskError::Unreadable(error.to_string()))?;
         let (reply, answer) = oneshot::channel();
-        let ask = Ask { envelope, source: AskSource::Direct, reply: Some(reply) };
+        let ask = Ask { envelope, reply };
         match shard.try_send(Route(ask)) {
             Ok(()) => answer.await.unwrap_or_else(|_| Err(not_owner())),
             Err(SendError::Full(_)) => Err(AskError::Busy { aggregate: aggregate.to_string() }),

@@ -14,6 +14,7 @@ use projections::Inbox;
 use super::Difference;
 use super::decide::{Decided, States};
 use super::views::ViewHistory;
+use crate::set_aside::is_set_aside;
 
 /// What was folded of the log so far.
 pub(super) struct Folded {
@@ -109,6 +110,10 @@ impl Folded {
         decision: &DecisionRecord,
     ) -> Result<(), Box<Difference>> {
         let command = self.command(rest, index, &decision.command)?;
+        if decision.events == 0 && decision.refusal.as_deref().is_some_and(is_set_aside) {
+            // No decider said so, and none can be asked again.
+            return Ok(());
+        }
         let view = self.views.at(decision.watermark.as_ref());
         let decided = self.states.decide(&command, decision.time, &view);
         let differs = |what: &str, recorded: String, now: String| {

@@ -1,45 +1,50 @@
-//! The shard's mailbox: routes commands to entities, appends frames, hears what was folded.
+//! The shard's mailbox: carries what one core says to the next, appends, keeps the time and those
+//! who wait for answers.
+//!
+//! It never waits within a handler: whatever takes time is spawned, so that the folder and the
+//! entities always find somebody who listens.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix::prelude::*;
 use bytes::Bytes;
-use domain::Decider;
-use domain::cluster::Cluster;
-use domain::fleet::Fleet;
-use domain::placement::Placement;
-use event_log::{Accepted, Acceptor, Log, LogError, Stream};
-use events::{AggregateId, CommandEnvelope, Envelope, Epoch, FollowUpRef, Partition, Timestamp};
+use domain::WakeUp;
+use event_log::{Log, Stream};
+use events::{AggregateId, Epoch, Partition, Timestamp};
 use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
+use tracing::Span;
+use uuid::Uuid;
 
-use super::core::{Appended, ClaimIdentity, ShardCore, ShardState, Step};
-use super::intake::Intake;
-use crate::ask::{Ask, AskError};
-use crate::effects::{EffectSink, after_take_over};
-use crate::entity::{Deliver, EntityActor, Proposal};
+use super::bounds::Bounds;
+use super::commands;
+use super::core::{Recorded, ShardCore, Step, Told};
+use super::dispatch::Answered;
+use super::entities::Entities;
+use super::frames::ClaimIdentity;
+use super::messages::{Flush, Folded, InboxMoved, Rejected, Route, Start, Stop, Submitted};
+use super::timers::{wake_up_of, wake_ups};
+use crate::ask::{Answer, AskError};
+use crate::effects::{EffectSink, after_take_over, effects_of};
+use crate::entity::{Decide, Proposed, Request, Settle, Settled, Ticket};
 use crate::fold::FoldHandle;
+use crate::trace::adopted;
 
 /// How many messages may wait for a shard. Commands beyond it are answered with *busy*; what the
 /// folder tells waits in the folder. Twice as many would only wait longer for the same frames.
-pub(super) const MAILBOX_MAX: usize = 4_096;
-
-/// How long a shard waits before it appends again after a failure.
-const APPEND_RETRY: Duration = Duration::from_millis(100);
+const MAILBOX_MAX: usize = 4_096;
 
 /// How often idle entities are looked for.
-const PASSIVATE_INTERVAL: Duration = Duration::from_secs(60);
+const IDLE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// After how long without a command an entity gives its memory back. Its state is in the model.
-const IDLE_MAX: Duration = Duration::from_secs(120);
+/// How long a shard sleeps at most when something is due at some time of day: clocks are set.
+const SLEEP_MAX: Duration = Duration::from_secs(60);
 
-/// How often an entity may be started again within [`CRASH_WINDOW`] before its commands are
-/// refused: it panics, and would go on doing so.
-const CRASHES_MAX: usize = 3;
-
-/// See [`CRASHES_MAX`].
-const CRASH_WINDOW: Duration = Duration::from_secs(60);
+/// How long a shard that is to stop waits for what is in the log, before it leaves that to the next
+/// owner. Whoever stops it waits a second longer.
+const STOP_MAX: Duration = Duration::from_secs(4);
 
 /// What a shard needs.
 #[derive(Clone)]
@@ -60,120 +65,44 @@ pub struct ShardConfig {
     pub owning: watch::Sender<BTreeMap<Partition, Epoch>>,
 }
 
-/// The folder tells a new shard where the partition stands.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Start {
-    /// What is folded so far.
-    pub acceptor: Acceptor,
-}
-
-/// A record of the partition counts.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Folded {
-    /// The record.
-    pub accepted: Arc<Accepted>,
-}
-
-/// A record of the partition does not count.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Rejected {
-    /// The record.
-    pub bytes: Bytes,
-}
-
-/// Follow-ups for this partition were folded.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct InboxMoved {
-    /// The commands, in order.
-    pub commands: Vec<(FollowUpRef, CommandEnvelope)>,
-}
-
-/// A command for an entity of this partition.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Route(pub Ask);
-
-/// An entity wants to record something.
-#[derive(Message)]
-#[rtype(result = "ProposalOutcome")]
-pub struct Propose {
-    /// What.
-    pub proposal: Proposal,
-}
-
-/// What became of a proposal.
-#[derive(Debug)]
-pub enum ProposalOutcome {
-    /// It counts; these are its events.
-    Counted(Vec<Envelope>),
-    /// It can never be recorded.
-    Abandoned {
-        /// How many bytes it would take.
-        bytes: usize,
-    },
-    /// It did not happen: the partition is another node's.
-    NotOwner,
-}
-
-/// Ends the shard: nothing new is taken in; what is in the log is waited for.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Stop;
-
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Flush;
-
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Submitted {
-    offset: u64,
-    bytes: Bytes,
-}
-
-/// An entity, whatever its kind.
-struct EntityHandle {
-    deliver: Recipient<Deliver>,
-    passivate: Recipient<crate::entity::Passivate>,
-    used: Instant,
-}
-
 /// One partition.
 pub struct ShardActor {
     config: ShardConfig,
     core: Option<ShardCore>,
-    entities: BTreeMap<AggregateId, EntityHandle>,
-    crashes: BTreeMap<AggregateId, Vec<Instant>>,
-    proposals: BTreeMap<u64, oneshot::Sender<ProposalOutcome>>,
-    next_key: u64,
-    intake: Intake,
-    /// Durable commands whose entity was busy.
-    backlog: VecDeque<Ask>,
+    entities: Entities,
+    /// Who waits for an answer.
+    replies: BTreeMap<Ticket, oneshot::Sender<Answer>>,
+    /// For each aggregate, the spans of what is on its way into the log.
+    appending: BTreeMap<AggregateId, Vec<Span>>,
+    /// Set while the reader of the command stream waits for room.
+    room: Option<oneshot::Sender<()>>,
+    /// The epoch in which the partition is owned.
+    epoch: Option<Epoch>,
+    started: Instant,
+    alarm: Option<(Instant, SpawnHandle)>,
     flush_is_due: bool,
-    stopping: bool,
 }
 
 impl ShardActor {
     /// A shard that will claim its partition when the folder has told it where that stands.
     #[must_use]
     pub fn new(config: ShardConfig) -> Self {
-        let intake = Intake::new(config.partition);
         Self {
             config,
             core: None,
-            entities: BTreeMap::new(),
-            crashes: BTreeMap::new(),
-            proposals: BTreeMap::new(),
-            next_key: 0,
-            intake,
-            backlog: VecDeque::new(),
+            entities: Entities::default(),
+            replies: BTreeMap::new(),
+            appending: BTreeMap::new(),
+            room: None,
+            epoch: None,
+            started: Instant::now(),
+            alarm: None,
             flush_is_due: false,
-            stopping: false,
         }
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     fn flush_soon(&mut self, ctx: &mut Context<Self>) {
@@ -185,250 +114,237 @@ impl ShardActor {
 
     /// Does what the core wants next, until it wants to wait.
     fn advance(&mut self, ctx: &mut Context<Self>) {
+        let now_ms = self.now_ms();
+        if let Some(core) = &mut self.core {
+            core.wake(Timestamp::now(), now_ms, Uuid::now_v7);
+        }
         loop {
+            self.hand_out(ctx);
             let Some(core) = &mut self.core else { return };
-            match core.next_step(Timestamp::now()) {
-                Step::Wait => return,
-                Step::Abandon { key, bytes } => {
-                    self.resolve(key, ProposalOutcome::Abandoned { bytes });
-                }
-                Step::Append(bytes) => {
-                    self.append(bytes, ctx);
-                    return;
-                }
+            match core.next_step(Timestamp::now(), now_ms) {
+                Step::Wait => break,
+                Step::Append(bytes) => self.append(bytes, ctx),
+                Step::Answer(answers) => self.answer(answers),
+            }
+        }
+        self.set_alarm(ctx);
+    }
+
+    /// Hands every aggregate that is ready what waits for it.
+    fn hand_out(&mut self, ctx: &mut Context<Self>) {
+        while let Some(core) = &mut self.core {
+            let Some(id) = core.first_ready() else { return };
+            if let Some(requests) = core.hand_out(&id, Timestamp::now()) {
+                self.decide(id, requests, ctx);
             }
         }
     }
 
-    fn append(&mut self, bytes: Bytes, ctx: &mut Context<Self>) {
-        let log = self.config.log.clone();
-        let stream = Stream::Events(self.config.partition);
-        let appended = async move { log.append(stream, bytes).await };
-        let done = appended.into_actor(self).map(|result, shard, ctx| {
-            if let Err(error) = result {
-                shard.append_failed(&error, ctx);
+    fn decide(&mut self, id: AggregateId, requests: Vec<Request>, ctx: &mut Context<Self>) {
+        let entity = self.entities.get_or_start(&id, &self.config.fold);
+        let number = entity.number;
+        let decided = entity.decide.send(Decide(requests));
+        let done = decided.into_actor(self).map(move |proposed, shard, ctx| {
+            if shard.is_current(&id, number) {
+                match proposed {
+                    Ok(proposed) => shard.proposed(&id, proposed),
+                    Err(_) => shard.entity_ended(&id),
+                }
+                shard.flush_soon(ctx);
             }
         });
         ctx.spawn(done);
     }
 
-    fn append_failed(&mut self, error: &LogError, ctx: &mut Context<Self>) {
-        let partition = self.config.partition;
-        tracing::warn!(%partition, %error, failure = ?error.failure(), "an append failed");
-        if let Some(core) = &mut self.core {
-            core.append_failed(error.failure());
+    /// Whether it is still this entity that stands for the aggregate.
+    fn is_current(&self, id: &AggregateId, number: u64) -> bool {
+        self.entities.get(id).is_some_and(|entity| entity.number == number)
+    }
+
+    fn proposed(&mut self, id: &AggregateId, proposed: Proposed) {
+        let spans = append_spans(&proposed);
+        if !spans.is_empty() {
+            self.appending.insert(id.clone(), spans);
         }
-        ctx.run_later(APPEND_RETRY, Self::flush_soon_later);
+        if let Some(core) = &mut self.core {
+            let answers = core.proposed(id, proposed);
+            self.answer(answers);
+        }
     }
 
-    fn flush_soon_later(&mut self, ctx: &mut Context<Self>) {
-        self.flush_soon(ctx);
+    /// Something failed in an entity. It is started again from its state when it is needed.
+    fn entity_ended(&mut self, id: &AggregateId) {
+        tracing::error!(aggregate = %id, "an entity ended unexpectedly; it is started again");
+        self.entities.remove(id);
+        let wake_up = self.compute_again(id);
+        if let Some(core) = &mut self.core {
+            let answers = core.entity_ended(id, wake_up);
+            self.answer(answers);
+        }
     }
 
-    fn resolve(&mut self, key: u64, outcome: ProposalOutcome) {
-        if let Some(reply) = self.proposals.remove(&key) {
-            // The entity may have ended.
-            drop(reply.send(outcome));
+    /// What an aggregate wants to be done, by its state alone: its entity cannot tell.
+    fn compute_again(&self, id: &AggregateId) -> Option<WakeUp> {
+        let model = self.config.fold.model();
+        for effect in effects_of(&model, id) {
+            self.config.effects.send(id, effect, None);
+        }
+        wake_up_of(&model, id)
+    }
+
+    fn append(&mut self, bytes: Bytes, ctx: &mut Context<Self>) {
+        let (log, stream) = (self.config.log.clone(), Stream::Events(self.config.partition));
+        let record = bytes.clone();
+        let appended = async move { log.append(stream, record).await };
+        let done = appended.into_actor(self).map(move |result, shard, ctx| {
+            let Err(error) = result else { return };
+            let partition = shard.config.partition;
+            tracing::warn!(%partition, %error, failure = ?error.failure(), "an append failed");
+            let now_ms = shard.now_ms();
+            if let Some(core) = &mut shard.core {
+                core.append_failed(&bytes, error.failure(), now_ms);
+            }
+            shard.flush_soon(ctx);
+        });
+        ctx.spawn(done);
+    }
+
+    fn answer(&mut self, answers: Vec<Answered>) {
+        for (ticket, answer) in answers {
+            if let Some(reply) = self.replies.remove(&ticket) {
+                // Whoever asked may have gone.
+                drop(reply.send(answer));
+            }
         }
     }
 
     fn owned(&mut self, epoch: Epoch, ctx: &mut Context<Self>) {
-        let partition = self.config.partition;
+        let ShardConfig { partition, partitions, .. } = self.config;
         tracing::debug!(%partition, %epoch, "owns the partition");
+        self.epoch = Some(epoch);
         self.config.owning.send_modify(|owning| {
             owning.insert(partition, epoch);
         });
-        let (pending, from) = {
+        let now_ms = self.now_ms();
+        let Some(core) = &mut self.core else { return };
+        let (from, effects) = {
             let model = self.config.fold.model();
-            (self.intake.owned(&model.inbox), self.intake.start_reading(&model.inbox))
+            core.take_pending(&model.inbox, now_ms);
+            core.take_wake_ups(wake_ups(&model, partition, partitions));
+            (core.start_reading(&model.inbox), after_take_over(&model, partition, partitions))
         };
-        if !self.stopping {
-            pending.into_iter().for_each(|ask| self.dispatch(ask, ctx));
-        }
-        if let Some(from) = from {
-            self.follow_commands(from, ctx);
-        }
-        self.compute_effects();
-    }
-
-    /// After a take-over the effects that are still to be performed are computed again.
-    fn compute_effects(&self) {
-        let fold = self.config.fold.clone();
-        let model = fold.model();
-        for (id, effect) in after_take_over(&model, self.config.partition, self.config.partitions) {
+        for (id, effect) in effects {
             self.config.effects.send(&id, effect, None);
         }
-    }
-
-    fn lost(&mut self, keys: Vec<u64>, ctx: &mut Context<Self>) {
-        let partition = self.config.partition;
-        tracing::info!(%partition, "another hub owns the partition now");
-        for key in keys {
-            self.resolve(key, ProposalOutcome::NotOwner);
+        if let Some(from) = from {
+            let shard = ctx.address().downgrade();
+            let reading = commands::follow(self.config.log.clone(), partition, from, shard);
+            ctx.spawn(reading.into_actor(self));
         }
-        ctx.stop();
     }
 
-    fn is_owning(&self) -> bool {
-        let state = self.core.as_ref().map(ShardCore::state);
-        matches!(state, Some(ShardState::Owning(_))) && !self.stopping
-    }
-
-    /// Reads the partition's command stream from now on.
-    fn follow_commands(&mut self, from: u64, ctx: &mut Context<Self>) {
-        let log = self.config.log.clone();
-        let stream = Stream::Commands(self.config.partition);
-        let shard = ctx.address().downgrade();
-        actix::spawn(async move {
-            let mut from = from;
-            loop {
-                let Some(shard) = shard.upgrade() else { return };
-                if let Ok(mut reader) = log.read(stream, from).await {
-                    while let Some(Ok(record)) = reader.next().await {
-                        from = record.offset + 1;
-                        let told = Submitted { offset: record.offset, bytes: record.bytes };
-                        if shard.send(told).await.is_err() {
-                            return;
-                        }
-                    }
-                }
-                tokio::time::sleep(APPEND_RETRY).await;
+    /// Decisions count. Their effects are known before anybody is answered.
+    fn counted(&mut self, recorded: Recorded, ctx: &mut Context<Self>) {
+        let Recorded { aggregate, envelopes, answers } = recorded;
+        drop(self.appending.remove(&aggregate));
+        let Some(entity) = self.entities.get(&aggregate) else {
+            let wake_up = self.compute_again(&aggregate);
+            if let Some(core) = &mut self.core {
+                core.settled(&aggregate, wake_up);
             }
-        });
-    }
-
-    /// Hands a command to its entity, which is started if need be.
-    fn dispatch(&mut self, ask: Ask, ctx: &mut Context<Self>) {
-        let id = ask.envelope.aggregate.clone();
-        let handle = match self.entity(&id, ctx) {
-            Ok(handle) => handle,
-            Err(error) => return refuse(ask, error),
+            return self.answer(answers);
         };
-        handle.used = Instant::now();
-        match handle.deliver.try_send(Deliver(ask)) {
-            Ok(()) => {}
-            Err(SendError::Full(Deliver(ask))) => self.busy(ask, &id),
-            Err(SendError::Closed(Deliver(ask))) => {
-                self.entity_ended(&id);
-                if self.core.as_ref().is_some_and(ShardCore::is_idle) {
-                    self.dispatch(ask, ctx);
-                } else {
-                    // What is in the log may be its own: only a new claim tells what counts.
-                    refuse(ask, AskError::NotOwner { aggregate: id.to_string() });
-                    ctx.stop();
+        let number = entity.number;
+        let settled = entity.settle.send(Settle(envelopes));
+        let done = settled.into_actor(self).map(move |settled, shard, ctx| {
+            if shard.is_current(&aggregate, number) {
+                match settled {
+                    Ok(settled) => shard.settled(&aggregate, settled),
+                    Err(_) => shard.entity_ended(&aggregate),
                 }
             }
+            shard.answer(answers);
+            shard.stop_or_go_on(ctx);
+        });
+        ctx.spawn(done);
+    }
+
+    /// Ends if it was told to and nothing is under way.
+    fn stop_or_go_on(&mut self, ctx: &mut Context<Self>) {
+        match self.core.as_ref().is_none_or(ShardCore::has_stopped) {
+            true => ctx.stop(),
+            false => self.flush_soon(ctx),
         }
     }
 
-    /// A handler panicked. The entity is started again from its state, a few times.
-    fn entity_ended(&mut self, id: &AggregateId) {
-        tracing::error!(aggregate = %id, "an entity ended unexpectedly; it is started again");
-        self.entities.remove(id);
-        self.crashes.entry(id.clone()).or_default().push(Instant::now());
-    }
-
-    fn busy(&mut self, ask: Ask, id: &AggregateId) {
-        if ask.source.is_durable() {
-            self.backlog.push_back(ask);
-        } else {
-            refuse(ask, AskError::Busy { aggregate: id.to_string() });
+    fn settled(&mut self, id: &AggregateId, settled: Settled) {
+        for (index, effect) in settled.effects {
+            let traceparent = settled.envelopes[index].traceparent.as_deref();
+            self.config.effects.send(id, effect, traceparent);
+        }
+        if let Some(core) = &mut self.core {
+            core.settled(id, settled.wake_up);
         }
     }
 
-    fn entity(
-        &mut self,
-        id: &AggregateId,
-        ctx: &mut Context<Self>,
-    ) -> Result<&mut EntityHandle, AskError> {
-        if !self.entities.contains_key(id) {
-            let crashes = self.crashes.entry(id.clone()).or_default();
-            crashes.retain(|at| at.elapsed() < CRASH_WINDOW);
-            if crashes.len() >= CRASHES_MAX {
-                let message = format!("{id} failed {CRASHES_MAX} times in a row; see the log");
-                return Err(AskError::Refused(message));
-            }
-            let handle = self.spawn(id, ctx);
-            self.entities.insert(id.clone(), handle);
+    /// What there is room for now.
+    fn fill_up(&mut self) {
+        let now_ms = self.now_ms();
+        let Some(core) = &mut self.core else { return };
+        if core.wants_pending() {
+            core.take_pending(&self.config.fold.model().inbox, now_ms);
         }
-        Ok(self.entities.get_mut(id).expect("it was just put there"))
-    }
-
-    fn spawn(&self, id: &AggregateId, ctx: &mut Context<Self>) -> EntityHandle {
-        let fold = self.config.fold.clone();
-        let model = fold.model();
-        match id {
-            AggregateId::Cluster(name) => {
-                let known = model.clusters.get(name);
-                let (sequence, state) =
-                    known.map(|known| (known.sequence, known.state.clone())).unwrap_or_default();
-                self.spawn_entity::<Cluster>(id, sequence, state, ctx)
-            }
-            AggregateId::Placement(key) => {
-                let known = model.placements.get(key);
-                let (sequence, state) =
-                    known.map(|known| (known.sequence, known.state.clone())).unwrap_or_default();
-                self.spawn_entity::<Placement>(id, sequence, state, ctx)
-            }
-            AggregateId::Fleet => {
-                let (sequence, state) = (model.fleet.sequence, model.fleet.state.clone());
-                self.spawn_entity::<Fleet>(id, sequence, state, ctx)
-            }
+        if core.wants_submitted()
+            && let Some(room) = self.room.take()
+        {
+            room.send(()).unwrap_or_else(|()| tracing::debug!("the command stream is not read"));
         }
     }
 
-    fn spawn_entity<D: Decider>(
-        &self,
-        id: &AggregateId,
-        sequence: u64,
-        state: D::State,
-        ctx: &mut Context<Self>,
-    ) -> EntityHandle {
-        let (fold, effects) = (self.config.fold.clone(), self.config.effects.clone());
-        let entity =
-            EntityActor::<D>::new(id.clone(), sequence, state, ctx.address(), fold, effects);
-        let address = entity.start();
-        EntityHandle {
-            deliver: address.clone().recipient(),
-            passivate: address.recipient(),
-            used: Instant::now(),
+    /// Sleeps until the core has something to do by the clock.
+    fn set_alarm(&mut self, ctx: &mut Context<Self>) {
+        let Some(core) = &self.core else { return };
+        let wake_up = core.next_wake_up().map(|at| {
+            let wait = at.duration_since(Timestamp::now());
+            Duration::try_from(wait).unwrap_or(Duration::ZERO).min(SLEEP_MAX)
+        });
+        let now_ms = self.now_ms();
+        let retry = core.retry_at_ms().map(|at| Duration::from_millis(at.saturating_sub(now_ms)));
+        let Some(wait) = wake_up.into_iter().chain(retry).min() else { return };
+        let (now, at) = (Instant::now(), Instant::now() + wait);
+        if self.alarm.is_some_and(|(set, _)| now < set && set <= at) {
+            return;
         }
+        if let Some((_, alarm)) = self.alarm.take() {
+            ctx.cancel_future(alarm);
+        }
+        let alarm = ctx.run_later(wait, |shard, ctx| {
+            shard.alarm = None;
+            shard.flush_soon(ctx);
+        });
+        self.alarm = Some((at, alarm));
     }
 
-    /// Tries what had to wait for a busy entity.
-    fn drain_backlog(&mut self, ctx: &mut Context<Self>) {
-        for ask in std::mem::take(&mut self.backlog) {
-            self.dispatch(ask, ctx);
-        }
-    }
-
-    fn passivate_idle(&mut self, ctx: &mut Context<Self>) {
-        let idle: Vec<AggregateId> = self
-            .entities
-            .iter()
-            .filter(|(_, handle)| handle.used.elapsed() > IDLE_MAX)
-            .map(|(id, _)| id.clone())
-            .collect();
+    fn let_go_idle(&mut self, _ctx: &mut Context<Self>) {
+        let now_ms = self.now_ms();
+        let idle = self.core.as_mut().map(|core| core.let_go_idle(now_ms)).unwrap_or_default();
         for id in idle {
-            let Some(handle) = self.entities.get(&id) else { continue };
-            let asked = handle.passivate.send(crate::entity::Passivate);
-            let done = asked.into_actor(self).map(move |ended, shard, _| {
-                if matches!(ended, Ok(true)) {
-                    shard.entities.remove(&id);
-                }
-            });
-            // Nothing may be given to the entity between its yes and its end.
-            ctx.wait(done);
+            self.entities.remove(&id);
         }
     }
 }
 
-fn refuse(ask: Ask, error: AskError) {
-    tracing::warn!(aggregate = %ask.envelope.aggregate, command = ask.envelope.kind, %error,
-        "a command is refused");
-    if let Some(reply) = ask.reply {
-        drop(reply.send(Err(error)));
-    }
+/// A span for each decision, from here until it is read back.
+fn append_spans(proposed: &Proposed) -> Vec<Span> {
+    let Some(proposal) = &proposed.proposal else { return vec![] };
+    let recorded = proposal.decisions.iter().filter(|decision| !decision.events.is_empty());
+    recorded
+        .map(|decision| {
+            let (aggregate, events) = (&proposal.aggregate, decision.events.len());
+            let span = tracing::debug_span!("append", %aggregate, events);
+            adopted(span, decision.command.traceparent.as_deref())
+        })
+        .collect()
 }
 
 impl Actor for ShardActor {
@@ -436,17 +352,18 @@ impl Actor for ShardActor {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(MAILBOX_MAX);
-        ctx.run_interval(PASSIVATE_INTERVAL, Self::passivate_idle);
+        ctx.run_interval(IDLE_INTERVAL, Self::let_go_idle);
     }
+}
 
-    fn stopped(&mut self, _ctx: &mut Context<Self>) {
+/// However it ends, it owns nothing any more. Those who wait hear that by their dropped replies.
+impl Drop for ShardActor {
+    fn drop(&mut self) {
         let partition = self.config.partition;
-        self.config.owning.send_modify(|owning| {
-            owning.remove(&partition);
+        self.config.owning.send_if_modified(|owning| {
+            let is_ours = owning.get(&partition).copied() == self.epoch && self.epoch.is_some();
+            is_ours && owning.remove(&partition).is_some()
         });
-        for (_, reply) in std::mem::take(&mut self.proposals) {
-            drop(reply.send(ProposalOutcome::NotOwner));
-        }
     }
 }
 
@@ -454,13 +371,8 @@ impl Handler<Start> for ShardActor {
     type Result = ();
 
     fn handle(&mut self, Start { acceptor }: Start, ctx: &mut Context<Self>) {
-        self.core = Some(ShardCore::new(
-            self.config.partition,
-            self.config.identity.clone(),
-            acceptor.epoch,
-            acceptor.last,
-            acceptor.hash,
-        ));
+        let identity = self.config.identity.clone();
+        self.core = Some(ShardCore::new(identity, &acceptor, Bounds::default()));
         self.advance(ctx);
     }
 }
@@ -469,26 +381,22 @@ impl Handler<Folded> for ShardActor {
     type Result = ();
 
     fn handle(&mut self, Folded { accepted }: Folded, ctx: &mut Context<Self>) {
+        let now_ms = self.now_ms();
         let Some(core) = &mut self.core else { return };
-        let appended = core.accepted(&accepted);
-        if let Some(before) = self.intake.decided(&accepted) {
-            core.note_commands_before(before);
-        }
-        match appended {
-            Appended::Owned(epoch) => self.owned(epoch, ctx),
-            Appended::Counted(counted) => {
-                for (key, envelopes) in counted {
-                    self.resolve(key, ProposalOutcome::Counted(envelopes));
-                }
-                self.drain_backlog(ctx);
+        match core.accepted(&accepted, now_ms) {
+            Told::Owned(epoch) => self.owned(epoch, ctx),
+            Told::Counted(recorded) => {
+                recorded.into_iter().for_each(|one| self.counted(one, ctx));
+                self.fill_up();
             }
-            Appended::Lost(keys) => return self.lost(keys, ctx),
-            Appended::Other => {}
+            Told::Lost => {
+                let partition = self.config.partition;
+                tracing::info!(%partition, "the partition is not owned any more");
+                return ctx.stop();
+            }
+            Told::Other => {}
         }
-        if self.stopping && self.core.as_ref().is_some_and(ShardCore::is_idle) {
-            return ctx.stop();
-        }
-        self.flush_soon(ctx);
+        self.stop_or_go_on(ctx);
     }
 }
 
@@ -506,30 +414,36 @@ impl Handler<Rejected> for ShardActor {
 impl Handler<InboxMoved> for ShardActor {
     type Result = ();
 
-    fn handle(&mut self, moved: InboxMoved, ctx: &mut Context<Self>) {
-        if self.is_owning() {
-            let asks = self.intake.follow_ups(moved.commands);
-            asks.into_iter().for_each(|ask| self.dispatch(ask, ctx));
+    fn handle(&mut self, InboxMoved { commands }: InboxMoved, ctx: &mut Context<Self>) {
+        let now_ms = self.now_ms();
+        if let Some(core) = &mut self.core {
+            core.follow_ups(commands, now_ms);
         }
+        self.flush_soon(ctx);
     }
 }
 
 impl Handler<Submitted> for ShardActor {
-    type Result = ();
+    type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, submitted: Submitted, ctx: &mut Context<Self>) {
+    fn handle(&mut self, submitted: Submitted, ctx: &mut Context<Self>) -> Self::Result {
         let Submitted { offset, bytes } = submitted;
-        let taken = {
-            let model = self.config.fold.model();
-            self.intake.submitted(offset, &bytes, &model.inbox)
-        };
-        match taken {
-            Ok(ask) => ask.into_iter().for_each(|ask| self.dispatch(ask, ctx)),
-            Err(error) => {
+        let now_ms = self.now_ms();
+        let (room, is_given) = oneshot::channel();
+        if let Some(core) = &mut self.core {
+            let inbox = &self.config.fold.model().inbox;
+            if let Err(error) = core.submitted(offset, &bytes, inbox, now_ms) {
                 let partition = self.config.partition;
                 tracing::warn!(%partition, offset, %error, "a submitted command is unreadable");
             }
+            self.room = Some(room);
         }
+        self.fill_up();
+        self.flush_soon(ctx);
+        Box::pin(async move {
+            // When the shard ends, so does the reader.
+            is_given.await.unwrap_or_default();
+        })
     }
 }
 
@@ -537,28 +451,22 @@ impl Handler<Route> for ShardActor {
     type Result = ();
 
     fn handle(&mut self, Route(ask): Route, ctx: &mut Context<Self>) {
-        if self.is_owning() {
-            self.dispatch(ask, ctx);
-        } else {
-            let aggregate = ask.envelope.aggregate.to_string();
-            refuse(ask, AskError::NotOwner { aggregate });
+        let now_ms = self.now_ms();
+        let (aggregate, kind) = (ask.envelope.aggregate.clone(), ask.envelope.kind.clone());
+        let asked = match &mut self.core {
+            Some(core) => core.ask(ask.envelope, now_ms),
+            None => Err(AskError::NotOwner { aggregate: aggregate.to_string() }),
+        };
+        match asked {
+            Ok(ticket) => {
+                self.replies.insert(ticket, ask.reply);
+                self.flush_soon(ctx);
+            }
+            Err(error) => {
+                tracing::warn!(%aggregate, command = kind, %error, "a command is refused");
+                drop(ask.reply.send(Err(error)));
+            }
         }
-    }
-}
-
-impl Handler<Propose> for ShardActor {
-    type Result = ResponseFuture<ProposalOutcome>;
-
-    fn handle(&mut self, propose: Propose, ctx: &mut Context<Self>) -> Self::Result {
-        let (reply, outcome) = oneshot::channel();
-        self.next_key += 1;
-        let key = self.next_key;
-        if let Some(core) = &mut self.core {
-            core.propose(key, propose.proposal);
-            self.proposals.insert(key, reply);
-        }
-        self.flush_soon(ctx);
-        Box::pin(async move { outcome.await.unwrap_or(ProposalOutcome::NotOwner) })
     }
 }
 
@@ -575,9 +483,14 @@ impl Handler<Stop> for ShardActor {
     type Result = ();
 
     fn handle(&mut self, _: Stop, ctx: &mut Context<Self>) {
-        self.stopping = true;
-        if self.core.as_ref().is_none_or(ShardCore::is_idle) {
-            ctx.stop();
+        if let Some(core) = &mut self.core {
+            core.stop();
         }
+        self.stop_or_go_on(ctx);
+        let partition = self.config.partition;
+        ctx.run_later(STOP_MAX, move |_, ctx| {
+            tracing::warn!(%partition, "what is in the log is left to the next owner");
+            ctx.stop();
+        });
     }
 }

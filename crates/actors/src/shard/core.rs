@@ -1,361 +1,343 @@
 //! The shard without its mailbox.
 //!
-//! ```text
-//!   claim ──► Claiming ──(own claim read back)──► Owning ──(another claim read back)──► Lost
-//!                ▲                                  │
-//!                └──────(indeterminate append)──────┘
-//! ```
+//! | part | knows |
+//! |---|---|
+//! | [`Frames`] | what is in the log and what of it counts; who owns the partition |
+//! | [`Intake`] | which durable commands were taken in |
+//! | [`Dispatch`] | which asks wait for which aggregate, and what is on its way |
+//! | [`Timers`] | when which aggregate is to be asked something |
 //!
-//! One frame is in the log at a time; whatever is proposed meanwhile goes into the next one. That
-//! is group commit: the busier the partition, the larger the frames.
-
-use std::collections::VecDeque;
+//! Here they are one: what counts for one of them moves the others. The shell keeps the mailbox, the
+//! entities, and those who wait for answers.
 
 use bytes::Bytes;
-use event_log::{Accepted, Failure};
-use events::frame::{EVENTS_PER_FRAME_MAX, RECORD_BYTES_MAX};
-use events::{
-    ChainHash, Claim, CommandEnvelope, CommandId, DecisionRecord, Envelope, Epoch, EventId, Frame,
-    Partition, Position, Record, Sequence, Timestamp,
-};
+use domain::WakeUp;
+use event_log::{Accepted, Acceptor, Failure};
+use events::{AggregateId, CommandEnvelope, Envelope, Epoch, FollowUpRef, Principal, Timestamp};
+use projections::Inbox;
 use uuid::Uuid;
 
-use crate::entity::Proposal;
+use super::bounds::Bounds;
+use super::dispatch::{Answered, Dispatch, Handed};
+use super::frames::{Appended, ClaimIdentity, Counted, Frames, Next, ShardState};
+use super::intake::{Intake, Taken};
+use super::timers::Timers;
+use crate::ask::{AskError, AskSource, Origin, envelope};
+use crate::entity::{Proposed, Request, Ticket};
 
-/// Who claims.
-#[derive(Debug, Clone)]
-pub struct ClaimIdentity {
-    /// The node's name.
-    pub node: String,
-    /// This run of it.
-    pub incarnation: Uuid,
-    /// The version of Taffrail.
-    pub version: String,
-}
-
-/// Where a shard stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ShardState {
-    /// It wants the partition; its claim is, or will be, in the log.
-    Claiming,
-    /// It owns the partition in this epoch.
-    Owning(Epoch),
-    /// Another node has the partition.
-    Lost,
-}
-
-/// A frame that was appended and not read back yet.
-#[derive(Debug)]
-struct AppendedFrame {
-    epoch: Epoch,
-    proposals: Vec<(u64, Proposal)>,
-    bytes: Bytes,
-}
+/// How long a shard waits before it appends again after a failure.
+const APPEND_RETRY_MS: u64 = 100;
 
 /// What the shell has to do next.
 #[derive(Debug, PartialEq)]
 pub enum Step {
-    /// Nothing, until something arrives.
+    /// Nothing, until something arrives or is due.
     Wait,
     /// Append this record.
     Append(Bytes),
-    /// This proposal can never be recorded.
-    Abandon {
-        /// The key under which it was proposed.
-        key: u64,
-        /// How many bytes it would take.
-        bytes: usize,
-    },
+    /// Give these answers.
+    Answer(Vec<Answered>),
 }
 
-/// What an accepted record means for the shard.
+/// What a record that counts means for the shell.
 #[derive(Debug, PartialEq)]
-pub enum Appended {
-    /// The partition is this shard's now.
+pub enum Told {
+    /// The partition is this shard's now. It wants to be given what waits in the inbox
+    /// ([`ShardCore::take_pending`]), where to read the command stream
+    /// ([`ShardCore::start_reading`]) and the wake-ups ([`ShardCore::take_wake_ups`]); effects have
+    /// to be computed again.
     Owned(Epoch),
-    /// These proposals count, each with its events.
-    Counted(Vec<(u64, Vec<Envelope>)>),
-    /// Another node has the partition now. These proposals did not happen.
-    Lost(Vec<u64>),
+    /// Decisions count: their entities have to be told ([`ShardCore::settled`]).
+    Counted(Vec<Recorded>),
+    /// The partition is not this shard's any more. It ends.
+    Lost,
     /// Nothing of ours.
     Other,
+}
+
+/// Decisions of one aggregate that count.
+#[derive(Debug, PartialEq)]
+pub struct Recorded {
+    /// Whose.
+    pub aggregate: AggregateId,
+    /// Their events.
+    pub envelopes: Vec<Envelope>,
+    /// Who is answered now.
+    pub answers: Vec<Answered>,
 }
 
 /// A partition at work.
 #[derive(Debug)]
 pub struct ShardCore {
-    partition: Partition,
-    identity: ClaimIdentity,
-    state: ShardState,
-    /// The partition as folded so far: what the next record has to continue.
-    epoch: Epoch,
-    last: Sequence,
-    hash: ChainHash,
-    waiting: VecDeque<(u64, Proposal)>,
-    /// A frame of which it is not known yet whether it counts.
-    frame: Option<AppendedFrame>,
-    /// The epoch of a claim of which that is not known yet.
-    claim: Option<Epoch>,
-    /// Below this, all submitted commands are decided.
-    commands_before: Option<u64>,
+    frames: Frames,
+    intake: Intake,
+    dispatch: Dispatch,
+    timers: Timers,
+    /// Before this, nothing is appended again.
+    retry_at_ms: Option<u64>,
+    stopping: bool,
 }
 
 impl ShardCore {
     /// A shard that wants the partition, which was folded up to the given place.
     #[must_use]
-    pub fn new(
-        partition: Partition,
-        identity: ClaimIdentity,
-        epoch: Epoch,
-        last: Sequence,
-        hash: ChainHash,
-    ) -> Self {
+    pub fn new(identity: ClaimIdentity, at: &Acceptor, bounds: Bounds) -> Self {
         Self {
-            partition,
-            identity,
-            state: ShardState::Claiming,
-            epoch,
-            last,
-            hash,
-            waiting: VecDeque::new(),
-            frame: None,
-            claim: None,
-            commands_before: None,
+            frames: Frames::new(identity, at),
+            intake: Intake::new(at.partition, bounds),
+            dispatch: Dispatch::new(bounds),
+            timers: Timers::default(),
+            retry_at_ms: None,
+            stopping: false,
         }
     }
 
-    /// Where it stands.
+    /// Whether it decides.
     #[must_use]
-    pub fn state(&self) -> ShardState {
-        self.state
+    pub fn is_owning(&self) -> bool {
+        matches!(self.frames.state(), ShardState::Owning(_)) && !self.stopping
     }
 
-    /// Whether nothing waits to be recorded.
+    /// Whether it decides, and nothing is under way.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.frame.is_none()
+        self.is_owning() && self.frames.is_idle() && self.dispatch.is_idle()
     }
 
-    /// Takes a proposal in. The key names it in what comes back.
-    pub fn propose(&mut self, key: u64, proposal: Proposal) {
-        self.waiting.push_back((key, proposal));
+    /// Nothing is taken in any more; what was proposed is still recorded.
+    pub fn stop(&mut self) {
+        self.stopping = true;
     }
 
-    /// Notes that all submitted commands below this offset are decided.
-    pub fn note_commands_before(&mut self, offset: u64) {
-        self.commands_before = Some(offset);
+    /// Whether it was stopped, nothing of it is in the log or on its way there, and everybody knows
+    /// what counts.
+    #[must_use]
+    pub fn has_stopped(&self) -> bool {
+        self.stopping && self.frames.is_idle() && !self.dispatch.is_settling()
     }
 
-    /// What to append next, if anything.
-    pub fn next_step(&mut self, now: Timestamp) -> Step {
-        match self.state {
-            ShardState::Claiming if self.claim.is_none() => self.append_claim(now),
-            ShardState::Owning(epoch) if self.frame.is_none() => self.append_frame(epoch),
-            ShardState::Lost | ShardState::Claiming | ShardState::Owning(_) => Step::Wait,
+    // What comes in.
+
+    /// A direct ask. The ticket names it in the answer.
+    ///
+    /// # Errors
+    /// When the partition is not owned, or too many wait for the aggregate.
+    pub fn ask(&mut self, envelope: CommandEnvelope, now_ms: u64) -> Result<Ticket, AskError> {
+        if !self.is_owning() {
+            return Err(AskError::NotOwner { aggregate: envelope.aggregate.to_string() });
+        }
+        if !self.dispatch.has_room(&envelope.aggregate) {
+            return Err(AskError::Busy { aggregate: envelope.aggregate.to_string() });
+        }
+        Ok(self.dispatch.take_in(envelope, AskSource::Direct, now_ms))
+    }
+
+    /// Follow-ups to this partition were folded. Whoever does not own it finds them in the inbox
+    /// when it does.
+    pub fn follow_ups(&mut self, commands: Vec<(FollowUpRef, CommandEnvelope)>, now_ms: u64) {
+        if self.is_owning() {
+            let taken = self.intake.follow_ups(commands);
+            self.take_in(taken, now_ms);
         }
     }
 
-    fn append_claim(&mut self, now: Timestamp) -> Step {
-        let epoch = self.epoch.next();
-        let claim = Record::Claim(Claim {
-            epoch,
-            node: self.identity.node.clone(),
-            incarnation: self.identity.incarnation,
-            version: self.identity.version.clone(),
-            time: now,
-        });
-        self.claim = Some(epoch);
-        Step::Append(to_bytes(&claim))
+    /// Takes in what waits in the inbox, as far as there is room.
+    pub fn take_pending(&mut self, inbox: &Inbox, now_ms: u64) {
+        if self.is_owning() {
+            let taken = self.intake.pending(inbox);
+            self.take_in(taken, now_ms);
+        }
     }
 
-    /// As many whole proposals as fit one record.
-    fn append_frame(&mut self, epoch: Epoch) -> Step {
-        if self.waiting.is_empty() {
+    /// Whether there is room for more of the inbox, and more in it.
+    #[must_use]
+    pub fn wants_pending(&self) -> bool {
+        self.is_owning() && self.intake.wants_pending()
+    }
+
+    /// From which offset on the command stream has to be read, the first time that this is asked.
+    pub fn start_reading(&mut self, inbox: &Inbox) -> Option<u64> {
+        self.intake.start_reading(inbox)
+    }
+
+    /// Whether the next entry of the command stream may be read.
+    #[must_use]
+    pub fn wants_submitted(&self) -> bool {
+        !self.stopping && self.intake.wants_submitted()
+    }
+
+    /// The next entry of the command stream was read.
+    ///
+    /// # Errors
+    /// When it is no command; it is passed over.
+    pub fn submitted(
+        &mut self,
+        offset: u64,
+        bytes: &[u8],
+        inbox: &Inbox,
+        now_ms: u64,
+    ) -> Result<(), serde_json::Error> {
+        // What is not taken in must not be passed either: the next owner reads it.
+        if !self.stopping {
+            let taken = self.intake.submitted(offset, bytes, inbox)?;
+            self.take_in(taken, now_ms);
+        }
+        Ok(())
+    }
+
+    fn take_in(&mut self, taken: impl IntoIterator<Item = Taken>, now_ms: u64) {
+        for (envelope, source) in taken {
+            self.dispatch.take_in(envelope, source, now_ms);
+        }
+    }
+
+    // What entities do.
+
+    /// The aggregates that something can be done for.
+    pub fn ready(&self) -> impl Iterator<Item = &AggregateId> {
+        self.dispatch.ready().filter(|_| self.is_owning())
+    }
+
+    /// The first of them.
+    #[must_use]
+    pub fn first_ready(&self) -> Option<AggregateId> {
+        self.ready().next().cloned()
+    }
+
+    /// Takes what waits first for an aggregate that is ready: its entity has to decide it.
+    pub fn hand_out(&mut self, id: &AggregateId, now: Timestamp) -> Option<Vec<Request>> {
+        match self.dispatch.hand_out(id, now)? {
+            Handed::Decide(requests) => Some(requests),
+            Handed::Record(proposal) => {
+                self.frames.propose(proposal);
+                None
+            }
+        }
+    }
+
+    /// An entity has decided what it was handed. Answers to whom no record is needed.
+    #[must_use]
+    pub fn proposed(&mut self, id: &AggregateId, proposed: Proposed) -> Vec<Answered> {
+        if self.stopping {
+            // As if it had never been decided: whoever owns the partition next does that.
+            return vec![];
+        }
+        let (proposal, answers) = self.dispatch.proposed(id, proposed);
+        if let Some(proposal) = proposal {
+            self.frames.propose(proposal);
+        }
+        answers
+    }
+
+    /// An entity was told of what counts, and wants to be woken up then.
+    pub fn settled(&mut self, id: &AggregateId, wake_up: Option<WakeUp>) {
+        self.dispatch.settled(id);
+        self.timers.set(id, wake_up);
+    }
+
+    /// An entity has ended before it was let go. Its effects have to be computed again. Answers to
+    /// whom it ended over their command too often.
+    #[must_use]
+    pub fn entity_ended(&mut self, id: &AggregateId, wake_up: Option<WakeUp>) -> Vec<Answered> {
+        self.timers.set(id, wake_up);
+        self.dispatch.ended(id)
+    }
+
+    /// The entities that nobody needs at the moment. They end.
+    pub fn let_go_idle(&mut self, now_ms: u64) -> Vec<AggregateId> {
+        self.dispatch.let_go_idle(now_ms)
+    }
+
+    // What the clock does.
+
+    /// After a take-over: what aggregates want to be woken up for.
+    pub fn take_wake_ups(&mut self, all: impl IntoIterator<Item = (AggregateId, WakeUp)>) {
+        self.timers.reset(all);
+    }
+
+    /// When the next aggregate wants to be woken up.
+    #[must_use]
+    pub fn next_wake_up(&self) -> Option<Timestamp> {
+        self.timers.next().filter(|_| self.is_owning())
+    }
+
+    /// Asks what is due to be asked by the clock. `id` gives each command its name.
+    pub fn wake(&mut self, now: Timestamp, now_ms: u64, mut id: impl FnMut() -> Uuid) {
+        while self.is_owning()
+            && let Some((aggregate, command)) = self.timers.fire(now)
+        {
+            let principal = Principal::System;
+            let origin = Origin { id: id(), principal, time: now, traceparent: None };
+            let asked = envelope(aggregate.clone(), &command, &origin);
+            let asked = asked.map_err(|error| AskError::Unreadable(error.to_string()));
+            match asked.and_then(|envelope| self.ask(envelope, now_ms)) {
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::debug!(%aggregate, %error, "a wake-up is put off");
+                    self.timers.put_off(&aggregate, now);
+                }
+            }
+        }
+    }
+
+    // What happens in the log.
+
+    /// What to do next.
+    pub fn next_step(&mut self, now: Timestamp, now_ms: u64) -> Step {
+        if self.retry_at_ms.is_some_and(|at| now_ms < at) {
             return Step::Wait;
         }
-        let mut taken: Vec<(u64, Proposal)> = vec![];
-        let mut events = 0;
-        while let Some((_, next)) = self.waiting.front() {
-            let more: usize = next.decisions.iter().map(|decision| decision.events.len()).sum();
-            if !taken.is_empty() && events + more > EVENTS_PER_FRAME_MAX {
-                break;
-            }
-            events += more;
-            taken.extend(self.waiting.pop_front());
-        }
-        loop {
-            let bytes = to_bytes(&Record::Frame(Box::new(self.build(epoch, &taken))));
-            if bytes.len() <= RECORD_BYTES_MAX {
-                let appended = AppendedFrame { epoch, proposals: taken, bytes: bytes.clone() };
-                self.frame = Some(appended);
-                return Step::Append(bytes);
-            }
-            if taken.len() == 1
-                && let Some((key, _)) = taken.pop()
-            {
-                return Step::Abandon { key, bytes: bytes.len() };
-            }
-            // Halve until it fits: a frame this full is rare, and each halving is cheap.
-            for proposal in taken.split_off(taken.len().div_ceil(2)).into_iter().rev() {
-                self.waiting.push_front(proposal);
+        self.retry_at_ms = None;
+        match self.frames.next(now) {
+            Next::Wait => Step::Wait,
+            Next::Append(bytes) => Step::Append(bytes),
+            Next::Abandon { aggregate, bytes } => {
+                let (answers, left_out) = self.dispatch.too_large(&aggregate, bytes);
+                if let Some(source) = left_out {
+                    self.intake.forget(source);
+                }
+                Step::Answer(answers)
             }
         }
     }
 
-    fn build(&self, epoch: Epoch, proposals: &[(u64, Proposal)]) -> Frame {
-        let mut frame = Frame {
-            epoch,
-            first: self.last.plus(1),
-            previous: self.hash,
-            decisions: vec![],
-            events: vec![],
-            follow_ups: vec![],
-            commands_before: self.commands_before,
-        };
-        for (_, proposal) in proposals {
-            let mut aggregate_sequence = proposal.first_sequence;
-            for decision in &proposal.decisions {
-                self.add_decision(&mut frame, proposal, decision, &mut aggregate_sequence);
+    /// When there is something to do again after a failed append.
+    #[must_use]
+    pub fn retry_at_ms(&self) -> Option<u64> {
+        self.retry_at_ms
+    }
+
+    /// The append of a record failed.
+    pub fn append_failed(&mut self, bytes: &Bytes, failure: Failure, now_ms: u64) {
+        self.frames.append_failed(bytes, failure);
+        self.retry_at_ms = Some(now_ms + APPEND_RETRY_MS);
+    }
+
+    /// A record of this partition counts, ours or not. Called for every one, in order.
+    pub fn accepted(&mut self, accepted: &Accepted, now_ms: u64) -> Told {
+        let appended = self.frames.accepted(accepted);
+        if let Some(before) = self.intake.decided(accepted) {
+            self.frames.note_commands_before(before);
+        }
+        match appended {
+            Appended::Owned(epoch) => Told::Owned(epoch),
+            Appended::Counted(counted) => {
+                let recorded = counted.into_iter().map(|one| self.recorded(one, now_ms));
+                Told::Counted(recorded.collect())
             }
-        }
-        frame
-    }
-
-    fn add_decision(
-        &self,
-        frame: &mut Frame,
-        proposal: &Proposal,
-        decision: &crate::entity::DecisionDraft,
-        aggregate_sequence: &mut u64,
-    ) {
-        let command = &decision.command;
-        let first_event = frame.events.len();
-        for (index, event) in decision.events.iter().enumerate() {
-            frame.events.push(Envelope {
-                id: EventId::derive(decision.time, command.id, index),
-                aggregate: proposal.aggregate.clone(),
-                aggregate_sequence: *aggregate_sequence,
-                sequence: frame.first.plus(frame.events.len() as u64),
-                time: decision.time,
-                principal: command.principal.clone(),
-                command: command.id,
-                index: u32::try_from(index).expect("a frame holds fewer events"),
-                causation: command.causation,
-                correlation: command.correlation,
-                traceparent: command.traceparent.clone(),
-                event: event.clone(),
-            });
-            *aggregate_sequence += 1;
-        }
-        for (ordinal, (index, follow_up)) in decision.follow_ups.iter().enumerate() {
-            let cause = &frame.events[first_event + index];
-            let (kind, data) = follow_up.command.to_parts().expect("follow-ups are plain data");
-            frame.follow_ups.push(CommandEnvelope {
-                id: CommandId::follow_up(cause.id, ordinal),
-                aggregate: follow_up.to.clone(),
-                kind,
-                principal: command.principal.clone(),
-                time: decision.time,
-                causation: Some(cause.id),
-                origin: Some(Position { partition: self.partition, sequence: cause.sequence }),
-                correlation: command.correlation,
-                traceparent: command.traceparent.clone(),
-                data,
-            });
-        }
-        frame.decisions.push(DecisionRecord {
-            command: decision.source.clone(),
-            time: decision.time,
-            watermark: decision.watermark.clone(),
-            events: u32::try_from(decision.events.len()).expect("a frame holds fewer events"),
-            refusal: decision.refusal.clone(),
-        });
-    }
-
-    /// An accepted record of this partition, ours or not. Called for every one, in order.
-    pub fn accepted(&mut self, accepted: &Accepted) -> Appended {
-        self.hash = accepted.hash;
-        match &accepted.record {
-            Record::Genesis(_) => Appended::Other,
-            Record::Claim(claim) => {
-                self.epoch = claim.epoch;
-                self.last = accepted.position.sequence;
-                self.claimed(claim)
-            }
-            Record::Frame(frame) => {
-                self.last = frame.last();
-                self.counted(frame)
-            }
+            Appended::Lost => Told::Lost,
+            Appended::Other => Told::Other,
         }
     }
 
-    fn claimed(&mut self, claim: &Claim) -> Appended {
-        self.claim = None;
-        if claim.incarnation != self.identity.incarnation {
-            // Whether to try again is for whoever assigns partitions to say.
-            self.state = ShardState::Lost;
-            return Appended::Lost(self.give_up());
-        }
-        // A frame that was in the log when this claim was made is settled by now: it stands before
-        // the claim and was counted, or it will never count.
-        self.put_back();
-        self.state = ShardState::Owning(claim.epoch);
-        Appended::Owned(claim.epoch)
-    }
-
-    fn counted(&mut self, frame: &Frame) -> Appended {
-        let Some(ours) = self.frame.take_if(|ours| ours.epoch == frame.epoch) else {
-            return Appended::Other;
-        };
-        let mut events = frame.events.iter();
-        let take = |(key, proposal): (u64, Proposal)| {
-            let count = proposal.decisions.iter().map(|decision| decision.events.len()).sum();
-            (key, events.by_ref().take(count).cloned().collect())
-        };
-        Appended::Counted(ours.proposals.into_iter().map(take).collect())
-    }
-
-    /// Everything that was proposed and will not be recorded here.
-    fn give_up(&mut self) -> Vec<u64> {
-        self.put_back();
-        self.waiting.drain(..).map(|(key, _)| key).collect()
-    }
-
-    /// The append of the last step failed. After a determinate failure the same is tried again;
-    /// after an indeterminate one only a new claim can tell what happened.
-    pub fn append_failed(&mut self, failure: Failure) {
-        match (failure, self.state) {
-            (_, ShardState::Lost) => {}
-            (_, ShardState::Claiming) => self.claim = None,
-            (Failure::Determinate, ShardState::Owning(_)) => self.put_back(),
-            (Failure::Indeterminate, ShardState::Owning(_)) => self.state = ShardState::Claiming,
-        }
-    }
-
-    fn put_back(&mut self) {
-        let proposals = self.frame.take().map(|frame| frame.proposals).unwrap_or_default();
-        for proposal in proposals.into_iter().rev() {
-            self.waiting.push_front(proposal);
-        }
+    fn recorded(&mut self, counted: Counted, now_ms: u64) -> Recorded {
+        let Counted { aggregate, decisions, envelopes } = counted;
+        let answers = self.dispatch.counted(&aggregate, decisions, &envelopes, now_ms);
+        Recorded { aggregate, envelopes, answers }
     }
 
     /// A record of this partition was read back and does not count.
     pub fn rejected(&mut self, bytes: &[u8]) {
-        if self.frame.as_ref().is_some_and(|frame| frame.bytes == bytes) {
-            self.put_back();
-            if self.state != ShardState::Lost {
-                self.state = ShardState::Claiming;
-            }
-        }
-        if let Ok(Record::Claim(claim)) = Record::from_bytes(bytes)
-            && claim.incarnation == self.identity.incarnation
-            && self.claim == Some(claim.epoch)
-        {
-            self.claim = None;
-        }
+        self.frames.rejected(bytes);
     }
-}
-
-fn to_bytes(record: &Record) -> Bytes {
-    Bytes::from(record.to_bytes().expect("events of ours can be written as JSON"))
 }

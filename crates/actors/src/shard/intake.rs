@@ -1,9 +1,13 @@
-//! The durable commands of a partition: which of them an entity has to be given, each once.
+//! The durable commands of a partition: which of them have to be decided here, each once.
 //!
 //! A command is durable as a follow-up in some frame, or because it was submitted to the
-//! partition's command stream. It is *taken in* when an entity gets it, and done with when a frame
-//! of this partition decides it. In between, the same command may be seen again: by reading on
-//! after a take-over, or because it was stored twice. No I/O.
+//! partition's command stream. It is *taken in* when it is put before its aggregate, and done with
+//! when a frame of this partition decides it. In between, the same command may be seen again: by
+//! reading on after a take-over, or because it was stored twice.
+//!
+//! Only so many are taken in at once. The others stay where they are, in the inbox or in the
+//! stream, and are fetched from there in the order of their references when there is room: so the
+//! follow-ups of one partition to one aggregate never overtake each other. No I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,39 +15,86 @@ use event_log::Accepted;
 use events::{CommandEnvelope, CommandId, CommandSource, FollowUpRef, Partition, Record};
 use projections::Inbox;
 
-use crate::ask::{Ask, AskSource};
+use super::bounds::Bounds;
+use crate::ask::AskSource;
+
+/// A command, and how it came here.
+pub(super) type Taken = (CommandEnvelope, AskSource);
 
 /// What was taken in and is not decided yet.
 #[derive(Debug)]
-pub struct Intake {
+pub(super) struct Intake {
     partition: Partition,
+    bounds: Bounds,
     follow_ups: BTreeSet<FollowUpRef>,
+    /// Whether the inbox holds follow-ups for which there was no room.
+    has_more: bool,
     submitted: BTreeMap<u64, CommandId>,
+    submitted_ids: BTreeSet<CommandId>,
     /// Where the command stream was read up to; `None` before the partition is owned.
     next_offset: Option<u64>,
 }
 
 impl Intake {
     /// Nothing was taken in yet.
-    #[must_use]
-    pub fn new(partition: Partition) -> Self {
+    pub(super) fn new(partition: Partition, bounds: Bounds) -> Self {
         Self {
             partition,
+            bounds,
             follow_ups: BTreeSet::new(),
+            has_more: false,
             submitted: BTreeMap::new(),
+            submitted_ids: BTreeSet::new(),
             next_offset: None,
         }
     }
 
-    /// The partition is owned from now on: everything that waits in its inbox.
-    pub fn owned(&mut self, inbox: &Inbox) -> Vec<Ask> {
-        let pending = inbox.pending(self.partition);
-        let pending = pending.map(|(reference, command)| (*reference, command.clone())).collect();
-        self.follow_ups(pending)
+    /// What waits in the partition's inbox and was not taken in, as far as there is room. Only an
+    /// owner may ask.
+    pub(super) fn pending(&mut self, inbox: &Inbox) -> Vec<Taken> {
+        self.has_more = false;
+        let mut taken = vec![];
+        for (reference, command) in inbox.pending(self.partition) {
+            if self.follow_ups.contains(reference) {
+                continue;
+            }
+            if !self.has_room() {
+                self.has_more = true;
+                break;
+            }
+            self.follow_ups.insert(*reference);
+            taken.push((command.clone(), AskSource::FollowUp(*reference)));
+        }
+        taken
+    }
+
+    /// Whether more of the inbox should be taken in now.
+    pub(super) fn wants_pending(&self) -> bool {
+        self.has_more && self.follow_ups.len() <= self.bounds.follow_ups / 2
+    }
+
+    fn has_room(&self) -> bool {
+        self.follow_ups.len() < self.bounds.follow_ups
+    }
+
+    /// Follow-ups to this partition were folded. Only an owner may take them in. Those for which
+    /// there is no room wait in the inbox, and so does everything behind them.
+    pub(super) fn follow_ups(
+        &mut self,
+        commands: Vec<(FollowUpRef, CommandEnvelope)>,
+    ) -> Vec<Taken> {
+        let mut taken = vec![];
+        for (reference, command) in commands {
+            self.has_more |= !self.has_room();
+            if !self.has_more && self.follow_ups.insert(reference) {
+                taken.push((command, AskSource::FollowUp(reference)));
+            }
+        }
+        taken
     }
 
     /// From which offset on the command stream has to be read, the first time that this is asked.
-    pub fn start_reading(&mut self, inbox: &Inbox) -> Option<u64> {
+    pub(super) fn start_reading(&mut self, inbox: &Inbox) -> Option<u64> {
         if self.next_offset.is_some() {
             return None;
         }
@@ -52,15 +103,9 @@ impl Intake {
         Some(from)
     }
 
-    /// Follow-ups to this partition were folded. Only an owner may take them in.
-    pub fn follow_ups(&mut self, commands: Vec<(FollowUpRef, CommandEnvelope)>) -> Vec<Ask> {
-        let new = commands.into_iter().filter(|(reference, _)| self.follow_ups.insert(*reference));
-        new.map(|(reference, envelope)| Ask {
-            envelope,
-            source: AskSource::FollowUp(reference),
-            reply: None,
-        })
-        .collect()
+    /// Whether the next entry of the command stream may be read.
+    pub(super) fn wants_submitted(&self) -> bool {
+        self.submitted.len() < self.bounds.submitted
     }
 
     /// The next entry of the command stream was read. `None` when it is decided already, or is the
@@ -68,42 +113,54 @@ impl Intake {
     ///
     /// # Errors
     /// When it is no command; it is passed over.
-    pub fn submitted(
+    pub(super) fn submitted(
         &mut self,
         offset: u64,
         bytes: &[u8],
         inbox: &Inbox,
-    ) -> Result<Option<Ask>, serde_json::Error> {
+    ) -> Result<Option<Taken>, serde_json::Error> {
         self.next_offset = Some(offset + 1);
         let envelope: CommandEnvelope = serde_json::from_slice(bytes)?;
         let is_decided = inbox.is_submitted_decided(self.partition, offset)
             || inbox.was_decided(self.partition, envelope.id);
         // Should this owner not decide the first of two, the next one reads both again.
-        let is_repeated = self.submitted.values().any(|id| *id == envelope.id);
-        if is_decided || is_repeated {
+        if is_decided || !self.submitted_ids.insert(envelope.id) {
             return Ok(None);
         }
         self.submitted.insert(offset, envelope.id);
-        Ok(Some(Ask { envelope, source: AskSource::Submitted(offset), reply: None }))
+        Ok(Some((envelope, AskSource::Submitted(offset))))
     }
 
     /// A record of this partition counts: what it decided is no longer waited for. Answers with
     /// the offset before which all submitted commands are decided, once that is known.
-    pub fn decided(&mut self, accepted: &Accepted) -> Option<u64> {
+    pub(super) fn decided(&mut self, accepted: &Accepted) -> Option<u64> {
         let Record::Frame(frame) = &accepted.record else { return None };
         for decision in &frame.decisions {
             match &decision.command {
-                CommandSource::FollowUp(reference) => {
-                    self.follow_ups.remove(reference);
-                }
+                CommandSource::FollowUp(reference) => self.forget(AskSource::FollowUp(*reference)),
                 CommandSource::Submitted { offset, .. } => {
-                    self.submitted.remove(offset);
+                    self.forget(AskSource::Submitted(*offset));
                 }
                 CommandSource::Direct(_) => {}
             }
         }
         let first = self.submitted.first_key_value().map(|(offset, _)| *offset);
         first.or(self.next_offset)
+    }
+
+    /// A command is not waited for any more.
+    pub(super) fn forget(&mut self, source: AskSource) {
+        match source {
+            AskSource::FollowUp(reference) => {
+                self.follow_ups.remove(&reference);
+            }
+            AskSource::Submitted(offset) => {
+                if let Some(id) = self.submitted.remove(&offset) {
+                    self.submitted_ids.remove(&id);
+                }
+            }
+            AskSource::Direct => {}
+        }
     }
 }
 
@@ -137,8 +194,8 @@ mod tests {
     fn taken(intake: &mut Intake, entries: &[&str]) -> Vec<u64> {
         let inbox = Inbox::default();
         let take = |(offset, name): (u64, &&str)| {
-            let ask = intake.submitted(offset, &submitted(name), &inbox).unwrap()?;
-            assert_eq!(ask.source, AskSource::Submitted(offset));
+            let (_, source) = intake.submitted(offset, &submitted(name), &inbox).unwrap()?;
+            assert_eq!(source, AskSource::Submitted(offset));
             Some(offset)
         };
         (0..).zip(entries).filter_map(take).collect()
@@ -146,7 +203,7 @@ mod tests {
 
     #[test]
     fn regression_a_command_that_stands_in_the_stream_twice_is_taken_in_once() {
-        let mut intake = Intake::new(HERE);
+        let mut intake = Intake::new(HERE, Bounds::default());
         assert_eq!(taken(&mut intake, &["one", "two", "one", "one"]), [0, 1]);
     }
 }
