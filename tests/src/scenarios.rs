@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::ground::{Cluster, Ground};
 use crate::wait::{come, eventually};
@@ -28,25 +28,31 @@ pub async fn write_app(ground: &Ground, namespace: &str, greeting: &str) {
 
 /// Places a namespace on all members whose `region` is one of those given.
 pub async fn place(ground: &Ground, name: &str, namespace: &str, regions: &[&str]) {
+    let spec = json!({
+        "resourceSelectors": [
+            { "group": "", "version": "v1", "kind": "Namespace", "name": namespace }
+        ],
+        "policy": {
+            "placementType": "PickAll",
+            "affinity": { "clusterAffinity": {
+                "requiredDuringSchedulingIgnoredDuringExecution": { "clusterSelectorTerms": [
+                    { "labelSelector": { "matchExpressions": [
+                        { "key": "region", "operator": "In", "values": regions }
+                    ]}}
+                ]}
+            }}
+        }
+    });
+    place_as(ground, name, spec).await;
+}
+
+/// Writes a placement with this specification.
+pub async fn place_as(ground: &Ground, name: &str, spec: Value) {
     let object = json!({
         "apiVersion": "placement.kubernetes-fleet.io/v1beta1",
         "kind": "ClusterResourcePlacement",
         "metadata": { "name": name },
-        "spec": {
-            "resourceSelectors": [
-                { "group": "", "version": "v1", "kind": "Namespace", "name": namespace }
-            ],
-            "policy": {
-                "placementType": "PickAll",
-                "affinity": { "clusterAffinity": {
-                    "requiredDuringSchedulingIgnoredDuringExecution": { "clusterSelectorTerms": [
-                        { "labelSelector": { "matchExpressions": [
-                            { "key": "region", "operator": "In", "values": regions }
-                        ]}}
-                    ]}
-                }}
-            }
-        }
+        "spec": spec,
     });
     let api: Api<api::ClusterResourcePlacement> = Api::all(ground.hub.client.clone());
     let params = PatchParams::apply("alice").force();
@@ -103,6 +109,25 @@ pub async fn shows(ground: &Ground, name: &str, wanted: &[(String, String, Strin
     if futures::FutureExt::catch_unwind(watch).await.is_err() {
         panic!("{name} shows {:#?}, not {wanted:#?}", seen.lock().expect("not poisoned"));
     }
+}
+
+/// Waits until a step of a placement stands at a status for a reason; gives the message.
+pub async fn stands(ground: &Ground, name: &str, step: &str, status: &str, reason: &str) -> String {
+    let api: Api<api::ClusterResourcePlacement> = Api::all(ground.hub.client.clone());
+    let wanted = format!("ClusterResourcePlacement{step}");
+    come(&format!("{name}: {step} is {status} because of {reason}"), || async {
+        let placement = api.get(name).await.expect("the hub answers");
+        let generation = placement.metadata.generation;
+        let conditions = placement.status.unwrap_or_default().conditions;
+        let found = conditions.into_iter().find(|c| {
+            c.type_ == wanted
+                && c.status == status
+                && c.reason == reason
+                && c.observed_generation == generation
+        })?;
+        Some(found.message)
+    })
+    .await
 }
 
 /// Waits until a member shows a condition for a reason; gives the message.

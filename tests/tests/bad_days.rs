@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use acceptance::ground::Ground;
+use acceptance::scenarios::{place_as as place, stands};
 use acceptance::wait::come;
 use acceptance::{hubs, in_a_system, scenarios};
 use actors::node::Ownership;
@@ -35,41 +36,9 @@ async fn join_all(ground: &Ground) {
     }
 }
 
-/// Writes a placement with this spec.
-async fn place(ground: &Ground, name: &str, spec: Value) {
-    let object = json!({
-        "apiVersion": "placement.kubernetes-fleet.io/v1beta1",
-        "kind": "ClusterResourcePlacement",
-        "metadata": { "name": name },
-        "spec": spec,
-    });
-    let api: Api<api::ClusterResourcePlacement> = Api::all(ground.hub.client.clone());
-    let params = PatchParams::apply("alice").force();
-    api.patch(name, &params, &Patch::Apply(object)).await.expect("it is written");
-}
-
 fn one(kind: (&str, &str, &str), name: &str) -> Value {
     let (group, version, kind) = kind;
     json!({ "group": group, "version": version, "kind": kind, "name": name })
-}
-
-/// Waits until a step of a placement stands at a status for a reason; gives the message.
-async fn stands(ground: &Ground, name: &str, step: &str, status: &str, reason: &str) -> String {
-    let api: Api<api::ClusterResourcePlacement> = Api::all(ground.hub.client.clone());
-    let wanted = format!("ClusterResourcePlacement{step}");
-    come(&format!("{name}: {step} is {status} because of {reason}"), || async {
-        let placement = api.get(name).await.expect("the hub answers");
-        let generation = placement.metadata.generation;
-        let conditions = placement.status.unwrap_or_default().conditions;
-        let found = conditions.into_iter().find(|c| {
-            c.type_ == wanted
-                && c.status == status
-                && c.reason == reason
-                && c.observed_generation == generation
-        })?;
-        Some(found.message)
-    })
-    .await
 }
 
 #[test]
