@@ -42,5 +42,5 @@ mod slots;
 mod topics;
 
 pub use config::{CONTENT_CACHE_BYTES, CONTENT_PARTITIONS, KafkaConfig, Mode, QUESTION_TIMEOUT};
-pub use doctor::{Finding, Severity, doctor};
+pub use doctor::{Examined, Finding, Severity, doctor, examine};
 pub use log::{KafkaLog, Stats};

@@ -233,7 +233,7 @@ fn usage(error: &anyhow::Error) -> Option<&Usage> {
 }
 
 /// The error and what led to it, in one line; what a cause repeats is said once.
-fn chain(error: &anyhow::Error) -> String {
+pub(crate) fn chain(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain() {
         let cause = cause.to_string();

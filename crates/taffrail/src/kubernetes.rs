@@ -23,6 +23,10 @@ pub(crate) const FIELD_MANAGER: &str = "taffrail-cli";
 /// How long new CRDs may take to be served. API servers need a second.
 const ESTABLISHED_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// What is said where nobody says which hub.
+const NO_HUB: &str =
+    "no hub is configured; name its kubeconfig with KUBECONFIG or --hub-kubeconfig";
+
 /// How often to look whether they are.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
@@ -55,12 +59,12 @@ pub(crate) async fn connect(access: &HubAccess) -> Result<Client> {
         HubAccess::InCluster => Config::incluster()
             .context("this does not run in a pod with a service account; name a kubeconfig")?,
         HubAccess::Kubeconfig { path: None, context: None } => {
-            Config::infer().await.context("no hub is configured; pass its kubeconfig")?
+            Config::infer().await.context(NO_HUB)?
         }
         HubAccess::Kubeconfig { path: None, context } => {
             let options = KubeConfigOptions { context: context.clone(), ..Default::default() };
             let config = Config::from_kubeconfig(&options).await;
-            config.context("the kubeconfig of the hub cannot be used")?
+            config.context(NO_HUB)?
         }
         HubAccess::Kubeconfig { path: Some(path), context } => {
             let read = Kubeconfig::read_from(path);

@@ -16,7 +16,7 @@ pub(crate) use self::check::{check, check_brokers, copies};
 pub(crate) use self::observe::{Observed, observe};
 pub(crate) use self::remedy::{Tools, settings_of};
 use crate::config::{KafkaConfig, Mode, misconfigured};
-use crate::topics::Topics;
+use crate::topics::{Topic, Topics};
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -45,25 +45,41 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Examines the log at these brokers as strictly as `mode` asks; changes nothing. The worst comes
-/// first.
+/// What an examination has shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Examined {
+    /// What is not as it should be. The worst comes first.
+    pub findings: Vec<Finding>,
+    /// Whether all topics exist, so that to open the log creates none.
+    pub are_topics_there: bool,
+}
+
+/// The findings of [`examine`].
+pub async fn doctor(config: &KafkaConfig, mode: Mode) -> Vec<Finding> {
+    examine(config, mode).await.findings
+}
+
+/// Examines the log at these brokers as strictly as `mode` asks; changes nothing.
 ///
 /// It does not look at the brokers' versions: they tell which requests they understand, and the
 /// driver keeps that to itself; a broker that is too old for an idempotent producer (before 0.11) is
 /// refused by the driver. It does not compare clocks either: a broker tells its time only with an
 /// entry that it stores, and nothing is written here. A log that is open compares them with every
 /// lease (see [`crate::Stats::clock_ahead_ms`]), for which the topics must be set up.
-pub async fn doctor(config: &KafkaConfig, mode: Mode) -> Vec<Finding> {
+pub async fn examine(config: &KafkaConfig, mode: Mode) -> Examined {
     let seen = match config.check() {
         Ok(()) => observe(config, &Topics::new(config)).await,
         Err(error) => Err(error),
     };
-    let mut findings = match seen {
-        Ok(observed) => check(&observed, config, mode),
-        Err(error) => vec![unseen(config, error)],
+    let (mut findings, are_topics_there) = match seen {
+        Ok(observed) => {
+            let are_topics_there = observed.topics.len() == Topic::ALL.len();
+            (check(&observed, config, mode), are_topics_there)
+        }
+        Err(error) => (vec![unseen(config, error)], false),
     };
     findings.sort_by_key(|finding| finding.severity);
-    findings
+    Examined { findings, are_topics_there }
 }
 
 /// What a log that cannot be looked at is told.

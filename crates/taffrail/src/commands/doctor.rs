@@ -10,7 +10,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::{Api, Client, ResourceExt};
 use serde::Serialize;
 
-use crate::cli::{Global, configuration};
+use crate::cli::{Global, chain, configuration};
 use crate::client::{HubClient, Unreached};
 use crate::kubernetes::{HubArgs, connect, is_established};
 use crate::output::{self, Table};
@@ -92,11 +92,14 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
 /// The API server of the hub, and whether it knows our kinds.
 async fn examine_hub_api(access: &HubAccess) -> Vec<Finding> {
     const PART: &str = "hub API server";
-    let remedy = "kubectl get namespaces";
     let client = match connect(access).await {
         Ok(client) => client,
-        Err(error) => return vec![Finding::failed(PART, format!("{error:#}"), remedy)],
+        Err(error) => {
+            let remedy = "taffrail doctor --hub-kubeconfig FILE, or [hub] in taffrail.toml";
+            return vec![Finding::failed(PART, chain(&error), remedy)];
+        }
     };
+    let remedy = "kubectl get namespaces, to see why";
     match client.apiserver_version().await {
         Ok(version) => vec![
             Finding::ok(PART, format!("answers, {}", version.git_version)),

@@ -7,6 +7,7 @@ use actix_rt::SystemRunner;
 use anyhow::{Result, bail};
 
 use crate::cli::{Global, configuration};
+use crate::config;
 use crate::serve::{self, ServeConfig};
 use crate::signals::Signals;
 use crate::telemetry::{self, LogFormat, Telemetry};
@@ -20,7 +21,10 @@ use crate::telemetry::{self, LogFormat, Telemetry};
 /// SIGTERM and Ctrl-C end it in order: no more inputs, what is being decided is waited for,
 /// partitions are handed over. A second one ends it at once.
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(
+    verbatim_doc_comment,
+    after_long_help = format!("All of taffrail.toml:\n\n{}", config::EXAMPLE)
+)]
 pub(crate) struct Args {
     /// The configuration file
     #[arg(long, value_name = "FILE")]

@@ -1,34 +1,6 @@
 //! The configuration file of a hub, `taffrail.toml`.
 //!
-//! ```toml
-//! node = "hub-0"                   # default: the host's name
-//! data_dir = "/var/lib/taffrail"   # projections, and the embedded log
-//! system_namespace = "fleet-system"
-//! threads = 2                      # default: as many as there are cores
-//!
-//! [log.embedded]                   # the default; one hub, nothing else to run
-//! path = "/var/lib/taffrail/log.redb"
-//!
-//! # [log.kafka]                    # or: several hubs share a log
-//! # bootstrap = "kafka-0:9092,kafka-1:9092,kafka-2:9092"
-//! # topic_prefix = "taffrail."
-//! # mode = "production"            # or "development": the doctor only warns
-//! # [log.kafka.properties]         # of librdkafka
-//! # "security.protocol" = "SASL_SSL"
-//! # [log.kafka.property_files]     # the same, each value read from a file: passwords
-//! # "sasl.password" = "/run/secrets/kafka-password"
-//!
-//! [hub]                            # the hub's API server
-//! kubeconfig = "hub.kubeconfig"    # default: $KUBECONFIG, ~/.kube/config, in the cluster
-//! context = "hub"
-//!
-//! [http]
-//! listen = "127.0.0.1:8321"
-//!
-//! [selection]                      # what may be placed
-//! skipped_apis = ["batch/v1/Job"]
-//! skipped_namespaces = ["monitoring"]
-//! ```
+//! [`EXAMPLE`] says everything that it can say.
 //!
 //! Relative paths are relative to the file.
 
@@ -47,6 +19,9 @@ use serde::Deserialize;
 use crate::serve::{HubAccess, LogChoice, ServeConfig};
 
 pub use error::ConfigError;
+
+/// Everything that the file can say.
+pub const EXAMPLE: &str = include_str!("example.toml");
 
 /// Where the hub's HTTP API listens when nobody says: only this machine reaches it.
 pub const DEFAULT_LISTEN: SocketAddr =

@@ -63,6 +63,25 @@ fn a_small_file_is_enough() {
 }
 
 #[test]
+fn the_example_can_be_read() {
+    let config = parse(Path::new("/etc/taffrail.toml"), super::EXAMPLE).unwrap();
+    assert_eq!((config.node.as_str(), config.threads), ("hub-0", 2));
+}
+
+#[test]
+fn the_example_has_everything_that_is_known() {
+    for section in ["", "[log.embedded]", "[log.kafka]", "[hub]", "[http]", "[selection]"] {
+        let error = error(&format!("data_dir = \"d\"\n{section}\nnonsense = 1"));
+        let (_, known) = error.split_once("expected").unwrap();
+        let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
+        assert!(!known.is_empty(), "{error}");
+        for key in known {
+            assert!(super::EXAMPLE.contains(key), "{section} {key}");
+        }
+    }
+}
+
+#[test]
 fn everything_that_the_documentation_shows_can_be_said() {
     let text = r#"
         node = "hub-0"

@@ -258,5 +258,8 @@ fn next_steps(kubeconfig: &Path, server: SocketAddr) -> String {
 fn own_command() -> String {
     let Ok(program) = std::env::current_exe() else { return "taffrail".to_owned() };
     let here = std::env::current_dir().unwrap_or_default();
-    program.strip_prefix(&here).unwrap_or(&program).display().to_string()
+    match program.strip_prefix(&here) {
+        Ok(below) => Path::new(".").join(below).display().to_string(),
+        Err(_) => program.display().to_string(),
+    }
 }

@@ -1,11 +1,15 @@
 //! The demo's picture: a placement, its clusters, and how far each is.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use actors::node::Router;
 use domain::placement::{PlacementState, Target};
 use events::PlacementKey;
 use events::placement::TargetPhase;
+
+/// How many clusters are drawn: what fits on a small terminal, together with what stands above.
+const CLUSTERS_DRAWN_MAX: usize = 16;
 
 /// Draws one placement from the model.
 pub(super) struct Tree {
@@ -53,22 +57,40 @@ impl Tree {
         format!("{joined} of {members} members joined, available on {available} of {targets}")
     }
 
-    /// The whole tree.
+    /// The tree. Of many clusters, those that are not there yet come first.
     pub(super) fn draw(&self) -> String {
         let state = self.state();
         let mut drawn = format!("\n{}\n", self.placement);
         if let Some(scheduled) = &state.scheduled {
             writeln!(drawn, "│  {}", scheduled.message).expect("a string takes everything");
         }
-        let last = state.targets.len().saturating_sub(1);
-        for (index, (cluster, target)) in state.targets.iter().enumerate() {
-            let branch = if index == last { "└─" } else { "├─" };
-            let revision = target.revision.map_or("-".to_owned(), |revision| revision.to_string());
-            writeln!(drawn, "{branch} {cluster:<16} revision {revision:<4} {}", words(target))
-                .expect("a string takes everything");
-        }
-        drawn
+        drawn + &branches(&state.targets)
     }
+}
+
+fn branches(targets: &BTreeMap<String, Target>) -> String {
+    let mut all: Vec<_> = targets.iter().collect();
+    if all.len() > CLUSTERS_DRAWN_MAX {
+        all.sort_by_key(|(_, target)| is_available(target));
+    }
+    let (drawn, more) = all.split_at(all.len().min(CLUSTERS_DRAWN_MAX));
+    let mut lines: Vec<String> = drawn
+        .iter()
+        .map(|(cluster, target)| {
+            let revision = target.revision.map_or("-".to_owned(), |revision| revision.to_string());
+            format!("{cluster:<16} revision {revision:<4} {}", words(target))
+        })
+        .collect();
+    if !more.is_empty() {
+        let available = more.iter().filter(|(_, target)| is_available(target)).count();
+        lines.push(format!("and {} more, {available} of them available", more.len()));
+    }
+    let last = lines.len().saturating_sub(1);
+    let branch = |(index, line)| {
+        let branch = if index == last { "└─" } else { "├─" };
+        format!("{branch} {line}\n")
+    };
+    lines.iter().enumerate().map(branch).collect()
 }
 
 fn is_available(target: &Target) -> bool {

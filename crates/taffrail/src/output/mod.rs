@@ -71,14 +71,15 @@ pub fn block(text: &str) {
     }
 }
 
-/// Prints text over what was printed before: `lines` of it, on a terminal. Elsewhere it is printed
-/// below.
+/// Prints text over what was printed before: `lines` of it, on a terminal, where lines that are too
+/// long are cut. Elsewhere it is printed below.
 pub fn redraw(text: &str, lines: usize) {
-    if lines > 0 && io::stdout().is_terminal() {
-        block(&format!("\u{1b}[{lines}A\u{1b}[J{text}"));
-    } else {
-        block(text);
+    if !io::stdout().is_terminal() {
+        return block(text);
     }
+    let up = if lines > 0 { format!("\u{1b}[{lines}A\u{1b}[J") } else { String::new() };
+    // A line that wraps would be two to the terminal, and one to us.
+    block(&format!("{up}\u{1b}[?7l{text}\u{1b}[?7h"));
 }
 
 /// Writes text as it is.

@@ -61,16 +61,17 @@ async fn examine_embedded(path: &Path, data_dir: &Path) -> Finding {
 
 /// The topics first: connecting would create those that are missing.
 async fn examine_kafka(config: &KafkaConfig, data_dir: &Path) -> Vec<Finding> {
-    let found = event_log_kafka::doctor(config, config.mode).await;
-    let is_complete = found.is_empty();
-    let mut findings: Vec<Finding> = found
+    let examined = event_log_kafka::examine(config, config.mode).await;
+    let is_refused = examined.findings.iter().any(|found| found.severity == Severity::Refuse);
+    let mut findings: Vec<Finding> = examined
+        .findings
         .into_iter()
         .map(|finding| match finding.severity {
             Severity::Refuse => Finding::failed(PART, finding.problem, finding.remedy),
             Severity::Warn => Finding::warning(PART, finding.problem, finding.remedy),
         })
         .collect();
-    if is_complete {
+    if examined.are_topics_there && !is_refused {
         let shown = format!("Kafka at {}", config.bootstrap);
         findings.push(match KafkaLog::connect(config.clone()).await {
             Ok(log) => examine_genesis(&log, &shown, data_dir).await,
