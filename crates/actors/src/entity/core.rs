@@ -3,7 +3,7 @@
 //!
 //! A batch of commands is decided on a scratch copy of the state, each on what the ones before it
 //! leave. The state itself moves only by events that count. Which commands wait, and for what, is
-//! for [`crate::shard::Dispatch`] to know.
+//! for the shard to know.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
