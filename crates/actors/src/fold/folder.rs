@@ -2,19 +2,20 @@
 //! to the writer of the projections, and tells shards and listeners.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use actix::Addr;
 use event_log::{Accepted, Acceptor, Log, StoredRecord};
-use events::{AggregateId, CommandEnvelope, FollowUpRef, Partition, Position, Record, Watermark};
-use projections::{Model, Queries, Store};
+use events::{CommandEnvelope, FollowUpRef, Partition, Position, Record, Watermark};
+use projections::{Model, Store};
 use tokio::runtime::Handle;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::core::{Fold, FoldCore, FoldError, apply, follow_ups};
 use super::follow::{Follower, Told};
+use super::handle::{Change, ENDED, FoldHandle};
 use super::rebuild::Rebuilding;
 use super::status::{CatchUp, FoldStatus};
 use super::writer::{Queue, StepToWrite, Writer};
@@ -44,19 +45,6 @@ pub struct FolderConfig {
     pub store: Option<Store>,
 }
 
-/// Something that counts was folded.
-#[derive(Debug, Clone)]
-pub struct Change {
-    /// Where.
-    pub position: Position,
-    /// What moved.
-    pub aggregates: Vec<AggregateId>,
-    /// The trace context that aggregates were moved with.
-    pub traceparents: BTreeMap<AggregateId, String>,
-    /// Whether the fleet looks different to a scheduler.
-    pub fleet_moved: bool,
-}
-
 /// What the folder is asked, between two steps.
 pub(super) enum Control {
     Register {
@@ -77,82 +65,9 @@ pub(super) enum Control {
     },
 }
 
-/// How many control messages may wait. One for each partition is the most there ever are at once.
+/// How many control messages may wait. One for each partition, and one for the rows, is the most
+/// there ever are at once.
 const CONTROLS_MAX: usize = 256;
-
-/// A folder at work. Cheap to clone.
-#[derive(Clone)]
-pub struct FoldHandle {
-    model: Arc<RwLock<Model>>,
-    queries: Option<Arc<RwLock<Queries>>>,
-    control: mpsc::Sender<Control>,
-    changes: broadcast::Sender<Arc<Change>>,
-    status: watch::Receiver<FoldStatus>,
-}
-
-impl FoldHandle {
-    /// The present. Folding waits while this is held: look, copy what is needed, let go.
-    pub fn model(&self) -> RwLockReadGuard<'_, Model> {
-        self.model.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The rows, for history. `None` when none are written. While they are built again this is the
-    /// old ones, which do not grow any more.
-    #[must_use]
-    pub fn queries(&self) -> Option<Queries> {
-        let queries = self.queries.as_ref()?.read().unwrap_or_else(PoisonError::into_inner);
-        Some(queries.clone())
-    }
-
-    /// Tells about every change from now on. A listener that lags too far behind gets an error and
-    /// has to look at everything again.
-    #[must_use]
-    pub fn changes(&self) -> broadcast::Receiver<Arc<Change>> {
-        self.changes.subscribe()
-    }
-
-    /// How reading is going.
-    #[must_use]
-    pub fn status(&self) -> watch::Receiver<FoldStatus> {
-        self.status.clone()
-    }
-
-    /// Lets a shard know what is folded of its partition from now on.
-    pub async fn register(&self, partition: Partition, shard: Addr<ShardActor>) {
-        let told = self.control.send(Control::Register { partition, shard }).await;
-        if told.is_err() {
-            tracing::warn!(%partition, "reading has stopped; the partition cannot be taken over");
-        }
-    }
-
-    /// Forgets a shard.
-    pub async fn unregister(&self, partition: Partition) {
-        let told = self.control.send(Control::Unregister { partition }).await;
-        if told.is_err() {
-            tracing::debug!(%partition, "reading has stopped already");
-        }
-    }
-
-    /// Waits until everything is folded that stood in the log when reading began.
-    ///
-    /// # Errors
-    /// Why reading stopped before that.
-    pub async fn caught_up(&self) -> Result<(), String> {
-        let mut status = self.status.clone();
-        let over = |status: &FoldStatus| status.stopped.is_some() || status.catching_up.is_none();
-        match status.wait_for(over).await {
-            Ok(status) => status.stopped.clone().map_or(Ok(()), Err),
-            Err(_) => Err(ENDED.to_owned()),
-        }
-    }
-
-    /// Waits until reading has stopped.
-    pub async fn stopped(&self) {
-        let mut status = self.status.clone();
-        // An error: the folder is no more.
-        drop(status.wait_for(|status| status.stopped.is_some()).await);
-    }
-}
 
 /// The reader of the log.
 pub struct Folder {
@@ -400,9 +315,6 @@ impl Folder {
         }
     }
 }
-
-/// Why reading is over when nobody has said another reason.
-const ENDED: &str = "reading the log has ended; restart this hub";
 
 /// Says so when the folder ends without having said why.
 pub(super) async fn supervise(folder: JoinHandle<()>, status: watch::Sender<FoldStatus>) {

@@ -4,6 +4,7 @@ mod core;
 mod fit;
 mod follow;
 mod folder;
+mod handle;
 mod rebuild;
 mod status;
 #[cfg(test)]
@@ -14,5 +15,6 @@ mod writer;
 
 pub use core::{Fold, FoldCore, FoldError, apply, follow_ups};
 pub(crate) use fit::check as check_fit;
-pub use folder::{Change, FoldHandle, Folder, FolderConfig};
+pub use folder::{Folder, FolderConfig};
+pub use handle::{Change, FoldHandle};
 pub use status::{CatchUp, FoldStatus};
