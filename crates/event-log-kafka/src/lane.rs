@@ -49,15 +49,15 @@ const EXAMINE_EVERY: Duration = Duration::from_millis(500);
 
 /// How long a further lane is kept without a stream: a reader that comes again soon finds its
 /// client connected. At ten times this, each of them costs a client's memory all the time.
-const SPARE_FOR: Duration = Duration::from_secs(60);
+pub(crate) const SPARE_FOR: Duration = Duration::from_secs(60);
 
 /// How long a lane lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lifetime {
     /// As long as the log is open.
     OfTheLog,
-    /// Until it has had no stream for [`SPARE_FOR`].
-    WhileItIsNeeded,
+    /// Until it has had no stream for so long.
+    SpareFor(Duration),
 }
 
 /// What a lane is told.
@@ -209,9 +209,10 @@ impl Poller {
 
     /// Whether it has not been needed for long. Nobody opens a stream on it from then on.
     fn is_to_spare(&self) -> bool {
-        self.lifetime == Lifetime::WhileItIsNeeded
-            && self.told.elapsed() >= SPARE_FOR
-            && self.slots.close_if_empty()
+        match self.lifetime {
+            Lifetime::OfTheLog => false,
+            Lifetime::SpareFor(long) => self.told.elapsed() >= long && self.slots.close_if_empty(),
+        }
     }
 
     fn act(&mut self, command: Command) {
@@ -423,4 +424,32 @@ impl Poller {
 /// A reader that is gone needs no entries.
 fn send(to: &FeedSender, entry: Result<Entry, LogError>) {
     drop(to.entries.send(entry));
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+
+    use super::*;
+    use crate::config::{Fetch, KafkaConfig};
+
+    #[test]
+    fn a_further_lane_ends_when_nobody_needs_it() {
+        let brokers = MockCluster::new(1).unwrap();
+        let config = KafkaConfig::new(brokers.bootstrap_servers());
+        let (topics, slots) = (Arc::new(Topics::new(&config)), Slots::default());
+        let seat = slots.take(Track { topic: Topic::Events, partition: 0 }, 1).unwrap();
+        let consumer = config.consumer(Fetch::FOLLOW);
+        let lifetime = Lifetime::SpareFor(Duration::ZERO);
+        let lane = Lane::start("test".to_owned(), consumer, topics, slots.clone(), lifetime);
+        let commands = lane.as_ref().unwrap().commands();
+        seat.leave();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        // Its thread is gone when nobody takes a command any more.
+        while commands.send(Command::Close { track: seat.track(), id: seat.id() }).is_ok() {
+            assert!(Instant::now() < deadline, "it goes on for nothing");
+            thread::sleep(2 * IDLE);
+        }
+        assert!(slots.is_closed(), "nobody opens a stream on it");
+    }
 }

@@ -12,7 +12,7 @@ use rdkafka::ClientConfig;
 
 use crate::error::refused;
 use crate::feed::{Feed, Load};
-use crate::lane::{Command, Lane, Lifetime};
+use crate::lane::{Command, Lane, Lifetime, SPARE_FOR};
 use crate::slots::{Seat, Slots};
 use crate::topics::{Topics, Track};
 
@@ -74,7 +74,7 @@ impl Lanes {
         // The seat first: a lane on which nobody sits may end at any time.
         let slots = Slots::default();
         let seat = slots.take(track, id).expect("nobody else knows of these");
-        let lane = self.start_lane(lanes.len(), slots.clone(), Lifetime::WhileItIsNeeded)?;
+        let lane = self.start_lane(lanes.len(), slots.clone(), Lifetime::SpareFor(SPARE_FOR))?;
         let feed = self.open_on(&lane, seat, from);
         lanes.push((lane, slots));
         Ok(feed)
