@@ -14,6 +14,8 @@ pub const PROPERTY_COLLECTION_SUCCEEDED: &str = "ClusterPropertyCollectionSuccee
 pub const NAMESPACE_COLLECTION_SUCCEEDED: &str = "NamespaceCollectionSucceeded";
 /// The prices of nodes were collected, on Azure.
 pub const AKS_COST_COLLECTION_SUCCEEDED: &str = "AKSClusterCostPropertiesCollectionSucceeded";
+/// The credential of the link ends soon. Taffrail's own, and only shown while it is so.
+pub const CREDENTIAL_EXPIRING: &str = "CredentialExpiring";
 /// The API server of the cluster answers; on cluster profiles.
 pub const CONTROL_PLANE_HEALTHY: &str = "ControlPlaneHealthy";
 
@@ -29,6 +31,8 @@ pub mod member_reason {
     pub const LEFT: &str = "MemberClusterLeft";
     /// Joined, unknown.
     pub const JOIN_STATE_UNKNOWN: &str = "MemberClusterJoinStateUnknown";
+    /// CredentialExpiring, true.
+    pub const CREDENTIAL_EXPIRES_SOON: &str = "CredentialExpiresSoon";
     /// Costs, true.
     pub const COSTS_CALCULATED: &str = "CostsCalculated";
     /// Costs, true, but some prices are missing.

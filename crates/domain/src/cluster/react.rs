@@ -140,15 +140,15 @@ pub(super) fn outstanding(id: &AggregateId, state: &ClusterState) -> Vec<Effect>
     deliveries.filter_map(|(placement, delivery)| effect(cluster, placement, delivery)).collect()
 }
 
-/// Everything that the member holds, for whoever has to notice when it is not available any more.
+/// Everything that the member holds, for whoever has to notice when it becomes available, or is not
+/// any more.
 pub(super) fn settled(id: &AggregateId, state: &ClusterState) -> Vec<Effect> {
     let AggregateId::Cluster(cluster) = id else { return vec![] };
-    let available = state
-        .deliveries
-        .iter()
-        .filter(|(_, delivery)| matches!(delivery.phase, DeliveryPhase::Available { .. }));
-    available
-        .filter_map(|(placement, delivery)| order(cluster, placement, delivery))
+    let held = state.deliveries.iter().filter(|(_, delivery)| match delivery.phase {
+        DeliveryPhase::Applied(_) | DeliveryPhase::Available { .. } => true,
+        DeliveryPhase::Assigned | DeliveryPhase::Failed(_) | DeliveryPhase::Withdrawn => false,
+    });
+    held.filter_map(|(placement, delivery)| order(cluster, placement, delivery))
         .map(Effect::Observe)
         .collect()
 }

@@ -57,6 +57,10 @@ fn registry(state: &HttpState) -> Registry {
     let rejected = Counter::<u64>::default();
     rejected.inc_by(state.records_rejected());
     registry.register("log_records_rejected", "Records that do not count, since start", rejected);
+    let set_aside = Counter::<u64>::default();
+    set_aside.inc_by(actors::set_aside::commands_set_aside());
+    let help = "Commands that could not be decided or recorded, since start; the log names each";
+    registry.register("commands_set_aside", help, set_aside);
 
     let epochs = Family::<PartitionLabel, Gauge>::default();
     for (partition, epoch) in &node.owning {
@@ -72,7 +76,11 @@ fn registry(state: &HttpState) -> Registry {
     gauge("effects_waiting", "Orders to members that are not done", node.effects);
     gauge("index_objects", "Objects on the hub that may be selected", index.objects);
     gauge("index_kinds", "Kinds on the hub that are watched", index.kinds);
-    gauge("index_kinds_unsynced", "Kinds that are not listed, and groups that do not answer", index.unsynced.len());
+    gauge(
+        "index_kinds_unsynced",
+        "Kinds that are not listed, and groups that do not answer",
+        index.unsynced.len(),
+    );
     gauge("placements", "Placements that exist", placements.placements);
     gauge("ready", "Whether nothing is in the way", usize::from(readiness(state).ready));
 

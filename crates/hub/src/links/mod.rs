@@ -10,6 +10,7 @@
 //!   └── astray: it leads to another cluster
 //! ```
 
+mod credential;
 mod secret;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +18,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use delivery::{Link, LinkError, Observation, PushLink};
 use domain::selection::LINK_SECRET_LABEL;
+use events::Timestamp;
 use events::cluster::LinkProblem;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
@@ -69,6 +71,8 @@ pub enum Answered {
 
 struct Entry {
     fingerprint: [u8; 32],
+    /// When its credential ends, if that can be told.
+    expires_at: Option<Timestamp>,
     link: Result<Arc<dyn Link>, NoLink>,
     standing: Standing,
 }
@@ -157,6 +161,12 @@ impl Links {
                 ),
             }),
         }
+    }
+
+    /// When the credential of a member's link ends, if that can be told.
+    #[must_use]
+    pub fn expires_at(&self, cluster: &str) -> Option<Timestamp> {
+        self.read().used(cluster).and_then(|entry| entry.expires_at)
     }
 
     /// Whether a link is the one that is used for a member.
@@ -249,7 +259,9 @@ impl Links {
             return;
         }
         let link = self.connect(&cluster, secret, &kubeconfig).await;
-        self.put(&cluster, rank, Entry { fingerprint, link, standing: Standing::New });
+        let expires_at = credential::expires_at(&kubeconfig);
+        let standing = Standing::New;
+        self.put(&cluster, rank, Entry { fingerprint, expires_at, link, standing });
     }
 
     fn put(&self, cluster: &str, rank: Rank, entry: Entry) {
@@ -304,7 +316,12 @@ impl Links {
 
     /// Takes a link in that was made elsewhere, as for a member in this process.
     pub fn insert(&self, cluster: &str, link: Arc<dyn Link>) {
-        let entry = Entry { fingerprint: [0; 32], link: Ok(link), standing: Standing::Given };
+        let entry = Entry {
+            fingerprint: [0; 32],
+            expires_at: None,
+            link: Ok(link),
+            standing: Standing::Given,
+        };
         {
             let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
             let of_member = entries.of_members.entry(cluster.to_owned()).or_default();

@@ -11,7 +11,7 @@ use actors::node::Router;
 use delivery::{Link, LinkError, Probe};
 use domain::Decider as _;
 use domain::cluster::{
-    Cluster, ClusterCommand, Member, ReportHealth, ReportLink, ReportLinkProblem,
+    Cluster, ClusterCommand, Member, ReportCredential, ReportHealth, ReportLink, ReportLinkProblem,
 };
 use events::cluster::LinkProblem;
 use events::{AggregateId, Principal, Timestamp};
@@ -163,6 +163,12 @@ impl Heartbeats {
         }))
         .await?;
         if self.member(cluster, leads_home).unwrap_or_default() {
+            let expires_at = self.links.expires_at(cluster);
+            let known = self.member(cluster, |member| member.credential.map(|it| it.expires_at));
+            if known != Some(expires_at) {
+                let report = ReportCredential { expires_at };
+                ask(ClusterCommand::ReportCredential(report)).await?;
+            }
             ask(ClusterCommand::ReportHealth(ReportHealth {
                 healthy: probe.ready,
                 message: probe.message,

@@ -18,6 +18,8 @@ use crate::placements::time;
 /// What a status is made of.
 #[derive(Debug)]
 pub struct MemberStatusInputs<'a> {
+    /// The name of the member.
+    pub name: &'a str,
     /// The generation of the object.
     pub generation: i64,
     /// What was decided.
@@ -144,6 +146,21 @@ fn member_judgements(member: Option<&Member>, inputs: &MemberStatusInputs<'_>) -
                 Status::True => "PropertiesCollected",
                 Status::False | Status::Unknown => "PropertiesIncomplete",
             },
+            message,
+            inputs,
+        ));
+    }
+    if let Some(credential) = member.credential.filter(|credential| credential.is_told) {
+        let name = &inputs.name;
+        let message = format!(
+            "the credential of the link ends at {}; renew it with: taffrail join {name} \
+             --member-kubeconfig FILE",
+            credential.expires_at
+        );
+        judgements.push(judgement(
+            fleet::CREDENTIAL_EXPIRING,
+            Status::True,
+            member_reason::CREDENTIAL_EXPIRES_SOON,
             message,
             inputs,
         ));

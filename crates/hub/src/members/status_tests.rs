@@ -1,8 +1,9 @@
 use domain::Decider as _;
 use domain::cluster::Cluster;
 use events::cluster::{
-    ClusterEvent, ClusterHealthLost, ClusterHealthRestored, ClusterJoined, ClusterLeft,
-    ClusterLinkFailed, ClusterRegistered, LinkProblem,
+    ClusterCredentialChanged, ClusterCredentialExpiring, ClusterEvent, ClusterHealthLost,
+    ClusterHealthRestored, ClusterJoined, ClusterLeft, ClusterLinkFailed, ClusterRegistered,
+    LinkProblem,
 };
 
 use super::*;
@@ -42,7 +43,14 @@ fn health_lost(message: &str) -> ClusterEvent {
 }
 
 fn inputs(state: &ClusterState) -> MemberStatusInputs<'_> {
-    MemberStatusInputs { generation: 3, state, probe: None, shown: None, now: moment(1_000) }
+    MemberStatusInputs {
+        name: "eu-1",
+        generation: 3,
+        state,
+        probe: None,
+        shown: None,
+        now: moment(1_000),
+    }
 }
 
 /// A member that says this about itself, with that much of its CPU free.
@@ -115,6 +123,19 @@ fn a_cluster_joins() {
     let healthy = "Healthy True InternalMemberClusterHealthy: the cluster answers that it is well";
     assert_eq!(member, [READY, JOINED]);
     assert_eq!(agent, [AGENT_JOINED, healthy]);
+}
+
+#[test]
+fn a_credential_that_ends_soon_is_shown_until_there_is_another() {
+    let changed = |at| ClusterCredentialChanged { expires_at: Some(moment(at)) }.into();
+    let expiring = ClusterCredentialExpiring { expires_at: moment(60) };
+    assert_eq!(shown(&after([joined(), changed(60)])).0, [READY, JOINED]);
+    let told = "CredentialExpiring True CredentialExpiresSoon: the credential of the link ends at \
+                1970-01-01T00:01:00Z; renew it with: taffrail join eu-1 --member-kubeconfig FILE";
+    let soon = [joined(), changed(60), expiring.into()];
+    assert_eq!(shown(&after(soon.clone())).0, [READY, JOINED, told]);
+    let renewed = soon.into_iter().chain([changed(600)]);
+    assert_eq!(shown(&after(renewed)).0, [READY, JOINED]);
 }
 
 #[test]

@@ -73,6 +73,7 @@ impl Statuses {
         let status = {
             let model = self.router.fold().model();
             member_status(&MemberStatusInputs {
+                name: cluster,
                 generation: object.metadata.generation.unwrap_or_default(),
                 state: &model.clusters.get(cluster)?.state,
                 probe: probe.as_ref(),
