@@ -136,7 +136,9 @@ impl Ground {
 
     /// Makes the Secret that leads to a member.
     pub async fn link(&self, name: &str, kubeconfig: &str) {
-        hub::namespaces::ensure_namespace(&self.hub.client, "fleet-system").await.expect("it is made");
+        hub::namespaces::ensure_namespace(&self.hub.client, "fleet-system")
+            .await
+            .expect("it is made");
         let mut secret = Secret {
             type_: Some("Opaque".to_owned()),
             data: Some(BTreeMap::from([(

@@ -5,7 +5,9 @@
 
 pub mod bench;
 pub mod ground;
+pub mod held;
 pub mod hubs;
+pub mod logs;
 pub mod scenarios;
 pub mod simulation;
 pub mod wait;

@@ -12,13 +12,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use acceptance::ground::Ground;
+use acceptance::ground::{Cluster, Ground};
 use acceptance::wait::eventually;
 use acceptance::{in_a_system, scenarios};
 use event_log::{EmbeddedLog, Log, PARTITIONS};
 use event_log_kafka::{KafkaConfig, KafkaLog, Mode};
-use futures::TryStreamExt;
+use futures::StreamExt;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use kube::api::DeleteParams;
+use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, ResourceExt};
 use xtask::bed::Bed;
@@ -70,22 +72,29 @@ fn hub(name: &str, kubeconfig: &Path, data: &Path, log: &str) -> Child {
     process
 }
 
-/// Counts namespaces that are deleted on the members.
+/// Counts what is deleted on the members.
 fn count_deletions(ground: &Ground) -> Arc<AtomicUsize> {
     let count = Arc::new(AtomicUsize::new(0));
     for member in &ground.members {
-        let namespaces: Api<Namespace> = Api::all(member.client.clone());
-        let count = count.clone();
-        tokio::spawn(async move {
-            let mut events = Box::pin(watcher(namespaces, watcher::Config::default()));
-            while let Ok(Some(event)) = events.try_next().await {
-                if let Event::Delete(_) = event {
-                    count.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-        });
+        count_deletions_of::<Namespace>(Api::all(member.client.clone()), &count);
+        count_deletions_of::<ConfigMap>(Api::all(member.client.clone()), &count);
     }
     count
+}
+
+fn count_deletions_of<K>(api: Api<K>, count: &Arc<AtomicUsize>)
+where
+    K: kube::Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
+{
+    let count = count.clone();
+    tokio::spawn(async move {
+        let mut events = Box::pin(watcher(api, watcher::Config::default()).default_backoff());
+        while let Some(event) = events.next().await {
+            if let Ok(Event::Delete(_)) = event {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    });
 }
 
 fn app(index: usize) -> String {
@@ -120,15 +129,9 @@ async fn survives(ground: &Ground, hubs: &mut Hubs, seed: u64) {
             scenarios::place(ground, &app(index), &app(index), &["eu"]).await;
         }
     }
-    for (index, greeting) in &greetings {
-        for member in &ground.members {
-            let maps: Api<ConfigMap> = Api::namespaced(member.client.clone(), &app(*index));
-            eventually("the member holds the latest", || async {
-                let map = maps.get_opt("settings").await.expect("the member answers");
-                map.and_then(|map| map.data).is_some_and(|data| data["greeting"] == *greeting)
-            })
-            .await;
-        }
+    let members: Vec<&Cluster> = ground.members.iter().collect();
+    for index in greetings.keys() {
+        scenarios::hold_the_same(ground, &members, &app(*index)).await;
         scenarios::shows(ground, &app(*index), &scenarios::available(1)).await;
     }
     for member in &ground.members {
@@ -136,8 +139,24 @@ async fn survives(ground: &Ground, hubs: &mut Hubs, seed: u64) {
         let list = namespaces.list(&Default::default()).await.expect("a list");
         let ours = list.iter().filter(|n| n.name_any().starts_with("app-kill-")).count();
         assert_eq!(ours, PLACEMENTS, "{} holds exactly what it should", member.name);
+        let works: Api<api::AppliedWork> = Api::all(member.client.clone());
+        let works = works.list(&Default::default()).await.expect("a list").items.len();
+        assert_eq!(works, PLACEMENTS, "{} has an AppliedWork for each placement", member.name);
     }
     assert_eq!(deletions.load(Ordering::Relaxed), 0, "nothing was deleted");
+    assert_counts(ground, &deletions).await;
+}
+
+/// Shows that a deletion would have been counted.
+async fn assert_counts(ground: &Ground, deletions: &AtomicUsize) {
+    for (index, member) in ground.members.iter().enumerate() {
+        let maps: Api<ConfigMap> = Api::namespaced(member.client.clone(), &app(0));
+        maps.delete("settings", &DeleteParams::default()).await.expect("it is there");
+        eventually("the deletion is counted", || async {
+            deletions.load(Ordering::Relaxed) == index + 1
+        })
+        .await;
+    }
 }
 
 async fn assert_replays(log: &dyn Log) {
@@ -169,12 +188,12 @@ fn on_the_embedded_log() {
 }
 
 #[test]
-fn on_kafka_with_two_hubs() {
+fn on_kafka_with_two_hubs_and_real_clusters() {
     in_a_system(async {
-        let Some(bed) = Bed::shared() else { return };
+        let (Some(ground), Some(bed)) = (Ground::real().await, Bed::shared()) else { return };
+        ground.tidy().await;
         let bootstrap = bed.kafka().bootstrap();
         let prefix = format!("kill-{}.", uuid::Uuid::new_v4().simple());
-        let ground = Ground::simulated(3).await;
         let dir = tempfile::tempdir().unwrap();
         let kubeconfig = dir.path().join("kubeconfig");
         std::fs::write(&kubeconfig, &ground.hub.kubeconfig).unwrap();
@@ -192,6 +211,6 @@ fn on_kafka_with_two_hubs() {
             ..KafkaConfig::new(bootstrap)
         };
         assert_replays(&KafkaLog::connect(config).await.unwrap()).await;
-        ground.stop();
+        ground.tidy().await;
     });
 }

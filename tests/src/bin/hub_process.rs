@@ -5,15 +5,12 @@
 #![expect(clippy::print_stdout, reason = "the test waits for the line")]
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use acceptance::ground::client;
-use acceptance::{hubs, in_a_system};
+use acceptance::{hubs, in_a_system, logs};
 use actors::node::Ownership;
 use anyhow::{Context, Result};
 use event_log::lease::LeaseConfig;
-use event_log::{EmbeddedLog, Log};
-use event_log_kafka::{KafkaConfig, KafkaLog, Mode};
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> Result<()> {
@@ -32,19 +29,11 @@ fn main() -> Result<()> {
 
 async fn run(name: &str, kubeconfig: &str, data: &Path, log: &str) -> Result<()> {
     let mut ended = signal(SignalKind::terminate())?;
-    let (log, ownership): (Arc<dyn Log>, Ownership) = match log.strip_prefix("kafka:") {
-        None => (Arc::new(EmbeddedLog::open(data.join("log.redb"))?), Ownership::Alone),
-        Some(kafka) => {
-            let (bootstrap, prefix) = kafka.rsplit_once(',').context("kafka:BOOTSTRAP,PREFIX")?;
-            let config = KafkaConfig {
-                topic_prefix: prefix.to_owned(),
-                mode: Mode::Development,
-                ..KafkaConfig::new(bootstrap)
-            };
-            let log = KafkaLog::connect(config).await?;
-            (Arc::new(log), Ownership::Leased(LeaseConfig::default()))
-        }
+    let ownership = match log {
+        "embedded" => Ownership::Alone,
+        _ => Ownership::Leased(LeaseConfig::default()),
     };
+    let log = logs::open(log, data).await?;
     let client = client(kubeconfig).await;
     let hub = hubs::start_with(name, client, log, &data.join("projections"), ownership).await;
     let mut owning = hub.router().owning();

@@ -108,13 +108,13 @@ impl Shard {
         envelope: CommandEnvelope,
         asker: Asker,
         now_ms: u64,
-    ) -> Result<(), (Asker, AskError)> {
+    ) -> Result<(), Box<(Asker, AskError)>> {
         match self.core.ask(envelope, now_ms) {
             Ok(ticket) => {
                 self.askers.insert(ticket, asker);
                 Ok(())
             }
-            Err(error) => Err((asker, error)),
+            Err(error) => Err(Box::new((asker, error))),
         }
     }
 

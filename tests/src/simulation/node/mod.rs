@@ -216,9 +216,10 @@ impl Life {
         let envelope = envelope(id, &command.into(), &origin).expect("it is plain data");
         let asked = match self.shards.get_mut(&partition) {
             Some(shard) => shard.ask(envelope, asker, shared.now_ms),
-            None => Err((asker, not_owner(partition))),
+            None => Err(Box::new((asker, not_owner(partition)))),
         };
-        if let Err((asker, error)) = asked {
+        if let Err(refused) = asked {
+            let (asker, error) = *refused;
             self.answers.push((asker, Err(error)));
         }
     }
