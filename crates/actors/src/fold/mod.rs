@@ -2,8 +2,8 @@
 
 mod core;
 mod fit;
-mod follow;
 mod folder;
+mod follow;
 mod handle;
 mod rebuild;
 mod status;

@@ -6,15 +6,18 @@ use actors::node::{NodeStatus, Router};
 use api::http::NotReady;
 use hub::http::Check;
 
+/// What a node says of one of them, if it is in the way.
+type Look = fn(NodeStatus) -> Option<String>;
+
 /// The checks of a node.
 pub(super) fn of(router: &Router) -> Vec<Check> {
-    let checks: [(&'static str, fn(NodeStatus) -> Option<String>); 4] = [
+    let checks: [(&'static str, Look); 4] = [
         ("catching-up", |node| node.catching_up.map(|at| format!("the log is being read: {at}"))),
         ("log-reading", unread),
         ("projections", |node| node.projections),
         ("membership", |node| node.superseded),
     ];
-    let check = |(check, what): (&'static str, fn(NodeStatus) -> Option<String>)| -> Check {
+    let check = |(check, what): (&'static str, Look)| -> Check {
         let router = router.clone();
         Arc::new(move || {
             let message = what(router.status())?;
