@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config, ResourceExt};
 use serde_json::json;
@@ -168,6 +168,9 @@ impl Ground {
         for member in members.list(&Default::default()).await.expect("a list") {
             release(&members, &member.name_any()).await;
         }
+        let links: Api<Secret> = Api::namespaced(self.hub.client.clone(), "fleet-system");
+        let linking = ListParams::default().labels(domain::selection::LINK_SECRET_LABEL);
+        links.delete_collection(&DeleteParams::default(), &linking).await.expect("they go");
         for cluster in self.members.iter().chain([&self.hub]) {
             let works: Api<api::AppliedWork> = Api::all(cluster.client.clone());
             if let Ok(list) = works.list(&Default::default()).await {

@@ -1,7 +1,7 @@
 //! A member's credentials expire while it is in use.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use acceptance::ground::{Cluster, Ground};
 use acceptance::wait::{come, eventually};
@@ -81,7 +81,9 @@ fn credentials_that_expire_cost_only_their_member_until_they_are_renewed() {
         scenarios::shows(&ground, "balanced", &scenarios::available(1)).await;
 
         let first = &ground.members[0];
-        let end = SystemTime::now() + VALIDITY;
+        // Certificates end with a whole second.
+        let end = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + VALIDITY;
+        let end = UNIX_EPOCH + Duration::from_secs(end.as_secs());
         let expiring = bed.context(&first.name).kubeconfig_until(end).unwrap();
         ground.link(&first.name, &expiring).await;
         let unwell = ("Healthy", "False", "InternalMemberClusterUnhealthy");

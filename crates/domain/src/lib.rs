@@ -26,4 +26,4 @@ pub use command::{CommandError, DomainCommand};
 pub use decider::{
     Decider, DeliverEffect, Effect, EffectKey, FollowUp, Inputs, Reaction, WakeUp, WithdrawEffect,
 };
-pub use view::{ClusterView, FleetView};
+pub use view::{ClusterView, FleetView, ViewChange};

@@ -18,6 +18,17 @@ pub struct FleetView {
     pub watermark: Watermark,
 }
 
+/// What an event changed of the view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ViewChange {
+    /// Nothing.
+    Nothing,
+    /// Something that no policy looks at yet: properties.
+    Noted,
+    /// Something that a scheduler looks at, so that placements may have to be scheduled again.
+    Moved,
+}
+
 /// What the scheduler knows about a cluster.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ClusterView {
@@ -36,18 +47,18 @@ pub struct ClusterView {
 }
 
 impl FleetView {
-    /// Folds one accepted event. Says whether something moved that a scheduler looks at.
-    pub fn apply(&mut self, position: Position, envelope: &Envelope) -> bool {
+    /// Folds one accepted event.
+    pub fn apply(&mut self, position: Position, envelope: &Envelope) -> ViewChange {
         self.watermark.advance(position);
         let (AggregateId::Cluster(name), Event::Cluster(event)) =
             (&envelope.aggregate, &envelope.event)
         else {
-            return false;
+            return ViewChange::Nothing;
         };
         self.apply_cluster(name, event, envelope.time)
     }
 
-    fn apply_cluster(&mut self, name: &str, event: &ClusterEvent, time: Timestamp) -> bool {
+    fn apply_cluster(&mut self, name: &str, event: &ClusterEvent, time: Timestamp) -> ViewChange {
         if let ClusterEvent::ClusterRegistered(registered) = event {
             let cluster = ClusterView {
                 labels: registered.labels.clone(),
@@ -55,12 +66,13 @@ impl FleetView {
                 ..ClusterView::default()
             };
             self.clusters.insert(name.to_owned(), cluster);
-            return true;
+            return ViewChange::Moved;
         }
         if matches!(event, ClusterEvent::ClusterLeft(_)) {
-            return self.clusters.remove(name).is_some();
+            let left = self.clusters.remove(name);
+            return if left.is_some() { ViewChange::Moved } else { ViewChange::Nothing };
         }
-        let Some(cluster) = self.clusters.get_mut(name) else { return false };
+        let Some(cluster) = self.clusters.get_mut(name) else { return ViewChange::Nothing };
         match event {
             ClusterEvent::ClusterLabelsChanged(changed) => {
                 cluster.labels.clone_from(&changed.labels);
@@ -76,10 +88,9 @@ impl FleetView {
             }
             ClusterEvent::ClusterHealthLost(_) => cluster.unhealthy_since = Some(time),
             ClusterEvent::ClusterHealthRestored(_) => cluster.unhealthy_since = None,
-            // No policy looks at properties yet: the one that does has to be asked again then.
             ClusterEvent::ClusterPropertiesChanged(changed) => {
                 cluster.properties.clone_from(&changed.properties);
-                return false;
+                return ViewChange::Noted;
             }
             ClusterEvent::ClusterRegistered(_)
             | ClusterEvent::ClusterLeft(_)
@@ -93,9 +104,9 @@ impl FleetView {
             | ClusterEvent::DeliveryAvailable(_)
             | ClusterEvent::DeliveryUnavailable(_)
             | ClusterEvent::DeliveryWithdrawn(_)
-            | ClusterEvent::DeliveryRemoved(_) => return false,
+            | ClusterEvent::DeliveryRemoved(_) => return ViewChange::Nothing,
         }
-        true
+        ViewChange::Moved
     }
 
     /// The member under another name that is the same cluster, and when it joined. Of several, the

@@ -4,8 +4,6 @@
 //!
 //! A killed process leaves what it wrote to the kernel. What a power failure leaves is the business
 //! of `a_power_failure_loses_nothing_that_was_acknowledged` in the crate.
-//!
-//! `KILL_ROUNDS` says how often (default 25; a release is tried with 200).
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write as _};
@@ -22,6 +20,7 @@ use futures::FutureExt;
 use tempfile::TempDir;
 
 const PARTITION: Partition = Partition(1);
+const ROUNDS: u64 = 200;
 const EVENTS: Stream = Stream::Events(PARTITION);
 const PATH: &str = "KILL_LOG";
 const SEED: &str = "KILL_SEED";
@@ -115,15 +114,13 @@ fn run_and_kill(path: &Path, seed: u64, random: &mut Rng) -> Said {
 
 #[test]
 fn a_killed_process_loses_nothing() {
-    let rounds = std::env::var("KILL_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
-    let rounds: u64 = rounds.unwrap_or(25);
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("log.redb");
     let mut random = Rng::with_seed(9);
     let mut acceptor = Acceptor::new(PARTITION);
     let mut hashes = BTreeMap::new();
     let (mut busy_rounds, mut slowest_open) = (0, Duration::ZERO);
-    for round in 0..rounds {
+    for round in 0..ROUNDS {
         let said = run_and_kill(&path, round, &mut random);
         busy_rounds += u64::from(!said.acknowledged.is_empty());
 
@@ -156,9 +153,9 @@ fn a_killed_process_loses_nothing() {
     let log = EmbeddedLog::open(&path).unwrap();
     let verified = log.verify().unwrap();
     assert!(hashes.len() as u64 <= verified.entries && !hashes.is_empty());
-    assert!(busy_rounds * 2 > rounds, "only in {busy_rounds} of {rounds} rounds it got to write");
+    assert!(busy_rounds * 2 > ROUNDS, "only in {busy_rounds} of {ROUNDS} rounds it got to write");
     eprintln!(
-        "{rounds} kills, {busy_rounds} of a busy process; {} frames kept; slowest open {slowest_open:?}",
+        "{ROUNDS} kills, {busy_rounds} of a busy process; {} frames kept; slowest open {slowest_open:?}",
         hashes.len()
     );
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use domain::cluster::{Cluster, ClusterState};
 use domain::fleet::{Fleet, FleetState};
 use domain::placement::{Placement, PlacementState};
-use domain::{ClusterView, Decider, FleetView};
+use domain::{ClusterView, Decider, FleetView, ViewChange};
 use events::{
     AggregateId, Envelope, Frame, Genesis, Partition, PlacementKey, Position, Record, Timestamp,
 };
@@ -62,19 +62,21 @@ pub struct Versioned<S> {
 pub struct Changes {
     /// The aggregates that have new events, in order of their ids.
     pub aggregates: Vec<ChangedAggregate>,
-    /// What moved in the fleet as a scheduler sees it.
+    /// What changed in the view of the fleet.
     pub views: Vec<ChangedView>,
     /// What became of the inbox.
     pub inbox: Vec<InboxChange>,
 }
 
-/// A cluster that looks different to a scheduler.
+/// A cluster that looks different.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChangedView {
     /// Its name.
     pub cluster: String,
     /// The event that changed it.
     pub position: Position,
+    /// Whether a scheduler looks at what is different.
+    pub moved: bool,
     /// How it looks from then on; `None` when it left.
     pub view: Option<ClusterView>,
 }
@@ -84,7 +86,7 @@ impl Changes {
     /// scheduled again.
     #[must_use]
     pub fn fleet_moved(&self) -> bool {
-        !self.views.is_empty()
+        self.views.iter().any(|view| view.moved)
     }
 }
 
@@ -199,12 +201,14 @@ impl Model {
 
     /// Folds an event into the view of the fleet. Answers with the cluster that looks different.
     fn view(&mut self, position: Position, envelope: &Envelope) -> Option<ChangedView> {
-        if !self.view.apply(position, envelope) {
-            return None;
-        }
+        let moved = match self.view.apply(position, envelope) {
+            ViewChange::Nothing => return None,
+            ViewChange::Noted => false,
+            ViewChange::Moved => true,
+        };
         let AggregateId::Cluster(cluster) = &envelope.aggregate else { return None };
         let view = self.view.clusters.get(cluster).cloned();
-        Some(ChangedView { cluster: cluster.clone(), position, view })
+        Some(ChangedView { cluster: cluster.clone(), position, moved, view })
     }
 
     fn evolve<'a>(

@@ -129,6 +129,8 @@ fn every_command_does_its_part_on_real_clusters() {
         assert_eq!(joining["credential"], "ServiceAccount");
         assert!(joining["credentialExpires"].is_string(), "{joining}");
         ground.register("member-2", &[("region", "us")]).await;
+        // Somebody else made its Secret, of another type, and with what leads nowhere.
+        ground.link("member-2", "not a kubeconfig").await;
         hub.join("member-2", "");
         hub.join("member-3", "--label region=ap");
         check_link(&ground, "member-1").await;

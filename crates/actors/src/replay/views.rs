@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use domain::{ClusterView, FleetView};
+use domain::{ClusterView, FleetView, ViewChange};
 use events::{AggregateId, Envelope, Partition, Position, Sequence, Watermark};
 
 /// What a cluster looked like from each sequence on; `None` where it was no member.
@@ -23,8 +23,10 @@ impl ViewHistory {
     }
 
     pub(super) fn apply(&mut self, position: Position, envelope: &Envelope) {
-        let moved = self.now.apply(position, envelope);
-        if let (true, AggregateId::Cluster(name)) = (moved, &envelope.aggregate) {
+        let change = self.now.apply(position, envelope);
+        if let (true, AggregateId::Cluster(name)) =
+            (change != ViewChange::Nothing, &envelope.aggregate)
+        {
             let view = self.now.clusters.get(name).cloned();
             let (_, versions) =
                 self.clusters.entry(name.clone()).or_insert_with(|| (position.partition, vec![]));

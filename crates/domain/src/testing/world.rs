@@ -17,7 +17,7 @@ use super::member::Member;
 use super::{check_round_trip, make, through_envelope, words};
 use crate::cluster::{Cluster, ClusterCommand, ClusterState};
 use crate::placement::{Placement, PlacementCommand, PlacementState, Reschedule};
-use crate::{Decider, DomainCommand, Effect, FleetView, FollowUp, Inputs, Reaction};
+use crate::{Decider, DomainCommand, Effect, FleetView, FollowUp, Inputs, Reaction, ViewChange};
 
 /// How many rounds a world may take to come to rest. A world that takes longer never will.
 const ROUNDS_MAX: usize = 50;
@@ -185,7 +185,7 @@ impl World {
     /// their order does not matter, because each cluster has one.
     pub(crate) fn fold(&mut self) {
         let Some((position, envelope)) = self.unfolded.pop_front() else { return };
-        if self.view.apply(position, &envelope) {
+        if self.view.apply(position, &envelope) == ViewChange::Moved {
             let live = self.placements.iter().filter(|(_, placement)| {
                 placement.specified.is_some() || placement.deleting.is_some()
             });

@@ -8,7 +8,7 @@ use crate::cluster::{ClusterCommand, ReportLinkProblem};
 use crate::testing::hub::Hub;
 use crate::testing::make::{everywhere, labels, moment, taints, web};
 use crate::testing::member::Mood;
-use crate::{ClusterView, FleetView};
+use crate::{ClusterView, FleetView, ViewChange};
 
 #[test]
 fn the_view_shows_what_a_scheduler_looks_at() {
@@ -78,7 +78,7 @@ fn it_says_whether_something_moved() {
     let mut moved = vec![];
     for (number, envelope) in (1..).zip(&hub.world.log) {
         let name = envelope.event.event_type().name;
-        if view.apply(crate::testing::evidence(number), envelope) {
+        if view.apply(crate::testing::evidence(number), envelope) == ViewChange::Moved {
             moved.push(name);
         }
     }
@@ -99,10 +99,10 @@ fn what_happens_to_clusters_that_are_not_there_is_ignored() {
     ];
     for stray in strays {
         envelope.event = Event::Cluster(stray);
-        assert!(!view.apply(crate::testing::evidence(1), &envelope));
+        assert_eq!(view.apply(crate::testing::evidence(1), &envelope), ViewChange::Nothing);
     }
     envelope.aggregate = AggregateId::Placement(web());
-    assert!(!view.apply(crate::testing::evidence(2), &envelope));
+    assert_eq!(view.apply(crate::testing::evidence(2), &envelope), ViewChange::Nothing);
     assert!(view.clusters.is_empty());
 }
 

@@ -60,7 +60,7 @@ pub(super) async fn list_events(
     let query = query.into_inner();
     let filter = query.filter()?;
     if query.follow {
-        return follow::response(&state, filter).await;
+        return follow::response(state, filter).await;
     }
     let after = query.after.as_deref().map(parse::<Position>).transpose()?;
     let limit = query.limit.unwrap_or(EVENTS_PER_PAGE).clamp(1, EVENTS_PER_PAGE_MAX);

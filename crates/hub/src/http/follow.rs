@@ -10,7 +10,7 @@ use actix_web::{HttpResponse, web};
 use actors::fold::FoldStatus;
 use events::{Envelope, Partition, Position, Record, Sequence, Timestamp, Watermark};
 use futures::Stream;
-use projections::{EVENTS_PER_PAGE_MAX, EventFilter, Queries, StoreError};
+use projections::{EVENTS_PER_PAGE_MAX, EventFilter, Queries};
 use tokio::sync::watch;
 
 use super::error::Problem;
@@ -29,16 +29,15 @@ const SILENCE_MAX: Duration = Duration::from_secs(15);
 
 /// Answers with what comes, and if the filter says since when, with what came since then.
 pub(super) async fn response(
-    state: &HttpState,
+    state: web::Data<HttpState>,
     filter: EventFilter,
 ) -> Result<HttpResponse, Problem> {
-    let queries = state.queries()?;
     let fold = state.config.router.fold().status();
     // Up to here events are found in order of time; from here on record by record.
     let from = state.query(|queries| queries.watermark_at(Timestamp::MAX)).await?;
     let backlog = filter.since.map(|_| Backlog { until: from.clone(), after: None });
     let follower = Follower {
-        queries,
+        state,
         filter,
         backlog,
         next: from.0.iter().map(|(partition, last)| (*partition, last.plus(1))).collect(),
@@ -62,7 +61,8 @@ struct Backlog {
 }
 
 struct Follower {
-    queries: Queries,
+    /// Asked for the rows each time: they may be built anew meanwhile.
+    state: web::Data<HttpState>,
     filter: EventFilter,
     backlog: Option<Backlog>,
     /// The next sequence of each partition.
@@ -102,9 +102,10 @@ impl Follower {
 
     async fn read_backlog(&mut self) -> Result<(), Problem> {
         let Some(backlog) = self.backlog.take() else { return Ok(()) };
-        let (queries, filter) = (self.queries.clone(), self.filter.clone());
+        let filter = self.filter.clone();
         let after = backlog.after;
-        let page = read(move || queries.events(&filter, after, EVENTS_PER_PAGE_MAX)).await?;
+        let events = move |rows: &Queries| rows.events(&filter, after, EVENTS_PER_PAGE_MAX);
+        let page = self.state.query(events).await?;
         for recorded in &page.items {
             if backlog.until.covers(recorded.position) {
                 self.push(recorded.position, &recorded.envelope)?;
@@ -122,8 +123,8 @@ impl Follower {
             if from > last {
                 continue;
             }
-            let queries = self.queries.clone();
-            let page = read(move || queries.records(partition, from, RECORDS_PER_READ)).await?;
+            let records = move |rows: &Queries| rows.records(partition, from, RECORDS_PER_READ);
+            let page = self.state.query(records).await?;
             for (position, record) in page.items {
                 moved = true;
                 let last = self.take(position, &record, from)?;
@@ -162,12 +163,6 @@ impl Follower {
             self.next.get(partition).copied().unwrap_or(Sequence(1)) > *last
         })
     }
-}
-
-async fn read<T: Send + 'static>(
-    read: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, Problem> {
-    Ok(web::block(read).await??)
 }
 
 /// The same filter that pages go by, for events that come.

@@ -90,7 +90,8 @@ impl<'a> Batch<'a> {
             }
         }
         for changed in &changes.views {
-            let ChangedView { cluster, position: Position { partition, sequence }, view } = changed;
+            let ChangedView { cluster, position: Position { partition, sequence }, view, .. } =
+                changed;
             let row = ViewRow { partition: *partition, view: view.clone() };
             self.writes.put(Key::view(cluster).u64(sequence.0), values::to_bincode(&row));
             known.set_view(cluster, *sequence);

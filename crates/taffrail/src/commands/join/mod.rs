@@ -120,16 +120,19 @@ fn secret_name(member: &str) -> String {
 
 async fn store_link(args: &Args, hub: &Client, credential: &Credential) -> Result<()> {
     ensure_namespace(hub, &args.system_namespace).await?;
+    let secrets: Api<Secret> = Api::namespaced(hub.clone(), &args.system_namespace);
+    let name = secret_name(&args.name);
+    let known = secrets.get_opt(&name).await.with_context(|| format!("{name} cannot be read"))?;
     let data = ByteString(credential.kubeconfig.clone().into_bytes());
     let mut secret = Secret {
-        type_: Some(LINK_SECRET_TYPE.to_owned()),
+        // The type of a Secret that somebody else made stays: it cannot be changed.
+        type_: known.and_then(|known| known.type_).or(Some(LINK_SECRET_TYPE.to_owned())),
         data: Some(BTreeMap::from([(KUBECONFIG_ENTRY.to_owned(), data)])),
         ..Secret::default()
     };
-    secret.metadata.name = Some(secret_name(&args.name));
+    secret.metadata.name = Some(name);
     secret.metadata.labels =
         Some(BTreeMap::from([(LINK_SECRET_LABEL.to_owned(), args.name.clone())]));
-    let secrets: Api<Secret> = Api::namespaced(hub.clone(), &args.system_namespace);
     apply(&secrets, &secret).await.map(drop)
 }
 
