@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use actors::node::Ownership;
 use actors::shard::ClaimIdentity;
-use event_log::{Log, PARTITIONS, partition_of};
+use event_log::{Log, MemoryLog, PARTITIONS, partition_of};
 use hub::{Hub, HubConfig};
 use kube::Client;
 use projections::Store;
 use uuid::Uuid;
 
 use crate::ground::Ground;
+use crate::in_a_system;
 
 /// Shows what hubs log, as far as `RUST_LOG` asks for it.
 fn init_tracing() {
@@ -59,4 +60,17 @@ pub async fn start_with(
         threads: 2,
     };
     Hub::start(config).await.expect("the hub starts")
+}
+
+/// Plays a scene on a hub with simulated members.
+pub fn scene(members: usize, play: impl AsyncFnOnce(&Ground)) {
+    in_a_system(async {
+        let ground = Ground::simulated(members).await;
+        let dir = tempfile::tempdir().expect("a directory can be made");
+        let log = Arc::new(MemoryLog::new());
+        let hub = start("hub-a", &ground, log, dir.path(), Ownership::Alone).await;
+        play(&ground).await;
+        hub.shutdown().await;
+        ground.stop();
+    });
 }

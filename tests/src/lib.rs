@@ -8,6 +8,7 @@ pub mod ground;
 pub mod held;
 pub mod hubs;
 pub mod logs;
+pub mod obedient;
 pub mod scenarios;
 pub mod simulation;
 pub mod wait;

@@ -1,13 +1,10 @@
 //! What goes wrong is said clearly, costs only itself, and heals when it is mended.
 
-use std::sync::Arc;
-
 use acceptance::ground::Ground;
+use acceptance::hubs::scene;
+use acceptance::scenarios;
 use acceptance::scenarios::{place_as as place, stands};
 use acceptance::wait::come;
-use acceptance::{hubs, in_a_system, scenarios};
-use actors::node::Ownership;
-use event_log::MemoryLog;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -16,19 +13,6 @@ use kube::core::GroupVersionKind;
 use kube::discovery::ApiResource;
 use kube::{Api, Client};
 use serde_json::{Value, json};
-
-/// Plays a scene on a hub with simulated members that have joined.
-fn scene(members: usize, play: impl AsyncFnOnce(&Ground)) {
-    in_a_system(async {
-        let ground = Ground::simulated(members).await;
-        let dir = tempfile::tempdir().unwrap();
-        let log = Arc::new(MemoryLog::new());
-        let hub = hubs::start("hub-a", &ground, log, dir.path(), Ownership::Alone).await;
-        play(&ground).await;
-        hub.shutdown().await;
-        ground.stop();
-    });
-}
 
 async fn join_all(ground: &Ground) {
     for member in &ground.members {

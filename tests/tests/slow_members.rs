@@ -3,27 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use acceptance::ground::{Cluster, Ground};
+use acceptance::ground::Cluster;
+use acceptance::hubs::scene;
+use acceptance::scenarios;
 use acceptance::wait::eventually;
-use acceptance::{hubs, in_a_system, scenarios};
 use actors::effects::{EFFECTS_IN_FLIGHT_MAX, EFFECTS_PER_MEMBER_MAX};
-use actors::node::Ownership;
-use event_log::MemoryLog;
 use futures::future::join_all;
 use simulator::{Fault, FaultRule};
-
-/// Plays a scene on a hub with simulated members.
-fn scene(members: usize, play: impl AsyncFnOnce(&Ground)) {
-    in_a_system(async {
-        let ground = Ground::simulated(members).await;
-        let dir = tempfile::tempdir().unwrap();
-        let log = Arc::new(MemoryLog::new());
-        let hub = hubs::start("hub-a", &ground, log, dir.path(), Ownership::Alone).await;
-        play(&ground).await;
-        hub.shutdown().await;
-        ground.stop();
-    });
-}
 
 /// As many members as it takes to hold every place that orders have.
 const HANGING: usize = EFFECTS_IN_FLIGHT_MAX / EFFECTS_PER_MEMBER_MAX;

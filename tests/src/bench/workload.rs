@@ -6,25 +6,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use actors::effects::{Again, Performed, Performer};
 use actors::node::{Node, NodeConfig, Ownership, Router};
 use actors::shard::ClaimIdentity;
 use anyhow::{Context, Result, anyhow};
-use async_trait::async_trait;
-use domain::cluster::{
-    ClusterCommand, DeliveryOutcome, ObserveCluster, ReportDelivery, ReportLink, ReportRemoval,
-};
+use domain::DomainCommand;
+use domain::cluster::{ClusterCommand, ObserveCluster, ReportLink};
 use domain::placement::{PlacementCommand, RefusePlacement, RevisionInput, SubmitPlacement};
-use domain::{DomainCommand, Effect};
 use event_log::{Log, partition_of};
 use events::cluster::ApplyStrategy;
 use events::placement::{PlacementSpec, Policy, RefusalReason, TargetPhase};
-use events::{AggregateId, ContentHash, Epoch, PlacementKey, Principal};
+use events::{AggregateId, ContentHash, PlacementKey, Principal};
 use futures::{StreamExt, TryStreamExt};
 use projections::{Model, Store};
 use uuid::Uuid;
 
 use super::samples::Samples;
+use crate::obedient::Obedient;
 
 /// How long the load runs before it is counted.
 const WARM_UP: Duration = Duration::from_secs(1);
@@ -67,28 +64,6 @@ pub(super) async fn start(
     let mut owning = node.router().owning();
     owning.wait_for(|owning| owning.len() == usize::from(partitions)).await?;
     Ok(node)
-}
-
-/// Every order succeeds at once.
-struct Obedient;
-
-#[async_trait]
-impl Performer for Obedient {
-    async fn perform(&self, effect: &Effect, _epoch: Epoch, _attempt: u32) -> Performed {
-        let report = match effect {
-            Effect::Deliver(deliver) => Some(ClusterCommand::ReportDelivery(ReportDelivery {
-                placement: deliver.key.placement.clone(),
-                generation: deliver.generation,
-                outcome: DeliveryOutcome::Available { untracked: 0 },
-            })),
-            Effect::Withdraw(withdraw) => Some(ClusterCommand::ReportRemoval(ReportRemoval {
-                placement: withdraw.key.placement.clone(),
-                generation: withdraw.generation,
-            })),
-            Effect::Observe(_) | Effect::Cancel(_) => None,
-        };
-        Performed { report: report.map(DomainCommand::from), again: Again::No }
-    }
 }
 
 /// The smallest decision: one command, one event, nothing that follows from it. Each is another

@@ -7,40 +7,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use acceptance::obedient::Obedient;
 use acceptance::{in_a_system, logs};
-use actors::effects::{Again, Performed, Performer};
 use actors::node::{Node, NodeConfig, Ownership};
 use actors::shard::ClaimIdentity;
 use anyhow::{Context, Result};
-use async_trait::async_trait;
-use domain::Effect;
-use domain::cluster::{ClusterCommand, DeliveryOutcome, ReportDelivery, ReportRemoval};
 use event_log::{PARTITIONS, partition_of};
-use events::{CommandEnvelope, Epoch};
+use events::CommandEnvelope;
 use projections::Store;
 use uuid::Uuid;
-
-/// Every order succeeds at once.
-struct Obedient;
-
-#[async_trait]
-impl Performer for Obedient {
-    async fn perform(&self, effect: &Effect, _epoch: Epoch, _attempt: u32) -> Performed {
-        let report = match effect {
-            Effect::Deliver(deliver) => Some(ClusterCommand::ReportDelivery(ReportDelivery {
-                placement: deliver.key.placement.clone(),
-                generation: deliver.generation,
-                outcome: DeliveryOutcome::Available { untracked: 0 },
-            })),
-            Effect::Withdraw(withdraw) => Some(ClusterCommand::ReportRemoval(ReportRemoval {
-                placement: withdraw.key.placement.clone(),
-                generation: withdraw.generation,
-            })),
-            Effect::Observe(_) | Effect::Cancel(_) => None,
-        };
-        Performed { report: report.map(Into::into), again: Again::No }
-    }
-}
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
