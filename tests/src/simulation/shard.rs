@@ -54,7 +54,7 @@ impl Entity {
         }
     }
 
-    fn propose(&self, requests: &[Request], now: Timestamp, view: &FleetView) -> Proposed {
+    fn propose(&mut self, requests: &[Request], now: Timestamp, view: &FleetView) -> Proposed {
         with_core!(self, core => core.propose(requests, now, view))
     }
 

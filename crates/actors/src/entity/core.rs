@@ -1,7 +1,7 @@
 //! The entity without its mailbox: commands in, a proposal out; accepted events in, state and
 //! effects out.
 //!
-//! A batch of commands is decided on a scratch copy of the state, each on what the ones before it
+//! A batch of commands is decided on a draft of the state, each on what the ones before it
 //! leave. The state itself moves only by events that count. Which commands wait, and for what, is
 //! for the shard to know.
 
@@ -107,13 +107,21 @@ pub struct EntityCore<D: Decider> {
     id: AggregateId,
     sequence: u64,
     state: D::State,
+    /// The state that what was proposed leaves: what is decided next is decided on it. A copy of its
+    /// own, since to copy a cluster with a thousand deliveries for each batch costs more than
+    /// everything else.
+    draft: D::State,
+    /// The sequence after what was proposed. It is `sequence` again when all of that counts; if
+    /// less does, the draft is made anew.
+    draft_sequence: u64,
 }
 
 impl<D: Decider> EntityCore<D> {
     /// An entity with the state that its first `sequence` events left.
     #[must_use]
     pub fn new(id: AggregateId, sequence: u64, state: D::State) -> Self {
-        Self { id, sequence, state }
+        let draft = state.clone();
+        Self { id, sequence, state, draft, draft_sequence: sequence }
     }
 
     /// Which aggregate it is.
@@ -130,9 +138,12 @@ impl<D: Decider> EntityCore<D> {
 
     /// Decides commands, in order, as far as they fit one proposal.
     #[must_use]
-    pub fn propose(&self, requests: &[Request], now: Timestamp, fleet: &FleetView) -> Proposed {
+    pub fn propose(&mut self, requests: &[Request], now: Timestamp, fleet: &FleetView) -> Proposed {
+        if self.draft_sequence != self.sequence {
+            self.draft.clone_from(&self.state);
+            self.draft_sequence = self.sequence;
+        }
         let mut proposed = Proposed::default();
-        let mut scratch = self.state.clone();
         let mut decisions: Vec<DecisionDraft> = vec![];
         let mut events = 0;
         for request in requests {
@@ -140,9 +151,9 @@ impl<D: Decider> EntityCore<D> {
                 break;
             }
             let decided =
-                AssertUnwindSafe(|| decide::<D>(&self.id, &mut scratch, request, now, fleet));
+                AssertUnwindSafe(|| decide::<D>(&self.id, &mut self.draft, request, now, fleet));
             let draft = catch_unwind(decided).unwrap_or_else(|panic| {
-                scratch = self.after(&decisions);
+                self.draft = self.after(&decisions);
                 let (kind, words) = (&request.envelope.kind, set_aside::words_of(&*panic));
                 let reason = format!("the decider failed on {kind}: {words}");
                 let refusal = set_aside::because(&self.id, kind, &reason);
@@ -161,6 +172,7 @@ impl<D: Decider> EntityCore<D> {
                 continue;
             }
             events += draft.events.len();
+            self.draft_sequence += draft.events.len() as u64;
             decisions.push(draft);
         }
         if !decisions.is_empty() {
@@ -229,7 +241,7 @@ impl DecisionDraft {
 
 fn decide<D: Decider>(
     id: &AggregateId,
-    scratch: &mut D::State,
+    state: &mut D::State,
     request: &Request,
     now: Timestamp,
     fleet: &FleetView,
@@ -250,12 +262,12 @@ fn decide<D: Decider>(
     };
     draft.watermark = D::uses_view(&command).then(|| fleet.watermark.clone());
     let inputs = Inputs { now, fleet, origin: request.envelope.origin };
-    match D::decide(scratch, &command, &inputs) {
+    match D::decide(state, &command, &inputs) {
         Err(refusal) => draft.refusal = Some(refusal.to_string()),
         Ok(events) => {
             for (index, event) in events.into_iter().enumerate() {
-                D::evolve(scratch, &event, now);
-                for reaction in D::react(id, scratch, &event) {
+                D::evolve(state, &event, now);
+                for reaction in D::react(id, state, &event) {
                     match reaction {
                         Reaction::FollowUp(follow_up) => draft.follow_ups.push((index, follow_up)),
                         // Performed when the event counts, from the state that it leaves then.

@@ -23,7 +23,7 @@ fn request(ticket: u64, command: ClusterCommand) -> Request {
 /// may never be recorded.
 #[test]
 fn regression_what_follows_from_a_proposal_is_answered_when_that_counts() {
-    let core =
+    let mut core =
         EntityCore::<Cluster>::new(AggregateId::Cluster("eu-1".to_owned()), 0, Default::default());
     let remove = || ClusterCommand::RemoveCluster(RemoveCluster { uid: "uid".to_owned() });
     let observe = ClusterCommand::ObserveCluster(ObserveCluster {
@@ -40,6 +40,28 @@ fn regression_what_follows_from_a_proposal_is_answered_when_that_counts() {
     assert_eq!(proposed.dependent, [fine(4)]);
     let decided = proposed.proposal.unwrap().decisions;
     assert_eq!(decided.iter().map(|one| one.ticket).collect::<Vec<_>>(), [Ticket(2), Ticket(3)]);
+}
+
+/// A decision that is too large for the log is refused after it was made.
+#[test]
+fn what_was_proposed_and_does_not_count_is_not_decided_on() {
+    let mut core =
+        EntityCore::<Cluster>::new(AggregateId::Cluster("eu-1".to_owned()), 0, Default::default());
+    let observe = |ticket, uid: &str| {
+        let uid = uid.to_owned();
+        let (labels, taints) = Default::default();
+        let heartbeat_period_seconds = 60;
+        let observe = ObserveCluster { uid, labels, taints, heartbeat_period_seconds };
+        request(ticket, ClusterCommand::ObserveCluster(observe))
+    };
+    let mut names = |request| {
+        let proposed = core.propose(&[request], Timestamp::UNIX_EPOCH, &FleetView::default());
+        let decisions = proposed.proposal.unwrap().decisions;
+        let events = decisions.iter().flat_map(|draft| &draft.events);
+        events.map(|event| event.event_type().name).collect::<Vec<_>>()
+    };
+    assert_eq!(names(observe(1, "first")), ["ClusterRegistered"]);
+    assert_eq!(names(observe(2, "second")), ["ClusterRegistered"], "nothing is known of the first");
 }
 
 /// A cluster whose decider panics over an object of this uid.
@@ -108,7 +130,7 @@ fn regression_a_durable_command_on_which_the_decider_fails_is_set_aside() {
             heartbeat_period_seconds: period,
         })
     };
-    let core =
+    let mut core =
         EntityCore::<Touchy>::new(AggregateId::Cluster("eu-1".to_owned()), 0, Default::default());
     let requests = [observe("uid", 60), observe(POISON, 60), observe("uid", 30)];
     let submitted = |(ticket, command)| {

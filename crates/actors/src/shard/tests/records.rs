@@ -80,7 +80,7 @@ fn regression_a_frame_that_was_given_up_and_counts_ends_the_shard() {
     other.aggregate = later.clone();
     let ticket = bench.ask(other);
     let requests = bench.core.hand_out(&later, Timestamp::UNIX_EPOCH).unwrap();
-    let us = EntityCore::<Cluster>::new(later.clone(), 0, Default::default());
+    let mut us = EntityCore::<Cluster>::new(later.clone(), 0, Default::default());
     let proposed = us.propose(&requests, Timestamp::UNIX_EPOCH, &FleetView::default());
     assert_eq!(bench.core.proposed(&later, proposed), []);
     let second = bench.next_record().unwrap();
