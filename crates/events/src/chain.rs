@@ -27,7 +27,7 @@ impl ChainHash {
 
 impl fmt::Display for ChainHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
+        write_sha256(f, &self.0)
     }
 }
 
@@ -46,6 +46,13 @@ impl FromStr for ChainHash {
 }
 
 crate::ids::text_serde!(ChainHash);
+
+/// Writes 64 hex digits.
+pub(crate) fn write_sha256(f: &mut fmt::Formatter<'_>, bytes: &[u8; 32]) -> fmt::Result {
+    let mut digits = [0; 64];
+    hex::encode_to_slice(bytes, &mut digits).map_err(|_| fmt::Error)?;
+    f.write_str(std::str::from_utf8(&digits).map_err(|_| fmt::Error)?)
+}
 
 /// Reads 64 hex digits.
 pub(crate) fn parse_sha256(text: &str, expected: &'static str) -> Result<[u8; 32], InvalidId> {

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
-use crate::chain::parse_sha256;
+use crate::chain::{parse_sha256, write_sha256};
 use crate::ids::InvalidId;
 
 /// The SHA-256 of some bytes in the content store, written as 64 hex digits.
@@ -24,7 +24,7 @@ impl ContentHash {
 
 impl fmt::Display for ContentHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
+        write_sha256(f, &self.0)
     }
 }
 

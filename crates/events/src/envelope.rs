@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 
 use serde::de::Error as _;
-use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
@@ -46,14 +45,36 @@ pub struct Envelope {
     pub event: Event,
 }
 
-/// The CloudEvents JSON form. Extension attributes are lower-case alphanumerics, as the
-/// specification demands.
-#[derive(Serialize, Deserialize)]
-struct CloudEvent<'a> {
-    specversion: Cow<'a, str>,
+/// The CloudEvents JSON form, as it is written. Extension attributes are lower-case alphanumerics,
+/// as the specification demands.
+#[derive(Serialize)]
+struct Written<'a> {
+    specversion: &'static str,
     id: EventId,
-    source: Cow<'a, str>,
+    source: &'static str,
     #[serde(rename = "type")]
+    kind: Kind,
+    subject: &'a AggregateId,
+    time: Timestamp,
+    schemaversion: u32,
+    sequence: Sequence,
+    aggregatesequence: u64,
+    principal: &'a Principal,
+    commandid: CommandId,
+    decisionindex: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    causationid: Option<EventId>,
+    correlationid: CorrelationId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<&'a str>,
+    data: Data<'a>,
+}
+
+/// The same, as it is read: whatever can stays where it stands.
+#[derive(Deserialize)]
+struct Read<'a> {
+    id: EventId,
+    #[serde(rename = "type", borrow)]
     kind: Cow<'a, str>,
     subject: AggregateId,
     time: Timestamp,
@@ -63,35 +84,53 @@ struct CloudEvent<'a> {
     principal: Principal,
     commandid: CommandId,
     decisionindex: u32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     causationid: Option<EventId>,
     correlationid: CorrelationId,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     traceparent: Option<String>,
     #[serde(borrow)]
-    data: Cow<'a, RawValue>,
+    data: &'a RawValue,
+}
+
+/// The CloudEvents `type` of an event of this name.
+struct Kind(&'static str);
+
+impl Serialize for Kind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{TYPE_PREFIX}{}", self.0))
+    }
+}
+
+/// The payload of an event.
+struct Data<'a>(&'a Event);
+
+impl Serialize for Data<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize_data(serializer)
+    }
 }
 
 impl Serialize for Envelope {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let event_type = self.event.event_type();
-        CloudEvent {
-            specversion: Cow::Borrowed("1.0"),
+        Written {
+            specversion: "1.0",
             id: self.id,
-            source: Cow::Borrowed(SOURCE),
-            kind: Cow::Owned(format!("{TYPE_PREFIX}{}", event_type.name)),
-            subject: self.aggregate.clone(),
+            source: SOURCE,
+            kind: Kind(event_type.name),
+            subject: &self.aggregate,
             time: self.time,
             schemaversion: event_type.version,
             sequence: self.sequence,
             aggregatesequence: self.aggregate_sequence,
-            principal: self.principal.clone(),
+            principal: &self.principal,
             commandid: self.command,
             decisionindex: self.index,
             causationid: self.causation,
             correlationid: self.correlation,
-            traceparent: self.traceparent.clone(),
-            data: Cow::Owned(self.event.to_data().map_err(S::Error::custom)?),
+            traceparent: self.traceparent.as_deref(),
+            data: Data(&self.event),
         }
         .serialize(serializer)
     }
@@ -99,10 +138,10 @@ impl Serialize for Envelope {
 
 impl<'de> Deserialize<'de> for Envelope {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let wire = CloudEvent::deserialize(deserializer)?;
+        let wire = Read::deserialize(deserializer)?;
         let kind = wire.kind.strip_prefix(TYPE_PREFIX).unwrap_or(&wire.kind);
         let event =
-            Event::from_data(kind, wire.schemaversion, &wire.data).map_err(D::Error::custom)?;
+            Event::from_data(kind, wire.schemaversion, wire.data).map_err(D::Error::custom)?;
         Ok(Self {
             id: wire.id,
             aggregate: wire.subject,

@@ -6,7 +6,7 @@
 
 use std::cmp::Ordering;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 pub use crate::cluster::ClusterEvent;
@@ -103,6 +103,15 @@ impl Event {
         }
     }
 
+    /// Writes the payload alone.
+    pub(crate) fn serialize_data<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Cluster(event) => event.serialize_data(serializer),
+            Self::Placement(event) => event.serialize_data(serializer),
+            Self::Fleet(event) => event.serialize_data(serializer),
+        }
+    }
+
     /// The payload as JSON.
     ///
     /// # Errors
@@ -182,6 +191,15 @@ macro_rules! event_family {
                         name: stringify!($name),
                         version: $version,
                     },)*
+                }
+            }
+
+            pub(crate) fn serialize_data<S: serde::Serializer>(
+                &self,
+                serializer: S,
+            ) -> Result<S::Ok, S::Error> {
+                match self {
+                    $(Self::$name(payload) => serde::Serialize::serialize(payload, serializer),)*
                 }
             }
 

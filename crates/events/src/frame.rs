@@ -48,7 +48,11 @@ impl Record {
     /// # Errors
     /// When the bytes are no record, or hold an event that this version does not know.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(bytes)
+        match std::str::from_utf8(bytes) {
+            Ok(text) => serde_json::from_str(text),
+            // It says where the text ends that can be read.
+            Err(_) => serde_json::from_slice(bytes),
+        }
     }
 }
 
