@@ -1,7 +1,6 @@
 //! All commands in one enum, and how they travel in envelopes.
 
-use events::CommandEnvelope;
-use serde::{Deserialize, Serialize};
+use events::{AggregateKind, CommandEnvelope};
 use serde_json::value::RawValue;
 
 use crate::cluster::ClusterCommand;
@@ -29,32 +28,21 @@ pub struct CommandError {
     pub reason: String,
 }
 
-/// Every command enum is adjacently tagged with its name, which is what the envelope carries.
-#[derive(Serialize, Deserialize)]
-struct Tagged {
-    #[serde(rename = "type")]
-    kind: String,
-    data: Box<RawValue>,
-}
-
 impl DomainCommand {
     /// The command's name and payload, for an envelope.
     ///
     /// # Errors
     /// When the payload cannot be written as JSON; no command of ours is of that kind.
     pub fn to_parts(&self) -> Result<(String, Box<RawValue>), CommandError> {
-        let written = match self {
-            Self::Cluster(command) => serde_json::to_string(command),
-            Self::Placement(command) => serde_json::to_string(command),
-            Self::Fleet(command) => serde_json::to_string(command),
+        let (kind, data) = match self {
+            Self::Cluster(command) => command.to_parts(),
+            Self::Placement(command) => command.to_parts(),
+            Self::Fleet(command) => command.to_parts(),
         };
-        written
-            .and_then(|text| serde_json::from_str::<Tagged>(&text))
-            .map(|tagged| (tagged.kind, tagged.data))
-            .map_err(|error| CommandError {
-                kind: format!("{self:?}").chars().take(40).collect(),
-                reason: error.to_string(),
-            })
+        match data {
+            Ok(data) => Ok((kind.to_owned(), data)),
+            Err(error) => Err(CommandError { kind: kind.to_owned(), reason: error.to_string() }),
+        }
     }
 
     /// Reads the command in an envelope, by the kind of aggregate that it is for.
@@ -62,16 +50,15 @@ impl DomainCommand {
     /// # Errors
     /// When that aggregate has no such command, or the payload does not fit it.
     pub fn from_envelope(envelope: &CommandEnvelope) -> Result<Self, CommandError> {
-        let tagged = Tagged { kind: envelope.kind.clone(), data: envelope.data.clone() };
-        let read =
-            serde_json::to_string(&tagged).and_then(|text| match envelope.aggregate.kind() {
-                events::AggregateKind::Cluster => serde_json::from_str(&text).map(Self::Cluster),
-                events::AggregateKind::Placement => {
-                    serde_json::from_str(&text).map(Self::Placement)
-                }
-                events::AggregateKind::Fleet => serde_json::from_str(&text).map(Self::Fleet),
-            });
-        read.map_err(|error| CommandError { kind: tagged.kind, reason: error.to_string() })
+        let CommandEnvelope { kind, data, aggregate, .. } = envelope;
+        let read = match aggregate.kind() {
+            AggregateKind::Cluster => ClusterCommand::from_parts(kind, data).map(Self::Cluster),
+            AggregateKind::Placement => {
+                PlacementCommand::from_parts(kind, data).map(Self::Placement)
+            }
+            AggregateKind::Fleet => FleetCommand::from_parts(kind, data).map(Self::Fleet),
+        };
+        read.map_err(|error| CommandError { kind: kind.clone(), reason: error.to_string() })
     }
 }
 
@@ -92,3 +79,40 @@ impl From<FleetCommand> for DomainCommand {
         Self::Fleet(command)
     }
 }
+
+/// Declares the commands to one kind of aggregate: an enum over payload types of the same names,
+/// and how they travel.
+macro_rules! command_family {
+    ($(#[$doc:meta])* $family:ident { $($(#[$variant_doc:meta])* $name:ident,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum $family {
+            $($(#[$variant_doc])* $name($name),)*
+        }
+
+        impl $family {
+            const KINDS: &'static [&'static str] = &[$(stringify!($name),)*];
+
+            pub(crate) fn to_parts(
+                &self,
+            ) -> (&'static str, serde_json::Result<Box<serde_json::value::RawValue>>) {
+                match self {
+                    $(Self::$name(payload) => {
+                        (stringify!($name), serde_json::value::to_raw_value(payload))
+                    })*
+                }
+            }
+
+            pub(crate) fn from_parts(
+                kind: &str,
+                data: &serde_json::value::RawValue,
+            ) -> serde_json::Result<Self> {
+                match kind {
+                    $(stringify!($name) => serde_json::from_str(data.get()).map(Self::$name),)*
+                    _ => Err(serde::de::Error::unknown_variant(kind, Self::KINDS)),
+                }
+            }
+        }
+    };
+}
+pub(crate) use command_family;

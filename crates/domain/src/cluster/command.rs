@@ -6,34 +6,36 @@ use events::cluster::{ApplyStrategy, Labels, LinkProblem, ObjectFailure, Revisio
 use events::{PlacementKey, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// A request to a cluster.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", content = "data")]
-pub enum ClusterCommand {
-    /// Its MemberCluster object looks like this.
-    ObserveCluster(ObserveCluster),
-    /// Its MemberCluster object is being deleted.
-    RemoveCluster(RemoveCluster),
-    /// Its link works.
-    ReportLink(ReportLink),
-    /// Its link does not work.
-    ReportLinkProblem(ReportLinkProblem),
-    /// How long the credential of its link is good for.
-    ReportCredential(ReportCredential),
-    /// The time has come to look whether the credential ends soon.
-    CheckCredential(CheckCredential),
-    /// What a health check found.
-    ReportHealth(ReportHealth),
-    /// Hold a revision of a placement.
-    AssignDelivery(AssignDelivery),
-    /// Hold nothing of a placement any more.
-    WithdrawDelivery(WithdrawDelivery),
-    /// What became of a delivery.
-    ReportDelivery(ReportDelivery),
-    /// Nothing of a placement is left.
-    ReportRemoval(ReportRemoval),
-    /// Let go of deliveries of a membership that has ended.
-    ReleaseOrphans(ReleaseOrphans),
+use crate::command::command_family;
+
+command_family! {
+    /// A request to a cluster.
+    ClusterCommand {
+        /// Its MemberCluster object looks like this.
+        ObserveCluster,
+        /// Its MemberCluster object is being deleted.
+        RemoveCluster,
+        /// Its link works.
+        ReportLink,
+        /// Its link does not work.
+        ReportLinkProblem,
+        /// How long the credential of its link is good for.
+        ReportCredential,
+        /// The time has come to look whether the credential ends soon.
+        CheckCredential,
+        /// What a health check found.
+        ReportHealth,
+        /// Hold a revision of a placement.
+        AssignDelivery,
+        /// Hold nothing of a placement any more.
+        WithdrawDelivery,
+        /// What became of a delivery.
+        ReportDelivery,
+        /// Nothing of a placement is left.
+        ReportRemoval,
+        /// Let go of deliveries of a membership that has ended.
+        ReleaseOrphans,
+    }
 }
 
 /// See [`ClusterCommand::ObserveCluster`].

@@ -1,15 +1,15 @@
 //! What may be asked of the fleet.
 
-use serde::{Deserialize, Serialize};
-
 use events::fleet::FleetFounded;
 
-/// A request to the fleet.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", content = "data")]
-pub enum FleetCommand {
-    /// Record that it exists.
-    FoundFleet(FoundFleet),
+use crate::command::command_family;
+
+command_family! {
+    /// A request to the fleet.
+    FleetCommand {
+        /// Record that it exists.
+        FoundFleet,
+    }
 }
 
 /// See [`FleetCommand::FoundFleet`].

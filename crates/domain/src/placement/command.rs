@@ -5,20 +5,22 @@ use events::cluster::ObjectFailure;
 use events::placement::{PlacementSpec, RefusalReason, TargetPhase};
 use serde::{Deserialize, Serialize};
 
-/// A request to a placement.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", content = "data")]
-pub enum PlacementCommand {
-    /// This is what it asks for, and what it selects now.
-    SubmitPlacement(SubmitPlacement),
-    /// What it asks for cannot be followed.
-    RefusePlacement(RefusePlacement),
-    /// Its object is being deleted.
-    DeletePlacement(DeletePlacement),
-    /// The fleet changed: look again.
-    Reschedule(Reschedule),
-    /// How far a member is.
-    ReportTarget(ReportTarget),
+use crate::command::command_family;
+
+command_family! {
+    /// A request to a placement.
+    PlacementCommand {
+        /// This is what it asks for, and what it selects now.
+        SubmitPlacement,
+        /// What it asks for cannot be followed.
+        RefusePlacement,
+        /// Its object is being deleted.
+        DeletePlacement,
+        /// The fleet changed: look again.
+        Reschedule,
+        /// How far a member is.
+        ReportTarget,
+    }
 }
 
 /// See [`PlacementCommand::SubmitPlacement`].
