@@ -23,9 +23,6 @@ pub(crate) enum Next {
 /// How long to wait after a look that panicked.
 const PANICKED: Duration = Duration::from_secs(1);
 
-/// The most that a busy queue delays a key. Longer, and people would wonder.
-const BUSY_MAX: Duration = Duration::from_secs(5);
-
 struct State<K> {
     /// When each marked key is to be looked at.
     due: BTreeMap<K, Instant>,
@@ -102,11 +99,11 @@ impl<K: Ord + Clone + Send + 'static> WorkQueue<K> {
     }
 
     /// Marks a key to be looked at after `first`, and later by `each` for every key that waits
-    /// already, up to a bound: the busier the queue, the more marks of one key become one look.
-    pub(crate) fn mark_coalesced(&self, key: K, first: Duration, each: Duration) {
+    /// already, up to `most`: the busier the queue, the more marks of one key become one look.
+    pub(crate) fn mark_coalesced(&self, key: K, first: Duration, each: Duration, most: Duration) {
         let waiting = self.with(|state| state.due.len());
         let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
-        let busy = each.saturating_mul(waiting).min(BUSY_MAX);
+        let busy = each.saturating_mul(waiting).min(most);
         self.mark(key, first + busy);
     }
 

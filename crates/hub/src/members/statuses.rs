@@ -21,6 +21,9 @@ const COLLECT: Duration = Duration::from_millis(20);
 /// How much longer for each status that waits to be written.
 const COLLECT_PER_STATUS: Duration = Duration::from_millis(2);
 
+/// How much longer at most because of others. Longer, and people would wonder.
+const COLLECT_MAX: Duration = Duration::from_secs(5);
+
 /// The statuses of all members. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Statuses {
@@ -43,7 +46,7 @@ impl Statuses {
 
     /// Has a status looked at soon.
     pub(super) fn mark(&self, cluster: &str) {
-        self.queue.mark_coalesced(cluster.to_owned(), COLLECT, COLLECT_PER_STATUS);
+        self.queue.mark_coalesced(cluster.to_owned(), COLLECT, COLLECT_PER_STATUS, COLLECT_MAX);
     }
 
     /// Writes what has to be, for ever.

@@ -17,7 +17,7 @@ use actors::trace::adopted;
 use domain::DomainCommand;
 use domain::placement::PlacementCommand;
 use domain::selection::SelectionRules;
-use events::{AggregateId, PlacementKey, Principal};
+use events::{AggregateId, ContentHash, PlacementKey, Principal};
 use futures::TryStreamExt;
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch_objects};
@@ -26,6 +26,7 @@ use tokio::task::JoinHandle;
 use tracing::Instrument as _;
 
 use super::convert::placement_spec;
+use super::status::ShownStatus;
 use super::submit::author;
 use super::writer::PlacementObject;
 use crate::contents::Contents;
@@ -75,7 +76,9 @@ type Objects<P> = BTreeMap<PlacementKey, Arc<Known<P>>>;
 
 /// An object as it was seen last.
 pub(super) struct Known<P> {
+    /// Without its status.
     pub(super) object: P,
+    pub(super) shown: ShownStatus,
     pub(super) interest: Option<Interest>,
 }
 
@@ -88,6 +91,8 @@ struct Notes {
     departed: BTreeMap<PlacementKey, Departed>,
     /// The trace context of what the next status shows.
     traceparents: BTreeMap<PlacementKey, String>,
+    /// The statuses that were written last.
+    written: BTreeMap<PlacementKey, ContentHash>,
 }
 
 /// An object that is gone.
@@ -159,8 +164,9 @@ impl<P: PlacementObject> Controller<P> {
         }
     }
 
-    fn applied(&self, object: P) {
+    fn applied(&self, mut object: P) {
         let key = object.key();
+        let shown = ShownStatus::of(object.take_status().as_ref(), P::SCOPE);
         let scope = key.scope.clone();
         let interest =
             placement_spec(object.spec()).ok().map(|spec| Interest::new(scope, spec.selectors));
@@ -172,12 +178,16 @@ impl<P: PlacementObject> Controller<P> {
                 || before.object.meta().deletion_timestamp != object.meta().deletion_timestamp
                 || before.object.finalizers() != object.finalizers()
         });
-        let known = Arc::new(Known { object, interest });
+        let is_ours =
+            shown.digest().is_some() && self.notes().written.get(&key) == shown.digest().as_ref();
+        let known = Arc::new(Known { object, shown, interest });
         self.objects.write().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), known);
         if is_news {
             self.submits.mark(key.clone(), Duration::ZERO);
         }
-        self.mark_status(key);
+        if is_news || !is_ours {
+            self.mark_status(key);
+        }
     }
 
     /// Somebody removed our finalizer, or it was never added: the deletion that was seen counts,
@@ -187,6 +197,7 @@ impl<P: PlacementObject> Controller<P> {
         self.objects.write().unwrap_or_else(PoisonError::into_inner).remove(&key);
         self.waits_no_more(&key);
         let mut notes = self.notes();
+        notes.written.remove(&key);
         if notes.departed.len() >= DEPARTED_MAX && !notes.departed.contains_key(&key) {
             tracing::error!(
                 placement = %key,
@@ -247,6 +258,11 @@ impl<P: PlacementObject> Controller<P> {
 
     pub(super) fn next_traceparent(&self, key: PlacementKey, traceparent: String) {
         self.notes().traceparents.insert(key, traceparent);
+    }
+
+    /// This status was written.
+    pub(super) fn wrote(&self, key: &PlacementKey, status: ContentHash) {
+        self.notes().written.insert(key.clone(), status);
     }
 
     pub(super) fn known(&self, key: &PlacementKey) -> Option<Arc<Known<P>>> {

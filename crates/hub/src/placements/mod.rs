@@ -12,5 +12,5 @@ mod writer;
 pub use controller::{Controller, ControllerConfig};
 pub use convert::{Unsupported, placement_spec};
 pub(crate) use status::time;
-pub use status::{StatusInputs, placement_status, verdict_text};
+pub use status::{ShownStatus, StatusInputs, placement_status, verdict_text};
 pub(crate) use writer::FIELD_MANAGER;

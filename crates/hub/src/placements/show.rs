@@ -7,8 +7,8 @@ use domain::placement::PlacementState;
 use events::placement::TargetPhase;
 use events::{AggregateId, PlacementKey, Timestamp};
 
-use super::controller::{Controller, RETRY};
-use super::status::{StatusInputs, placement_status};
+use super::controller::{Controller, Known, RETRY};
+use super::status::{StatusInputs, digest, placement_status};
 use super::writer::{PlacementObject, write_status};
 use crate::work_queue::Next;
 
@@ -23,12 +23,16 @@ const COLLECT_PER_TARGET: Duration = Duration::from_millis(5);
 /// the hub would write statuses and do little else.
 const COLLECT_PER_STATUS: Duration = Duration::from_millis(10);
 
+/// How much longer at most because of others: what is in between may be this old on a hub that is
+/// busy with thousands of clusters. Twice as long, and people would wonder whether anything moves.
+const COLLECT_MAX: Duration = Duration::from_secs(10);
+
 impl<P: PlacementObject> Controller<P> {
     /// Has all statuses looked at. Most will be right already, so that they are spread: what is new
     /// does not wait behind a thousand of them.
     pub(super) fn mark_statuses(&self) {
         for key in self.objects().keys() {
-            self.statuses.mark_coalesced(key.clone(), COLLECT, COLLECT_PER_STATUS);
+            self.statuses.mark_coalesced(key.clone(), COLLECT, COLLECT_PER_STATUS, COLLECT_MAX);
         }
     }
 
@@ -44,12 +48,12 @@ impl<P: PlacementObject> Controller<P> {
             })
         };
         let (targets, all_settled) = progress.unwrap_or((0, true));
-        if all_settled || !shows_its_generation(&known.object) {
+        if all_settled || !known.shows_its_generation() {
             self.statuses.mark(key, COLLECT);
         } else {
             let targets = u32::try_from(targets).unwrap_or(u32::MAX);
             let first = COLLECT + COLLECT_PER_TARGET.saturating_mul(targets);
-            self.statuses.mark_coalesced(key, first, COLLECT_PER_STATUS);
+            self.statuses.mark_coalesced(key, first, COLLECT_PER_STATUS, COLLECT_MAX);
         }
     }
 
@@ -72,12 +76,18 @@ impl<P: PlacementObject> Controller<P> {
             return Next::Wait;
         }
         let state = state.unwrap_or_default();
-        let Some(status) = self.status(object, &state, obstacle.as_deref()).await else {
+        let Some(status) = self.status(&known, &state, obstacle.as_deref()).await else {
             return Next::After(RETRY);
         };
-        let shown = write_status(&self.config.client, object, &status).await;
-        match shown {
-            Ok(()) => Next::Wait,
+        let name = digest(&status);
+        if known.shown.digest() == Some(name) {
+            return Next::Wait;
+        }
+        match write_status(&self.config.client, object, &status).await {
+            Ok(()) => {
+                self.wrote(key, name);
+                Next::Wait
+            }
             // It is gone, or a newer version is on its way here.
             Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Next::Wait,
             Err(error) => {
@@ -89,7 +99,7 @@ impl<P: PlacementObject> Controller<P> {
 
     async fn status(
         &self,
-        object: &P,
+        known: &Known<P>,
         state: &PlacementState,
         obstacle: Option<&str>,
     ) -> Option<PlacementStatus> {
@@ -103,11 +113,11 @@ impl<P: PlacementObject> Controller<P> {
         };
         Some(placement_status(&StatusInputs {
             scope: P::SCOPE,
-            generation: object.meta().generation.unwrap_or_default(),
+            generation: known.object.meta().generation.unwrap_or_default(),
             state,
             obstacle,
             selected: &selected,
-            shown: object.status(),
+            shown: &known.shown,
             now: Timestamp::now(),
         }))
     }
@@ -124,9 +134,10 @@ fn is_settled(phase: TargetPhase) -> bool {
     }
 }
 
-/// Whether the status of an object says anything about what it asks for now.
-fn shows_its_generation(object: &impl PlacementObject) -> bool {
-    let conditions = object.status().into_iter().flat_map(|status| &status.conditions);
-    let generation = object.meta().generation;
-    conditions.into_iter().any(|condition| condition.observed_generation == generation)
+impl<P: PlacementObject> Known<P> {
+    /// Whether the status says anything about what the object asks for now.
+    fn shows_its_generation(&self) -> bool {
+        let generation = self.object.meta().generation;
+        generation.is_some_and(|generation| self.shown.judges(generation))
+    }
 }

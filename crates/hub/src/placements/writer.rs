@@ -2,10 +2,13 @@
 
 use api::conditions::placement::Scope;
 use api::names::finalizer;
-use api::placement::{PlacementSpec, PlacementStatus};
+use api::observed::ResourceIdentifier;
+use api::placement::{PerClusterPlacementStatus, PlacementSpec, PlacementStatus};
 use api::{ClusterResourcePlacement, ResourcePlacement};
 use events::PlacementKey;
-use kube::api::{Patch, PatchParams};
+use http::header::{ACCEPT, HeaderValue};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::api::{PartialObjectMeta, Patch, PatchParams, Request};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,6 +16,9 @@ use serde_json::json;
 
 /// The name under which the hub writes to its own API server.
 pub(crate) const FIELD_MANAGER: &str = "taffrail-hub";
+
+/// What to accept when of an object only its metadata is of interest.
+const METADATA_ALONE: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 
 /// ClusterResourcePlacement and ResourcePlacement, which differ only in scope.
 pub trait PlacementObject:
@@ -31,8 +37,8 @@ pub trait PlacementObject:
     /// What it asks for.
     fn spec(&self) -> &PlacementSpec;
 
-    /// What it shows.
-    fn status(&self) -> Option<&PlacementStatus>;
+    /// Takes off it what it shows.
+    fn take_status(&mut self) -> Option<PlacementStatus>;
 
     /// Its key.
     fn key(&self) -> PlacementKey;
@@ -53,8 +59,8 @@ impl PlacementObject for ClusterResourcePlacement {
         &self.spec
     }
 
-    fn status(&self) -> Option<&PlacementStatus> {
-        self.status.as_ref()
+    fn take_status(&mut self) -> Option<PlacementStatus> {
+        self.status.take()
     }
 
     fn key(&self) -> PlacementKey {
@@ -73,8 +79,8 @@ impl PlacementObject for ResourcePlacement {
         &self.spec
     }
 
-    fn status(&self) -> Option<&PlacementStatus> {
-        self.status.as_ref()
+    fn take_status(&mut self) -> Option<PlacementStatus> {
+        self.status.take()
     }
 
     fn key(&self) -> PlacementKey {
@@ -136,7 +142,41 @@ async fn patch_finalizers<P: PlacementObject>(
     api.patch_metadata(&object.name_any(), &params, &Patch::Merge(patch)).await.map(drop)
 }
 
-/// Writes the status, unless it is what the object shows already.
+/// A status as it is merged into an object. Lists are replaced whole by a merge patch; what is empty
+/// is written as null, so that what is no longer true goes away.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WholeStatus<'a> {
+    selected_resources: Option<&'a [ResourceIdentifier]>,
+    observed_resource_index: Option<&'a str>,
+    placement_statuses: Option<&'a [PerClusterPlacementStatus]>,
+    conditions: Option<&'a [Condition]>,
+}
+
+impl<'a> WholeStatus<'a> {
+    fn of(status: &'a PlacementStatus) -> Self {
+        let PlacementStatus {
+            selected_resources,
+            observed_resource_index,
+            placement_statuses,
+            conditions,
+        } = status;
+        Self {
+            selected_resources: Some(&**selected_resources).filter(|it| !it.is_empty()),
+            observed_resource_index: Some(&**observed_resource_index).filter(|it| !it.is_empty()),
+            placement_statuses: Some(&**placement_statuses).filter(|it| !it.is_empty()),
+            conditions: Some(&**conditions).filter(|it| !it.is_empty()),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct StatusPatch<'a> {
+    status: WholeStatus<'a>,
+}
+
+/// Writes the status. Asks for the metadata of the object alone in return: the status may have a
+/// megabyte.
 ///
 /// # Errors
 /// What the API server said.
@@ -145,20 +185,34 @@ pub(super) async fn write_status<P: PlacementObject>(
     object: &P,
     status: &PlacementStatus,
 ) -> Result<(), kube::Error> {
-    if object.status() == Some(status) {
-        return Ok(());
-    }
-    // Lists are replaced whole by a merge patch; absent optional fields are written as null, so
-    // that what is no longer true goes away.
-    let mut written = serde_json::to_value(status).map_err(kube::Error::SerdeError)?;
-    for field in ["selectedResources", "observedResourceIndex", "placementStatuses", "conditions"] {
-        if written.get(field).is_none() {
-            written[field] = serde_json::Value::Null;
-        }
-    }
-    let api = P::api(client.clone(), &object.key());
     let params =
         PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    let patch = Patch::Merge(json!({ "status": written }));
-    api.patch_status(&object.name_any(), &params, &patch).await.map(drop)
+    let patch = Patch::Merge(StatusPatch { status: WholeStatus::of(status) });
+    let request = Request::new(P::url_path(&(), object.namespace().as_deref()));
+    let mut request = request
+        .patch_subresource("status", &object.name_any(), &params, &patch)
+        .map_err(kube::Error::BuildRequest)?;
+    request.headers_mut().insert(ACCEPT, HeaderValue::from_static(METADATA_ALONE));
+    client.request::<PartialObjectMeta<P>>(request).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_empty_is_written_as_null() {
+        let status = PlacementStatus {
+            observed_resource_index: "3".to_owned(),
+            ..PlacementStatus::default()
+        };
+        let patch = serde_json::to_value(StatusPatch { status: WholeStatus::of(&status) }).unwrap();
+        let wanted = json!({ "status": {
+            "selectedResources": null,
+            "observedResourceIndex": "3",
+            "placementStatuses": null,
+            "conditions": null,
+        }});
+        assert_eq!(patch, wanted);
+    }
 }

@@ -5,13 +5,12 @@
 //! step of the placement sums up the same step of its clusters.
 
 mod fit;
+mod shown;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
-
+use api::conditions::Status;
 use api::conditions::placement::{Scope, Step, binding_reason, cluster_reason, reason};
-use api::conditions::{self, Judgement, Status};
 use api::observed::{FailedPlacement, OBSERVED_PLACEMENTS_MAX, ResourceIdentifier};
 use api::placement::{PerClusterPlacementStatus, PlacementStatus};
 use domain::placement::{PlacementState, Problem, Scheduled, Target};
@@ -21,6 +20,9 @@ use events::{ManifestRef, ObjectId, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use fit::{FAILURE_CHARS_MAX, STATUS_BYTES_MAX, fit, shortened};
+use shown::ShownLadder;
+pub use shown::ShownStatus;
+pub(super) use shown::digest;
 
 /// How many clusters that were not chosen are shown.
 const REJECTED_SHOWN_MAX: usize = 20;
@@ -39,7 +41,7 @@ pub struct StatusInputs<'a> {
     /// The objects of the latest revision.
     pub selected: &'a [ManifestRef],
     /// What the object shows now: transition times are kept.
-    pub shown: Option<&'a PlacementStatus>,
+    pub shown: &'a ShownStatus,
     /// The time of writing, for conditions that change.
     pub now: Timestamp,
 }
@@ -66,12 +68,13 @@ pub fn placement_status(inputs: &StatusInputs<'_>) -> PlacementStatus {
     let problem = state.problem.as_ref().filter(|p| p.generation == inputs.generation);
     let clusters: Vec<ClusterLadder<'_>> = match &state.scheduled {
         Some(scheduled) => scheduled
-            .chosen()
-            .map(|cluster| ClusterLadder::new(cluster, state, scheduled))
+            .verdicts
+            .iter()
+            .filter(|verdict| verdict.chosen)
+            .map(|verdict| ClusterLadder::new(verdict, state, scheduled.generation))
             .collect(),
         None => vec![],
     };
-    let shown = Shown::of(inputs);
 
     // While there is no decision for this generation, and while what it selects cannot be said, the
     // ladder ends at its first step.
@@ -83,19 +86,20 @@ pub fn placement_status(inputs: &StatusInputs<'_>) -> PlacementStatus {
     // What was decided before is shown as long as it stays.
     let mut placement_statuses = vec![];
     if stays || decided.is_some() {
-        placement_statuses.extend(clusters.iter().map(|cluster| cluster.to_status(&shown)));
+        placement_statuses.extend(clusters.iter().map(|cluster| cluster.to_status(inputs)));
         let rejected = decided.filter(|scheduled| !scheduled.fulfilled);
-        placement_statuses.extend(rejected.into_iter().flat_map(|s| rejected_of(s, &shown)));
+        placement_statuses.extend(rejected.into_iter().flat_map(|s| rejected_of(s, inputs)));
     }
     let mut status = PlacementStatus {
         selected_resources: inputs.selected.iter().map(|m| identifier(&m.object)).collect(),
         observed_resource_index: index_text(state.revision.as_ref().map(|r| r.reference.index)),
         placement_statuses,
-        conditions: shown.conditions(
-            shown.placement,
+        conditions: conditions(
             ladder,
             |step| step.condition_type(inputs.scope),
             inputs.generation,
+            Some(inputs.shown.placement()),
+            inputs.now,
         ),
     };
     fit(&mut status, STATUS_BYTES_MAX);
@@ -131,55 +135,27 @@ fn scheduled_rung(
     }
 }
 
-/// What the object shows now: transition times are kept.
-struct Shown<'a> {
-    placement: &'a [Condition],
-    clusters: BTreeMap<&'a str, &'a [Condition]>,
+/// The conditions of a ladder that judges a generation. Transition times move only where the status
+/// does.
+fn conditions(
+    ladder: Vec<Rung>,
+    condition_type: impl Fn(Step) -> String,
+    generation: i64,
+    shown: Option<&ShownLadder>,
     now: Timestamp,
-}
-
-impl<'a> Shown<'a> {
-    fn of(inputs: &StatusInputs<'a>) -> Self {
-        let shown = inputs.shown;
-        let entries = shown.into_iter().flat_map(|shown| &shown.placement_statuses);
-        let of_cluster = |entry: &'a PerClusterPlacementStatus| {
-            (entry.cluster_name.as_str(), entry.conditions.as_slice())
-        };
-        Self {
-            placement: shown.map(|shown| shown.conditions.as_slice()).unwrap_or_default(),
-            clusters: entries.map(of_cluster).collect(),
-            now: inputs.now,
+) -> Vec<Condition> {
+    let condition = |Rung { step, status, reason, message }: Rung| {
+        let since = shown.and_then(|shown| shown.since(step, status));
+        Condition {
+            type_: condition_type(step),
+            status: status.as_str().to_owned(),
+            reason: reason.to_owned(),
+            message,
+            observed_generation: Some(generation),
+            last_transition_time: since.cloned().unwrap_or_else(|| time(now)),
         }
-    }
-
-    fn cluster(&self, name: &str) -> &'a [Condition] {
-        self.clusters.get(name).copied().unwrap_or_default()
-    }
-
-    /// The conditions of a ladder that judges a generation; transition times move only where the
-    /// status does.
-    fn conditions(
-        &self,
-        shown: &[Condition],
-        ladder: Vec<Rung>,
-        condition_type: impl Fn(Step) -> String,
-        generation: i64,
-    ) -> Vec<Condition> {
-        let mut kept: Vec<Condition> = vec![];
-        for rung in ladder {
-            let condition_type = condition_type(rung.step);
-            kept.extend(conditions::find(shown, &condition_type).cloned());
-            let judgement = Judgement {
-                condition_type,
-                status: rung.status,
-                reason: rung.reason.to_owned(),
-                message: rung.message,
-                observed_generation: Some(generation),
-            };
-            conditions::upsert(&mut kept, judgement, time(self.now).0);
-        }
-        kept
-    }
+    };
+    ladder.into_iter().map(condition).collect()
 }
 
 /// How far one chosen cluster is.
@@ -193,13 +169,11 @@ struct ClusterLadder<'a> {
 }
 
 impl<'a> ClusterLadder<'a> {
-    fn new(cluster: &'a str, state: &'a PlacementState, scheduled: &Scheduled) -> Self {
+    fn new(verdict: &'a Verdict, state: &'a PlacementState, generation: i64) -> Self {
+        let cluster = verdict.cluster.as_str();
         let target = state.targets.get(cluster);
         let latest = state.revision.as_ref().map(|revision| revision.reference.index);
-        let chosen_because = scheduled
-            .verdict(cluster)
-            .map(|verdict| verdict_text(cluster, verdict))
-            .unwrap_or_default();
+        let chosen_because = verdict_text(cluster, &verdict.reason);
         let rungs = match target {
             Some(target) if target.revision.is_some() && target.revision == latest => climb(target),
             Some(_) | None => vec![Rung::new(
@@ -209,10 +183,10 @@ impl<'a> ClusterLadder<'a> {
                 "the latest resources are not rolled out to this cluster yet",
             )],
         };
-        Self { cluster, target, generation: scheduled.generation, chosen_because, rungs }
+        Self { cluster, target, generation, chosen_because, rungs }
     }
 
-    fn to_status(&self, shown: &Shown<'_>) -> PerClusterPlacementStatus {
+    fn to_status(&self, inputs: &StatusInputs<'_>) -> PerClusterPlacementStatus {
         let scheduled = Rung::new(
             Step::Scheduled,
             Status::True,
@@ -229,11 +203,12 @@ impl<'a> ClusterLadder<'a> {
             cluster_name: self.cluster.to_owned(),
             observed_resource_index: index_text(self.target.and_then(|target| target.revision)),
             failed_placements: failed.collect(),
-            conditions: shown.conditions(
-                shown.cluster(self.cluster),
+            conditions: conditions(
                 ladder,
                 |step| step.name().to_owned(),
                 self.generation,
+                inputs.shown.cluster(self.cluster),
+                inputs.now,
             ),
             ..PerClusterPlacementStatus::default()
         }
@@ -452,7 +427,7 @@ fn reasons(step: Step) -> (&'static str, &'static str, &'static str) {
     }
 }
 
-fn rejected_of(scheduled: &Scheduled, shown: &Shown<'_>) -> Vec<PerClusterPlacementStatus> {
+fn rejected_of(scheduled: &Scheduled, inputs: &StatusInputs<'_>) -> Vec<PerClusterPlacementStatus> {
     let rejected = scheduled.verdicts.iter().filter(|verdict| !verdict.chosen);
     let entry = |verdict: &Verdict| {
         let message = verdict_text(&verdict.cluster, &verdict.reason);
@@ -460,11 +435,12 @@ fn rejected_of(scheduled: &Scheduled, shown: &Shown<'_>) -> Vec<PerClusterPlacem
             Rung::new(Step::Scheduled, Status::False, cluster_reason::SCHEDULE_FAILED, message);
         PerClusterPlacementStatus {
             cluster_name: verdict.cluster.clone(),
-            conditions: shown.conditions(
-                shown.cluster(&verdict.cluster),
+            conditions: conditions(
                 vec![rung],
                 |step| step.name().to_owned(),
                 scheduled.generation,
+                inputs.shown.cluster(&verdict.cluster),
+                inputs.now,
             ),
             ..PerClusterPlacementStatus::default()
         }

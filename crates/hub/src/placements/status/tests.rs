@@ -1,5 +1,7 @@
 //! The ladder of the reference (§1.4), whole, for each phase; and what stays within bounds.
 
+use std::sync::LazyLock;
+
 use domain::placement::{Revision, Specified};
 use events::ContentHash;
 use events::cluster::{ApplyStrategy, RevisionRef};
@@ -101,6 +103,8 @@ fn show(state: &PlacementState, generation: i64) -> PlacementStatus {
     placement_status(&inputs(state, generation))
 }
 
+static NOTHING_SHOWN: LazyLock<ShownStatus> = LazyLock::new(ShownStatus::default);
+
 fn inputs(state: &PlacementState, generation: i64) -> StatusInputs<'_> {
     StatusInputs {
         scope: Scope::Cluster,
@@ -108,7 +112,7 @@ fn inputs(state: &PlacementState, generation: i64) -> StatusInputs<'_> {
         state,
         obstacle: None,
         selected: &[],
-        shown: None,
+        shown: &NOTHING_SHOWN,
         now: at(100),
     }
 }
@@ -327,7 +331,8 @@ fn transition_times_move_with_the_status_alone() {
     let before = placed(vec![("eu-1", target(TargetPhase::Applied, 0, 1))]);
     let shown = placement_status(&StatusInputs { now: at(50), ..inputs(&before, 1) });
     let after = placed(vec![("eu-1", target(TargetPhase::Available, 0, 0))]);
-    let status = placement_status(&StatusInputs { shown: Some(&shown), ..inputs(&after, 1) });
+    let shown = ShownStatus::of(Some(&shown), Scope::Cluster);
+    let status = placement_status(&StatusInputs { shown: &shown, ..inputs(&after, 1) });
     for conditions in [&status.conditions, &status.placement_statuses[0].conditions] {
         let times: Vec<i64> =
             conditions.iter().map(|c| c.last_transition_time.0.as_second()).collect();
