@@ -13,6 +13,10 @@ pub mod scenarios;
 pub mod simulation;
 pub mod wait;
 
+/// As the product has it, so that what is tested and measured here is that.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Runs a test where actors can run: in an actix system on a runtime with two threads.
 pub fn in_a_system(test: impl Future<Output = ()>) {
     let runtime = || {
