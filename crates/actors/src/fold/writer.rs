@@ -27,6 +27,14 @@ const WAITING_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// How many records one batch holds. Larger batches gain nothing measurable.
 pub(super) const STEPS_PER_BATCH_MAX: usize = 2_048;
 
+/// How much longer than a batch took the writer rests after it, unless more waits than a batch
+/// holds. What comes meanwhile shares rows, so a busy hub writes half as many of them and has the
+/// processor for decisions; a quiet one writes at once.
+const REST_SHARE: u32 = 2;
+
+/// How long it rests at most: answers from rows may be this much older under load.
+const REST_MAX: Duration = Duration::from_millis(100);
+
 /// How often the states of what changed are written.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -164,9 +172,14 @@ impl Thread {
             let ended = match waiting.recv_timeout(patience) {
                 Ok(first) => {
                     let rest = waiting.try_iter().take(STEPS_PER_BATCH_MAX - 1);
-                    let (batch, _room): (Vec<_>, Vec<_>) =
+                    let (batch, room): (Vec<_>, Vec<_>) =
                         std::iter::once(first).chain(rest).unzip();
+                    let since = Instant::now();
                     write_batch(&mut self.store, &batch, &mut self.dirty)?;
+                    drop(room);
+                    if batch.len() < STEPS_PER_BATCH_MAX {
+                        thread::sleep((since.elapsed() * REST_SHARE).min(REST_MAX));
+                    }
                     false
                 }
                 Err(RecvTimeoutError::Timeout) => false,
