@@ -15,6 +15,7 @@ use domain::cluster::{ClusterCommand, Delivery, DeliveryOutcome, DeliveryPhase, 
 use domain::{DomainCommand, EffectKey};
 use events::cluster::{FAILURES_PER_DELIVERY_MAX, ObjectFailure};
 use events::{AggregateId, Principal};
+use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use crate::work_queue::{Next, WorkQueue};
@@ -25,12 +26,19 @@ const WORKERS: usize = 32;
 /// How long after it was told it is looked whether an outcome is on record.
 const CHECK_AFTER: Duration = Duration::from_millis(200);
 
+/// How long nothing is told of a delivery that is not available, and was not before: a Deployment
+/// says something new with each of its pods, and each would be an event for ever. Twice as long, and
+/// people who watch would take it for stuck.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+
 /// The latest that was seen of one delivery.
 #[derive(Debug, Clone)]
 struct Latest {
     generation: u64,
     ordinal: u64,
     outcome: DeliveryOutcome,
+    /// When the last outcome of the delivery was told.
+    told_at: Option<Instant>,
 }
 
 /// The latest outcomes. Cheap to clone.
@@ -50,7 +58,7 @@ impl Default for Outcomes {
 }
 
 impl Outcomes {
-    /// Takes in what a watch has seen; it is told at once.
+    /// Takes in what a watch has seen; it is told at once unless it is mere progress.
     pub fn observed(&self, key: EffectKey, generation: u64, availability: DeliveryAvailability) {
         if self.keep(&key, generation, availability) {
             self.untold.mark(key, Duration::ZERO);
@@ -93,12 +101,13 @@ impl Outcomes {
     fn keep(&self, key: &EffectKey, generation: u64, seen: DeliveryAvailability) -> bool {
         let ordinal = seen.ordinal;
         let mut latest = self.latest();
-        let known = latest.get(key).map(|known| (known.generation, known.ordinal));
-        if known >= Some((generation, ordinal)) {
+        let known = latest.get(key);
+        if known.map(|known| (known.generation, known.ordinal)) >= Some((generation, ordinal)) {
             return false;
         }
+        let told_at = known.and_then(|known| known.told_at);
         let outcome = outcome_of(seen);
-        latest.insert(key.clone(), Latest { generation, ordinal, outcome });
+        latest.insert(key.clone(), Latest { generation, ordinal, outcome, told_at });
         true
     }
 
@@ -135,17 +144,33 @@ impl Outcomes {
             self.forget(key, &latest);
             return Next::Wait;
         }
-        if recorded.is_some_and(|recorded| says(&recorded, &latest.outcome)) {
-            return Next::Wait;
+        if let Some(recorded) = &recorded {
+            if says(recorded, &latest.outcome) {
+                return Next::Wait;
+            }
+            let rest = rest(recorded, &latest, Instant::now());
+            if !rest.is_zero() {
+                return Next::After(rest);
+            }
         }
         let command = report(key, latest.generation, latest.outcome);
         let principal = Principal::Member(key.cluster.clone());
         match router.ask(id, command, principal).await {
-            Ok(_) | Err(AskError::Busy { .. }) => Next::After(CHECK_AFTER),
+            Ok(_) => {
+                self.told(key);
+                Next::After(CHECK_AFTER)
+            }
+            Err(AskError::Busy { .. }) => Next::After(CHECK_AFTER),
             Err(error) => {
                 tracing::debug!(cluster = key.cluster, %error, "an outcome was not taken");
                 Next::Wait
             }
+        }
+    }
+
+    fn told(&self, key: &EffectKey) {
+        if let Some(latest) = self.latest().get_mut(key) {
+            latest.told_at = Some(Instant::now());
         }
     }
 
@@ -176,6 +201,25 @@ fn says(recorded: &Delivery, seen: &DeliveryOutcome) -> bool {
             DeliveryPhase::Assigned | DeliveryPhase::Applied(_) | DeliveryPhase::Available { .. },
             _,
         ) => false,
+    }
+}
+
+/// How long to wait before an outcome is told: not at all, unless it is mere progress, which is
+/// collected.
+fn rest(recorded: &Delivery, latest: &Latest, now: Instant) -> Duration {
+    match (&recorded.phase, &latest.outcome, latest.told_at) {
+        (DeliveryPhase::Applied(_), DeliveryOutcome::Unavailable(_), Some(told_at)) => {
+            (told_at + PROGRESS_INTERVAL).saturating_duration_since(now)
+        }
+        (
+            DeliveryPhase::Applied(_)
+            | DeliveryPhase::Assigned
+            | DeliveryPhase::Failed(_)
+            | DeliveryPhase::Available { .. }
+            | DeliveryPhase::Withdrawn,
+            _,
+            _,
+        ) => Duration::ZERO,
     }
 }
 
@@ -252,6 +296,29 @@ mod tests {
         let mut first = all;
         first.last_mut().unwrap().message = "no (and 4900 more objects)".to_owned();
         assert_eq!(told(FAILURES_PER_DELIVERY_MAX + 4900), DeliveryOutcome::Failed(first));
+    }
+
+    #[test]
+    fn regression_only_another_reason_to_wait_is_told_later() {
+        let now = Instant::now();
+        let waits = |object| vec![failure(object)];
+        let recorded = |phase| {
+            let (revision, held, apply) = Default::default();
+            Delivery { generation: 1, phase, revision, held, apply }
+        };
+        let latest = |outcome, told_at| Latest { generation: 1, ordinal: 1, outcome, told_at };
+        let (waiting, available) =
+            (recorded(DeliveryPhase::Applied(waits(1))), DeliveryPhase::Available { untracked: 0 });
+        let unavailable = || DeliveryOutcome::Unavailable(waits(2));
+
+        assert_eq!(rest(&waiting, &latest(unavailable(), None), now), Duration::ZERO);
+        assert_eq!(rest(&waiting, &latest(unavailable(), Some(now)), now), PROGRESS_INTERVAL);
+        let later = now + PROGRESS_INTERVAL;
+        assert_eq!(rest(&waiting, &latest(unavailable(), Some(now)), later), Duration::ZERO);
+        let turned = latest(DeliveryOutcome::Available { untracked: 0 }, Some(now));
+        assert_eq!(rest(&waiting, &turned, now), Duration::ZERO);
+        let turned = latest(unavailable(), Some(now));
+        assert_eq!(rest(&recorded(available), &turned, now), Duration::ZERO);
     }
 
     #[test]
