@@ -6,6 +6,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use crate::event::Data;
 use crate::{
     AggregateId, CommandId, CorrelationId, Event, EventId, Principal, Sequence, Timestamp,
 };
@@ -99,15 +100,6 @@ struct Kind(&'static str);
 impl Serialize for Kind {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&format_args!("{TYPE_PREFIX}{}", self.0))
-    }
-}
-
-/// The payload of an event.
-struct Data<'a>(&'a Event);
-
-impl Serialize for Data<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize_data(serializer)
     }
 }
 

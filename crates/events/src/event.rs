@@ -103,26 +103,15 @@ impl Event {
         }
     }
 
-    /// Writes the payload alone.
-    pub(crate) fn serialize_data<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Cluster(event) => event.serialize_data(serializer),
-            Self::Placement(event) => event.serialize_data(serializer),
-            Self::Fleet(event) => event.serialize_data(serializer),
-        }
-    }
-
     /// The payload as JSON.
     ///
     /// # Errors
     /// [`EventCodecError::Encode`] when a payload holds something that JSON cannot, such as a map
     /// with keys that are not text. No event of ours does.
     pub fn to_data(&self) -> Result<Box<RawValue>, EventCodecError> {
-        match self {
-            Self::Cluster(event) => event.to_data(),
-            Self::Placement(event) => event.to_data(),
-            Self::Fleet(event) => event.to_data(),
-        }
+        let kind = self.event_type().name;
+        serde_json::value::to_raw_value(&Data(self))
+            .map_err(|source| EventCodecError::Encode { kind, source })
     }
 
     /// Reads a payload of any version that was ever written.
@@ -146,6 +135,19 @@ impl Event {
             return Ok(Self::Fleet(event));
         }
         Err(EventCodecError::UnknownType { kind: kind.to_owned() })
+    }
+}
+
+/// The payload of an event alone.
+pub(crate) struct Data<'a>(pub(crate) &'a Event);
+
+impl Serialize for Data<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Event::Cluster(event) => event.serialize_data(serializer),
+            Event::Placement(event) => event.serialize_data(serializer),
+            Event::Fleet(event) => event.serialize_data(serializer),
+        }
     }
 }
 
@@ -203,14 +205,6 @@ macro_rules! event_family {
                 }
             }
 
-            pub(crate) fn to_data(
-                &self,
-            ) -> Result<Box<serde_json::value::RawValue>, $crate::event::EventCodecError> {
-                match self {
-                    $(Self::$name(payload) => $crate::event::encode(stringify!($name), payload),)*
-                }
-            }
-
             /// `None` when the type belongs to another family.
             pub(crate) fn from_data(
                 kind: &str,
@@ -249,12 +243,4 @@ pub(crate) fn check_version(kind: &str, version: u32, known: u32) -> Result<(), 
         Ordering::Equal => Ok(()),
         Ordering::Greater => Err(EventCodecError::TooNew { kind: kind(), version, known }),
     }
-}
-
-pub(crate) fn encode(
-    kind: &'static str,
-    payload: &impl Serialize,
-) -> Result<Box<RawValue>, EventCodecError> {
-    serde_json::value::to_raw_value(payload)
-        .map_err(|source| EventCodecError::Encode { kind, source })
 }

@@ -322,6 +322,18 @@ mod tests {
     }
 
     #[test]
+    fn when_a_delivery_was_told_of_is_known_of_what_is_seen_next() {
+        let (outcomes, key) = (Outcomes::default(), key("eu"));
+        assert!(outcomes.keep(&key, 1, seen(1, 0)));
+        assert_eq!(outcomes.latest()[&key].told_at, None);
+        outcomes.told(&key);
+        let told_at = outcomes.latest()[&key].told_at;
+        assert!(told_at.is_some());
+        assert!(outcomes.keep(&key, 1, seen(2, 0)));
+        assert_eq!(outcomes.latest()[&key].told_at, told_at);
+    }
+
+    #[test]
     fn nothing_is_kept_of_a_cluster_that_left() {
         let outcomes = Outcomes::default();
         for cluster in ["eu", "us"] {

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use api::MemberCluster;
-use kube::api::{Patch, PatchParams};
+use kube::api::Patch;
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
-use crate::placements::FIELD_MANAGER;
+use crate::placements::patch_params;
 use crate::work_queue::Next;
 
 /// How long to wait after something did not work.
@@ -25,18 +25,14 @@ pub(super) async fn write_metadata(
     metadata["resourceVersion"] = json!(object.resource_version());
     let patch = Patch::Merge(json!({ "metadata": metadata }));
     let api: Api<MemberCluster> = Api::all(client.clone());
-    written(object, api.patch_metadata(&object.name_any(), &params(), &patch).await)
+    written(object, api.patch_metadata(&object.name_any(), &patch_params(), &patch).await)
 }
 
 /// Writes a status.
 pub(super) async fn write_status(client: &Client, object: &MemberCluster, patch: &Value) -> Next {
     let patch = Patch::Merge(json!({ "status": patch }));
     let api: Api<MemberCluster> = Api::all(client.clone());
-    written(object, api.patch_status(&object.name_any(), &params(), &patch).await)
-}
-
-fn params() -> PatchParams {
-    PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
+    written(object, api.patch_status(&object.name_any(), &patch_params(), &patch).await)
 }
 
 fn written<T>(object: &MemberCluster, outcome: Result<T, kube::Error>) -> Next {

@@ -13,4 +13,4 @@ pub use controller::{Controller, ControllerConfig};
 pub use convert::{Unsupported, placement_spec};
 pub(crate) use status::time;
 pub use status::{ShownStatus, StatusInputs, placement_status, verdict_text};
-pub(crate) use writer::FIELD_MANAGER;
+pub(crate) use writer::patch_params;

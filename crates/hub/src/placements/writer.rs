@@ -127,6 +127,11 @@ pub(super) async fn remove_finalizer<P: PlacementObject>(
     patch_finalizers(client, object, &kept).await
 }
 
+/// How the hub writes to objects of its own API server.
+pub(crate) fn patch_params() -> PatchParams {
+    PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
+}
+
 async fn patch_finalizers<P: PlacementObject>(
     client: &Client,
     object: &P,
@@ -137,9 +142,7 @@ async fn patch_finalizers<P: PlacementObject>(
         "resourceVersion": object.resource_version(),
     }});
     let api = P::api(client.clone(), &object.key());
-    let params =
-        PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    api.patch_metadata(&object.name_any(), &params, &Patch::Merge(patch)).await.map(drop)
+    api.patch_metadata(&object.name_any(), &patch_params(), &Patch::Merge(patch)).await.map(drop)
 }
 
 /// A status as it is merged into an object. Lists are replaced whole by a merge patch; what is empty
@@ -185,12 +188,10 @@ pub(super) async fn write_status<P: PlacementObject>(
     object: &P,
     status: &PlacementStatus,
 ) -> Result<(), kube::Error> {
-    let params =
-        PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     let patch = Patch::Merge(StatusPatch { status: WholeStatus::of(status) });
     let request = Request::new(P::url_path(&(), object.namespace().as_deref()));
     let mut request = request
-        .patch_subresource("status", &object.name_any(), &params, &patch)
+        .patch_subresource("status", &object.name_any(), &patch_params(), &patch)
         .map_err(kube::Error::BuildRequest)?;
     request.headers_mut().insert(ACCEPT, HeaderValue::from_static(METADATA_ALONE));
     client.request::<PartialObjectMeta<P>>(request).await.map(drop)

@@ -82,10 +82,6 @@ impl ShownLadder {
 }
 
 /// Names a status by what it says.
-///
-/// # Panics
-/// Never: a status is plain data.
-#[must_use]
 pub(in crate::placements) fn digest(status: &impl Serialize) -> ContentHash {
     ContentHash::of(&serde_json::to_vec(status).expect("a status is plain data"))
 }
