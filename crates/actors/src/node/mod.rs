@@ -26,7 +26,7 @@ use crate::shard::ClaimIdentity;
 
 pub use genesis::GenesisError;
 pub use ownership::Ownership;
-pub use rescheduler::placements_to_look_at;
+pub use rescheduler::Lookout;
 pub use router::Router;
 
 /// What a node needs.

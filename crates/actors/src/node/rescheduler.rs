@@ -1,8 +1,9 @@
 //! Looks at placements again when the fleet has moved, or when this node has come to own them.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use domain::placement::{PlacementCommand, Reschedule};
+use domain::placement::{PlacementCommand, PlacementState, Reschedule};
 use events::{AggregateId, Principal};
 use futures::StreamExt;
 use projections::Model;
@@ -31,11 +32,14 @@ const RETRIES_MAX: u32 = 18;
 pub(super) async fn run(router: Router) {
     let mut changes = router.fold().changes();
     let mut owning = router.owning();
-    let mut busy = Busy::default();
+    let (mut lookout, mut busy) = (Lookout::default(), Busy::default());
     loop {
         let moved = tokio::select! {
             change = changes.recv() => match change {
-                Ok(change) => change.fleet_moved,
+                Ok(change) => {
+                    busy.also(lookout.newcomers(&change.aggregates, &router.fold().model()));
+                    change.fleet_moved
+                }
                 Err(RecvError::Lagged(_)) => true,
                 Err(RecvError::Closed) => return,
             },
@@ -52,14 +56,54 @@ pub(super) async fn run(router: Router) {
             tokio::time::sleep(COLLECT).await;
             changes = router.fold().changes();
             owning.mark_unchanged();
-            let placements = placements_to_look_at(&router.fold().model());
+            let placements = lookout.all(&router.fold().model());
             busy = Busy::default();
             busy.again(look_again(&router, placements).await);
         }
     }
 }
 
-/// Placements for which too many commands waited when they were looked at.
+/// Which placements have to look at the fleet.
+///
+/// When it has moved, all that are known have to. One that is not known then may have been decided
+/// on before the fleet moved, and be on its way through the log: so each has to that comes to be.
+#[derive(Debug, Default)]
+pub struct Lookout {
+    /// Those that were told to since the fleet moved.
+    known: BTreeSet<AggregateId>,
+}
+
+impl Lookout {
+    /// The fleet has moved: those that are known.
+    pub fn all(&mut self, model: &Model) -> Vec<AggregateId> {
+        let live = model.placements.iter().filter(|(_, placement)| is_live(&placement.state));
+        self.known = live.map(|(key, _)| AggregateId::Placement(key.clone())).collect();
+        self.known.iter().cloned().collect()
+    }
+
+    /// These aggregates have changed: those among them that have come to be.
+    pub fn newcomers(&mut self, changed: &[AggregateId], model: &Model) -> Vec<AggregateId> {
+        let is_new = |id: &&AggregateId| match id {
+            AggregateId::Placement(key) => {
+                let placement = model.placements.get(key);
+                placement.is_some_and(|placement| is_live(&placement.state))
+                    && !self.known.contains(*id)
+            }
+            AggregateId::Cluster(_) | AggregateId::Fleet => false,
+        };
+        let newcomers: Vec<AggregateId> = changed.iter().filter(is_new).cloned().collect();
+        self.known.extend(newcomers.iter().cloned());
+        newcomers
+    }
+}
+
+/// Whether it matters to a placement that the fleet has moved.
+fn is_live(state: &PlacementState) -> bool {
+    state.specified.is_some() || state.deleting.is_some()
+}
+
+/// Placements that have just come to be, and those for which too many commands waited when they
+/// were looked at.
 #[derive(Default)]
 struct Busy {
     placements: Vec<AggregateId>,
@@ -76,6 +120,14 @@ impl Busy {
         }
         self.retry_at = None;
         std::mem::take(&mut self.placements)
+    }
+
+    /// These are to be looked at as well, soon.
+    fn also(&mut self, placements: Vec<AggregateId>) {
+        if !placements.is_empty() {
+            self.placements.extend(placements);
+            self.retry_at.get_or_insert_with(|| Instant::now() + COLLECT);
+        }
     }
 
     /// These were busy (again).
@@ -120,23 +172,46 @@ async fn look_again(router: &Router, placements: Vec<AggregateId>) -> Vec<Aggreg
     asked.buffer_unordered(PLACEMENTS_AT_ONCE_MAX).filter_map(std::future::ready).collect().await
 }
 
-/// The placements for which it matters that the fleet has moved.
-#[must_use]
-pub fn placements_to_look_at(model: &Model) -> Vec<AggregateId> {
-    let live = model.placements.iter().filter(|(_, placement)| {
-        placement.state.specified.is_some() || placement.state.deleting.is_some()
-    });
-    live.map(|(key, _)| AggregateId::Placement(key.clone())).collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use domain::placement::Specified;
     use events::PlacementKey;
+    use events::placement::{PlacementSpec, Policy};
 
     use super::*;
 
     fn placements() -> Vec<AggregateId> {
         vec![AggregateId::Placement(PlacementKey::cluster("web"))]
+    }
+
+    /// A cluster joined while the first decision on a placement was on its way through the log: the
+    /// decision had not seen the cluster, and who told the placements did not know this one.
+    #[test]
+    fn regression_a_placement_that_comes_to_be_after_the_fleet_has_moved_looks_at_it() {
+        let [web, late] = ["web", "late"].map(PlacementKey::cluster);
+        let [web_id, late_id] = [&web, &late].map(|key| AggregateId::Placement(key.clone()));
+        let mut model = Model::new(event_log::partition_of);
+        let specify = |model: &mut Model, key: &PlacementKey| {
+            let policy = Policy::PickAll { terms: vec![], tolerations: vec![] };
+            let spec = PlacementSpec { selectors: vec![], policy, apply: Default::default() };
+            let specified =
+                Specified { uid: "uid".to_owned(), generation: 1, spec, policy_index: 0 };
+            model.placements.entry(key.clone()).or_default().state.specified = Some(specified);
+        };
+        specify(&mut model, &web);
+        let mut lookout = Lookout::default();
+        assert_eq!(lookout.all(&model), std::slice::from_ref(&web_id));
+        specify(&mut model, &late);
+        let changed = [web_id.clone(), late_id.clone(), AggregateId::Cluster("eu-1".to_owned())];
+        assert_eq!(lookout.newcomers(&changed, &model), std::slice::from_ref(&late_id));
+        assert!(lookout.newcomers(&changed, &model).is_empty(), "once is enough");
+
+        // Deleted, it is none of them; made again, it is new.
+        model.placements.get_mut(&late).unwrap().state.specified = None;
+        assert!(lookout.newcomers(&changed, &model).is_empty());
+        assert_eq!(lookout.all(&model), [web_id]);
+        specify(&mut model, &late);
+        assert_eq!(lookout.newcomers(&changed, &model), [late_id]);
     }
 
     #[test]

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use actors::ask::AskError;
-use actors::node::placements_to_look_at;
 use domain::cluster::{
     ClusterCommand, ObserveCluster, RemoveCluster, ReportCredential, ReportHealth, ReportLink,
     ReportLinkProblem,
@@ -44,6 +43,8 @@ pub enum Mark {
     Check(String),
     /// All placements, because the fleet has moved.
     Reschedule,
+    /// A placement that has come to be, because the fleet may have moved before.
+    Newcomer(AggregateId),
 }
 
 impl Life {
@@ -55,6 +56,9 @@ impl Life {
     ) {
         if fleet_moved {
             self.mark(Mark::Reschedule, shared.now_ms + 10);
+        }
+        for newcomer in self.lookout.newcomers(aggregates, &self.model) {
+            self.mark(Mark::Newcomer(newcomer), shared.now_ms + 10);
         }
         for id in aggregates {
             match id {
@@ -140,15 +144,20 @@ impl Life {
             }
             Mark::Check(name) => self.check(name.clone(), shared),
             Mark::Reschedule => {
-                for id in placements_to_look_at(&self.model) {
-                    if self.owns(&id, shared) {
-                        let look = PlacementCommand::Reschedule(Reschedule {});
-                        self.ask(id, look, Principal::System, Asker::Nobody, shared);
-                    }
+                for id in self.lookout.all(&self.model) {
+                    self.reschedule(id, shared);
                 }
             }
+            Mark::Newcomer(id) => self.reschedule(id.clone(), shared),
         }
         self.settle(shared)
+    }
+
+    fn reschedule(&mut self, id: AggregateId, shared: &mut Shared) {
+        if self.owns(&id, shared) {
+            let look = PlacementCommand::Reschedule(Reschedule {});
+            self.ask(id, look, Principal::System, Asker::Nobody, shared);
+        }
     }
 
     async fn look_at_placement(&mut self, key: PlacementKey, shared: &mut Shared) {
@@ -277,6 +286,7 @@ impl Life {
             | Mark::ClusterGone(..)
             | Mark::Check(_)
             | Mark::Reschedule
+            | Mark::Newcomer(_)
             | Mark::Fleet => {}
         }
     }

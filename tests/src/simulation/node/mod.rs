@@ -21,6 +21,7 @@ use std::sync::Arc;
 use actors::ask::{Answer, AskError, Origin, envelope};
 use actors::effects::{EffectQueue, finished};
 use actors::fold::FoldCore;
+use actors::node::Lookout;
 use bytes::Bytes;
 use delivery::{Observation, PushLink};
 use domain::DomainCommand;
@@ -100,6 +101,7 @@ pub struct Life {
     queue: EffectQueue,
     performing: BTreeMap<u64, Performing>,
     marks: BTreeMap<Mark, u64>,
+    lookout: Lookout,
     contents: Contents,
     performer: Arc<LinkPerformer>,
     observed: mpsc::Receiver<Observation>,
@@ -178,6 +180,7 @@ impl Life {
             queue: EffectQueue::default(),
             performing: BTreeMap::new(),
             marks: BTreeMap::new(),
+            lookout: Lookout::default(),
             contents,
             performer,
             observed,
