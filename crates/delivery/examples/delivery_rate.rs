@@ -113,6 +113,7 @@ fn order(name: &str, manifests: Vec<Manifest>) -> DeliverOrder {
         work: format!("{name}-work"),
         fence: Fence { generation: 1, epoch: Epoch(1) },
         manifests,
+        is_first: true,
         leftovers: Vec::new(),
         apply: ApplyStrategy::default(),
     }

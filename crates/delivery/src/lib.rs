@@ -36,7 +36,7 @@
 //!
 //! - *Drift.* An object with the right hash is not compared with its manifest, and an object that
 //!   somebody deletes is missed only if its availability is watched.
-//! - *Two processes within [`push::CLAIM_TRUST`].* Within one process an overtaken order stops
+//! - *Two processes within [`push::CLAIM_TRUST_MAX`].* Within one process an overtaken order stops
 //!   before its next write. Between processes it learns of it when it loses a race for an object, or
 //!   when its claim is older than that time. Until then it may write objects of the older order,
 //!   also over what the newer one has just written. Repeating the newer order puts that right,

@@ -47,11 +47,12 @@ pub trait Link: Send + Sync {
 
     /// Looks how available the objects of an order are, without writing anything. Where the link
     /// observes availability, it goes on doing so for this order, as after a delivery: this is how
-    /// a restarted hub takes up deliveries that are done.
+    /// a restarted hub takes up deliveries that are done. If none of the objects changes its
+    /// availability by itself, the member is not asked.
     ///
     /// # Errors
     ///
-    /// When the order was superseded, or the link cannot be used.
+    /// When the member is asked, and holds a newer order or cannot be used.
     async fn assess(&self, order: &DeliverOrder) -> Result<DeliveryAvailability, LinkError>;
 
     /// Asks the member which cluster it is, how it is and what it has.

@@ -31,6 +31,7 @@ fn plan(manifests: Vec<Manifest>, leftovers: Vec<ObjectId>) -> Plan {
         work: "p-work".to_owned(),
         fence: Fence { generation: 1, epoch: Epoch(1) },
         manifests,
+        is_first: false,
         leftovers,
         apply: ApplyStrategy::default(),
     })
@@ -198,6 +199,7 @@ fn bodies_are_not_in_debug_output() {
                 "metadata": { "name": "x", "namespace": "ns" }, "stringData": { "p": "hunter2" },
             }),
         }],
+        is_first: false,
         leftovers: Vec::new(),
         apply: ApplyStrategy::default(),
     };

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use delivery::push::CLAIM_TRUST;
+use delivery::push::CLAIM_TRUST_MAX;
 use events::{Epoch, ObjectId, PlacementKey};
 use hub::performer::work_name;
 use kube::client::Body;
@@ -103,7 +103,7 @@ impl Members {
     /// what the crate `delivery` says it does not promise. Such requests do not get through:
     ///
     /// - a write that names no version, of an order that another process has overtaken since its
-    ///   claim was last confirmed ("two processes within `CLAIM_TRUST`"), or that was on its way
+    ///   claim was last confirmed ("two processes within `CLAIM_TRUST_MAX`"), or that was on its way
     ///   meanwhile;
     /// - a new AppliedWork of an order older than a withdrawal that was completed ("memory of
     ///   withdrawals").
@@ -121,7 +121,7 @@ impl Members {
                     return Ok(*claimed_ms > waiting.sent_ms);
                 }
                 let seen_ms = known.seen_ms.get(&waiting.sender).copied().unwrap_or_default();
-                let trusted_ms = u64::try_from(CLAIM_TRUST.as_millis()).unwrap_or(u64::MAX);
+                let trusted_ms = u64::try_from(CLAIM_TRUST_MAX.as_millis()).unwrap_or(u64::MAX);
                 if waiting.sent_ms > seen_ms + trusted_ms {
                     return violated!(
                         "{} writes {} on {member} for {work} at {} ms, of which it last saw at \

@@ -25,16 +25,21 @@ use crate::{Availability, Fence, availability};
 /// then.
 pub const CLAIM_ATTEMPTS_MAX: u32 = 5;
 
-/// How long a claim is trusted before it is confirmed again by one more request. Bounds what an
-/// owner that was overtaken by another process can still write. A small order is done by then; a
-/// large one asks ten times a second, whatever it writes.
-pub const CLAIM_TRUST: Duration = Duration::from_millis(100);
+/// How long a claim is trusted at least before it is confirmed again by one more request. Bounds
+/// what an owner that was overtaken by another process can still write. A small order is done by
+/// then; a large one asks ten times a second, whatever it writes.
+const CLAIM_TRUST: Duration = Duration::from_millis(100);
+
+/// How long it is trusted at most, on a member that answers slowly: less than the lease of an owner,
+/// so that one that was held up for long enough to be overtaken always asks.
+pub const CLAIM_TRUST_MAX: Duration = Duration::from_secs(1);
+
+/// How many times as long as the answer took a claim is trusted. A small order is five requests; a
+/// member that is slow because it has much to do is not asked even more.
+const CLAIM_TRUST_ANSWERS: u32 = 8;
 
 /// How long an order waits for an AppliedWork of its name to disappear that is being deleted.
 pub const APPLIED_WORK_GONE_WAIT: Duration = Duration::from_secs(5);
-
-/// The generation of an assignment before which there was none.
-const FIRST_GENERATION: u64 = 1;
 
 /// Why an order stops as a whole.
 #[derive(Debug)]
@@ -59,9 +64,8 @@ pub(super) struct Claimed<'a> {
     pub(super) live: Value,
     /// What its status names as applied.
     pub(super) recorded: Vec<Value>,
-    /// When the member was last asked who holds it and said that this order does; `None` after a
-    /// sign that it may not. Not when it answered: what an answer says may be over when it comes.
-    confirmed: Mutex<Option<Instant>>,
+    /// Until when this order believes that it holds it; `None` after a sign that it may not.
+    trusted_until: Mutex<Option<Instant>>,
 }
 
 /// What an order that takes things away finds.
@@ -74,8 +78,7 @@ impl PushMember {
     /// Holds the AppliedWork for an order, creating it if it is not there.
     pub(super) async fn claim(&self, order: &crate::DeliverOrder) -> Result<Claimed<'_>, Stop> {
         let is_new = self.note_claim(&order.work, order.fence)?;
-        // A guess that spares a request when it is right, and is settled by the answer when not.
-        let mut is_likely_absent = is_new && order.fence.generation <= FIRST_GENERATION;
+        let mut is_likely_absent = is_new && order.is_first;
         for _ in 0..CLAIM_ATTEMPTS_MAX {
             let asked = Instant::now();
             let found = match std::mem::take(&mut is_likely_absent) {
@@ -206,7 +209,7 @@ impl PushMember {
             work: WorkRef { name: work.to_owned(), uid },
             live,
             recorded,
-            confirmed: Mutex::new(Some(asked)),
+            trusted_until: Mutex::new(Some(trusted_until(asked))),
         }))
     }
 
@@ -230,8 +233,8 @@ impl Claimed<'_> {
     /// That no newer order holds the AppliedWork, as far as it was seen lately.
     pub(super) async fn confirm(&self) -> Result<(), Stop> {
         self.member.reason_overtaken(&self.work.name, self.fence)?;
-        let mut confirmed = self.confirmed.lock().await;
-        if confirmed.is_some_and(|time| time.elapsed() < CLAIM_TRUST) {
+        let mut trusted = self.trusted_until.lock().await;
+        if trusted.is_some_and(|until| Instant::now() < until) {
             return Ok(());
         }
         let asked = Instant::now();
@@ -240,7 +243,7 @@ impl Claimed<'_> {
                 match fence::claim(&live, self.fence) {
                     Claim::Superseded(holder) => Err(Stop::Superseded(holder)),
                     Claim::Held | Claim::Open => {
-                        *confirmed = Some(asked);
+                        *trusted = Some(trusted_until(asked));
                         Ok(())
                     }
                 }
@@ -253,7 +256,7 @@ impl Claimed<'_> {
 
     /// Somebody else writes what this order writes: that may be a newer order.
     pub(super) async fn distrust(&self) {
-        *self.confirmed.lock().await = None;
+        *self.trusted_until.lock().await = None;
     }
 
     /// Writes down what is applied, if that is not what is written there.
@@ -276,6 +279,12 @@ impl Claimed<'_> {
             Err(error) => Err(work_error(error).into()),
         }
     }
+}
+
+/// Until when an answer that came just now is believed. It counts from when the member was asked:
+/// what an answer says may be over when it comes.
+fn trusted_until(asked: Instant) -> Instant {
+    asked + (asked.elapsed() * CLAIM_TRUST_ANSWERS).clamp(CLAIM_TRUST, CLAIM_TRUST_MAX)
 }
 
 /// One entry of the inventory on the member.

@@ -36,7 +36,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tracing::instrument;
 
-pub use applied_work::{APPLIED_WORK_GONE_WAIT, CLAIM_ATTEMPTS_MAX, CLAIM_TRUST};
+pub use applied_work::{APPLIED_WORK_GONE_WAIT, CLAIM_ATTEMPTS_MAX, CLAIM_TRUST_MAX};
 pub use connect::CONNECT_TIMEOUT;
 pub use deliver::OBJECTS_IN_FLIGHT_PER_WAVE_MAX;
 pub use object::OBJECT_ATTEMPTS_MAX;

@@ -141,31 +141,42 @@ impl Observer {
 impl PushMember {
     /// See [`Link::assess`](crate::Link::assess).
     pub(super) async fn assess(&self, order: &DeliverOrder) -> Result<DeliveryAvailability, Stop> {
-        match self.requests.get(&Resource::applied_work(), "", &order.work).await {
-            Ok(live) => {
-                if let Claim::Superseded(holder) = claim(&live, order.fence) {
-                    return Err(Stop::Superseded(holder));
-                }
-            }
-            Err(CallError::Refused(status)) if is_not_found(&status) => {}
-            Err(error) => return Err(work_error(error).into()),
-        }
         let mut delivery = delivery_of(order);
-        let mut kinds = BTreeSet::new();
         for step in Plan::of(order).waves.values().flatten() {
             if changes_availability(step.body()) {
-                let kind = self.discovery.resource_of(&self.requests, &step.id).await?;
-                if let Some(resource) = kind {
-                    self.observer.watch(&resource);
-                    kinds.insert(kind_of(&step.id));
-                }
                 delivery.watched.push(step.id.clone());
             } else if availability(step.body()) == Availability::NotTrackable {
                 delivery.untracked += 1;
             }
         }
-        self.observer.until_listed(&kinds).await.map_err(Stop::Busy)?;
+        if !delivery.watched.is_empty() {
+            self.confirm_not_superseded(order).await?;
+            self.watch_all(&delivery.watched).await?;
+        }
         Ok(self.observer.shared.seen().follow(delivery))
+    }
+
+    async fn confirm_not_superseded(&self, order: &DeliverOrder) -> Result<(), Stop> {
+        match self.requests.get(&Resource::applied_work(), "", &order.work).await {
+            Ok(live) => match claim(&live, order.fence) {
+                Claim::Superseded(holder) => Err(Stop::Superseded(holder)),
+                Claim::Held | Claim::Open => Ok(()),
+            },
+            Err(CallError::Refused(status)) if is_not_found(&status) => Ok(()),
+            Err(error) => Err(work_error(error).into()),
+        }
+    }
+
+    /// Watches the kinds of these objects, and waits until all that there is of them has been listed.
+    async fn watch_all(&self, objects: &[ObjectId]) -> Result<(), Stop> {
+        let mut kinds = BTreeSet::new();
+        for id in objects {
+            if let Some(resource) = self.discovery.resource_of(&self.requests, id).await? {
+                self.observer.watch(&resource);
+                kinds.insert(kind_of(id));
+            }
+        }
+        self.observer.until_listed(&kinds).await.map_err(Stop::Busy)
     }
 }
 

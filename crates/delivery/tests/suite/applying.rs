@@ -120,7 +120,11 @@ pub async fn an_older_order_is_refused(world: World) {
         for link in [&world.link, &world.other_link()] {
             let refused = link.deliver(&old).await;
             assert_eq!(refused, Err(LinkError::Superseded { holder }), "{}", old.fence);
-            let refused = link.assess(&old).await;
+            // A member is only asked how something is that changes by itself.
+            let mut look = old.clone();
+            look.manifests
+                .extend(world.order("web", 1, vec![deployment(&world, "web:1")]).manifests);
+            let refused = link.assess(&look).await;
             assert_eq!(refused, Err(LinkError::Superseded { holder }), "{}", old.fence);
         }
     }

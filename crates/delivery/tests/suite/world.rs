@@ -48,6 +48,7 @@ impl World {
             work: self.work(placement),
             fence: Fence { generation, epoch: Epoch(1) },
             manifests: bodies.into_iter().map(|body| Manifest { id: id_of(&body), body }).collect(),
+            is_first: generation == 1,
             leftovers: Vec::new(),
             apply: ApplyStrategy::default(),
         }

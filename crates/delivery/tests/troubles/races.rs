@@ -1,6 +1,6 @@
 //! Others that write at the same time.
 
-use delivery::push::CLAIM_TRUST;
+use delivery::push::CLAIM_TRUST_MAX;
 use delivery::{Fence, Link as _, LinkError, PushLink};
 use events::Epoch;
 use http::Method;
@@ -245,7 +245,7 @@ async fn regression_a_claim_is_as_old_as_its_request() {
             let answer = service.oneshot(request).await;
             if is_claim {
                 newer_claim(&fleet);
-                tokio::time::sleep(CLAIM_TRUST * 2).await;
+                tokio::time::sleep(CLAIM_TRUST_MAX * 2).await;
             }
             answer
         }

@@ -61,6 +61,7 @@ async fn deliver_order(
         work: work_name(&effect.key.placement),
         fence: Fence { generation: effect.generation, epoch },
         manifests,
+        is_first: effect.held.is_empty(),
         leftovers,
         apply: effect.apply.clone(),
     })

@@ -56,7 +56,7 @@ impl World {
         let links = Links::new(mpsc::channel(1).0);
         links.insert("eu", member.clone());
         let contents = Contents::new(Arc::new(MemoryLog::new()), SealKey::new([7; 32]));
-        let revision = contents.put_revision(&[]).await.unwrap();
+        let revision = contents.put_revision(contents.draft(&[])).await.unwrap();
         let effect = DeliverEffect {
             key: EffectKey { cluster: "eu".to_owned(), placement: PlacementKey::cluster("web") },
             generation: 2,
