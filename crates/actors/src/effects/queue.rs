@@ -9,6 +9,10 @@ use domain::{Effect, EffectKey};
 /// without queueing; with twice as many orders each only takes longer.
 pub const EFFECTS_PER_MEMBER_MAX: usize = 8;
 
+/// How many of them may be looks. Each may wait for a member that lists slowly, and after a restart
+/// there is one for all that was ever delivered: what is changed meanwhile must find room.
+pub const LOOKS_PER_MEMBER_MAX: usize = 2;
+
 /// How many effects run at once in total. Each holds a few manifests and a connection; twice as
 /// many would double that and leave two cores no less busy.
 pub const EFFECTS_IN_FLIGHT_MAX: usize = 128;
@@ -44,6 +48,8 @@ struct Entry {
     attempt: u32,
     due_at_ms: u64,
     stage: Stage,
+    /// Whether what runs is a look.
+    is_looking: bool,
 }
 
 /// How far an effect is. One that runs keeps its place until it has ended, whatever is asked for
@@ -74,17 +80,23 @@ type Place = (Rank, u64, EffectKey);
 struct Member {
     waiting: BTreeSet<Place>,
     running: usize,
+    /// How many of those that run are looks.
+    looking: usize,
 }
 
 impl Member {
-    /// The first of each rank; nothing while the member has no room. What stands behind them can
-    /// only be due later.
+    /// The first of each rank for which the member has room. What stands behind them can only be due
+    /// later.
     fn heads(&self) -> impl Iterator<Item = Place> + use<> {
-        let first = |rank| self.waiting.range((rank, 0, EffectKey::lowest())..).next();
         let has_room = self.running < EFFECTS_PER_MEMBER_MAX;
-        let heads = if has_room { [first(Rank::Change), first(Rank::Look)] } else { [None, None] };
-        // Without any change that waits, the first look is the first of both.
-        heads.map(|head| head.cloned()).into_iter().flatten()
+        let may_look = has_room && self.looking < LOOKS_PER_MEMBER_MAX;
+        let first = |rank: Rank| {
+            let mut places = self.waiting.range((rank, 0, EffectKey::lowest())..);
+            places.next().filter(|(of, _, _)| *of == rank)
+        };
+        let heads = [(has_room, Rank::Change), (may_look, Rank::Look)];
+        let heads = heads.map(|(may, rank)| may.then(|| first(rank).cloned()).flatten());
+        heads.into_iter().flatten()
     }
 }
 
@@ -183,13 +195,15 @@ impl EffectQueue {
             let next = next.or_else(|| self.first_head(Rank::Look).filter(is_due));
             let Some(place) = next.cloned() else { break };
             let key = &place.2;
+            let is_looking = place.0 == Rank::Look;
             self.on_member(&key.cluster, |member| {
                 member.waiting.remove(&place);
                 member.running += 1;
+                member.looking += usize::from(is_looking);
             });
             self.running_total += 1;
             let entry = self.entries.get_mut(key).expect("what waits has an entry");
-            entry.stage = Stage::Running;
+            (entry.stage, entry.is_looking) = (Stage::Running, is_looking);
             taken.push(Due { effect: entry.effect.clone(), attempt: entry.attempt });
         }
         taken
@@ -222,6 +236,7 @@ impl EffectQueue {
     pub fn finished(&mut self, key: &EffectKey, finished: Finished, jitter: f64, now_ms: u64) {
         let is_running = |entry: &&mut Entry| entry.stage != Stage::Waiting;
         let Some(entry) = self.entries.get_mut(key).filter(is_running) else { return };
+        let was_looking = std::mem::take(&mut entry.is_looking);
         let wait = match (entry.stage, finished) {
             (Stage::Next, _) => {
                 entry.attempt = 0;
@@ -244,12 +259,11 @@ impl EffectQueue {
                 self.on_member(&key.cluster, |member| member.waiting.insert(place));
             }
         }
-        self.release(&key.cluster);
-    }
-
-    fn release(&mut self, cluster: &str) {
         self.running_total -= 1;
-        self.on_member(cluster, |member| member.running -= 1);
+        self.on_member(&key.cluster, |member| {
+            member.running -= 1;
+            member.looking -= usize::from(was_looking);
+        });
     }
 
     /// When something is due next, as far as the bounds allow it.
@@ -283,7 +297,7 @@ impl EffectQueue {
 
 impl Entry {
     fn new(effect: Effect, now_ms: u64) -> Self {
-        Self { effect, attempt: 0, due_at_ms: now_ms, stage: Stage::Waiting }
+        Self { effect, attempt: 0, due_at_ms: now_ms, stage: Stage::Waiting, is_looking: false }
     }
 
     /// Where it stands among what waits.

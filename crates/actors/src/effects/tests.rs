@@ -3,8 +3,8 @@ use events::cluster::{ApplyStrategy, RevisionRef};
 use events::{ContentHash, PlacementKey};
 
 use super::queue::{
-    Due, EFFECTS_IN_FLIGHT_MAX, EFFECTS_PER_MEMBER_MAX, EffectQueue, Finished, RETRY_FIRST_MS,
-    RETRY_MAX_MS,
+    Due, EFFECTS_IN_FLIGHT_MAX, EFFECTS_PER_MEMBER_MAX, EffectQueue, Finished,
+    LOOKS_PER_MEMBER_MAX, RETRY_FIRST_MS, RETRY_MAX_MS,
 };
 
 fn key(cluster: &str, placement: &str) -> EffectKey {
@@ -158,6 +158,39 @@ fn changes_go_before_looking_after_what_is_settled() {
     queue.offer(Effect::Withdraw(WithdrawEffect { key, generation: 2, held: vec![] }), 3);
     queue.offer(deliver("eu", "web", 1), 4);
     assert_eq!(taken(&mut queue, 4), ["gone on eu, 0", "web on eu, 0", "old on eu, 0"]);
+}
+
+#[test]
+fn looks_leave_room_for_changes() {
+    let mut queue = EffectQueue::default();
+    for index in 0..EFFECTS_PER_MEMBER_MAX {
+        queue.offer(Effect::Observe(order(key("eu", &format!("old{index}")), 1)), 0);
+    }
+    assert_eq!(queue.take_due(0).len(), LOOKS_PER_MEMBER_MAX);
+    assert_eq!(queue.next_due_ms(), None, "the other looks wait for these");
+    queue.offer(deliver("eu", "web", 1), 1);
+    assert_eq!(taken(&mut queue, 1), ["web on eu, 0"]);
+    // A change that replaces a look while that runs follows it.
+    queue.offer(deliver("eu", "old0", 2), 2);
+    queue.finished(&key("eu", "old0"), Finished::Done, 0.0, 3);
+    let due = queue.take_due(3);
+    assert!(
+        matches!(
+            &due[..],
+            [Due { effect: Effect::Deliver(_), .. }, Due { effect: Effect::Observe(_), .. }]
+        ),
+        "{due:?}"
+    );
+    queue.finished(&key("eu", "web"), Finished::Done, 0.0, 4);
+    assert_eq!(taken(&mut queue, 4), [""; 0], "two looks run");
+    let mut now = 5;
+    while !queue.is_empty() {
+        for index in 0..EFFECTS_PER_MEMBER_MAX {
+            queue.finished(&key("eu", &format!("old{index}")), Finished::Done, 0.0, now);
+        }
+        assert!(queue.take_due(now).len() <= LOOKS_PER_MEMBER_MAX);
+        now += 1;
+    }
 }
 
 #[test]
