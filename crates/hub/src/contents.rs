@@ -45,6 +45,14 @@ pub enum ContentError {
     },
 }
 
+/// A revision that may not be stored yet.
+pub struct DraftRevision {
+    /// What it is called.
+    pub revision: RevisionInput,
+    /// The manifests, and their list at the end.
+    contents: Vec<(ContentHash, Bytes)>,
+}
+
 /// The content store, with Secrets sealed on the way in and opened on the way out. Cheap to clone.
 #[derive(Clone)]
 pub struct Contents {
@@ -62,41 +70,51 @@ impl Contents {
         Self { log, key, cache }
     }
 
-    /// Stores what a placement selects: every manifest, then their list. Durable when it answers.
+    /// What a placement selects, as it would be stored.
+    #[must_use]
+    pub fn draft(&self, objects: &[Arc<HubObject>]) -> DraftRevision {
+        let mut manifests = Vec::with_capacity(objects.len());
+        let mut contents = Vec::with_capacity(objects.len() + 1);
+        for object in objects {
+            let sealed = object.id.group.is_empty() && object.id.kind == "Secret";
+            let bytes = match sealed {
+                true => self.key.seal(&object.manifest),
+                false => object.manifest.clone(),
+            };
+            let content = ContentHash::of(&bytes);
+            manifests.push(ManifestRef { object: object.id.clone(), content, sealed });
+            contents.push((content, Bytes::from(bytes)));
+        }
+        let list = serde_json::to_value(&manifests).expect("references are plain data");
+        let list = Bytes::from(canonical_json(&list));
+        let manifests = ContentHash::of(&list);
+        contents.push((manifests, list));
+        let objects = u32::try_from(objects.len()).expect("selection is bounded");
+        DraftRevision { revision: RevisionInput { manifests, objects }, contents }
+    }
+
+    /// Stores a revision: every manifest, then their list. Durable when it answers.
     ///
     /// # Errors
     /// When the log does not take it.
-    pub async fn put_revision(
-        &self,
-        objects: &[Arc<HubObject>],
-    ) -> Result<RevisionInput, ContentError> {
-        let puts = objects.iter().cloned().map(|object| self.put_manifest(object));
-        let manifests: Vec<ManifestRef> =
-            futures::stream::iter(puts).buffered(PUTS_AT_ONCE_MAX).try_collect().await?;
-        let list = serde_json::to_value(&manifests).expect("references are plain data");
-        let manifests = self.put(Bytes::from(canonical_json(&list))).await?;
-        let objects = u32::try_from(objects.len()).expect("selection is bounded");
-        Ok(RevisionInput { manifests, objects })
-    }
-
-    async fn put_manifest(&self, object: Arc<HubObject>) -> Result<ManifestRef, ContentError> {
-        let sealed = object.id.group.is_empty() && object.id.kind == "Secret";
-        let bytes = match sealed {
-            true => self.key.seal(&object.manifest),
-            false => object.manifest.clone(),
-        };
-        let content = self.put(Bytes::from(bytes)).await?;
-        Ok(ManifestRef { object: object.id.clone(), content, sealed })
+    pub async fn put_revision(&self, draft: DraftRevision) -> Result<RevisionInput, ContentError> {
+        let DraftRevision { revision, mut contents } = draft;
+        let list = contents.pop();
+        let puts = contents.into_iter().map(|(hash, bytes)| self.put(hash, bytes));
+        futures::stream::iter(puts).buffer_unordered(PUTS_AT_ONCE_MAX).try_collect::<()>().await?;
+        if let Some((hash, bytes)) = list {
+            self.put(hash, bytes).await?;
+        }
+        Ok(revision)
     }
 
     /// What was stored or read before is in the log for ever: it needs no second write.
-    async fn put(&self, bytes: Bytes) -> Result<ContentHash, ContentError> {
-        let hash = ContentHash::of(&bytes);
+    async fn put(&self, hash: ContentHash, bytes: Bytes) -> Result<(), ContentError> {
         if !self.cache.contains_key(&hash) {
             self.log.put(bytes.clone()).await?;
             self.cache.insert(hash, bytes);
         }
-        Ok(hash)
+        Ok(())
     }
 
     /// The list of manifests of a revision.

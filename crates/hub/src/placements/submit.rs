@@ -177,7 +177,7 @@ impl<P: PlacementObject> Controller<P> {
         Next::After(next)
     }
 
-    /// Stores what is selected.
+    /// Stores what is selected, unless that is what is on record.
     async fn revision(
         &self,
         key: &PlacementKey,
@@ -192,8 +192,11 @@ impl<P: PlacementObject> Controller<P> {
             let placement = model.placements.get(key);
             placement.and_then(|p| p.state.revision.as_ref().map(|r| r.reference.manifests))
         };
-        let revision = self.config.contents.put_revision(objects).await.map_err(later)?;
-        if let Some(recorded) = recorded.filter(|recorded| *recorded != revision.manifests) {
+        let draft = self.config.contents.draft(objects);
+        if recorded == Some(draft.revision.manifests) {
+            return Ok(draft.revision);
+        }
+        if let Some(recorded) = recorded {
             let recorded = self.config.contents.revision(recorded).await.map_err(later)?;
             let forgotten = forgotten(&recorded, &self.config.index.objects(), &self.config.rules);
             let mut gaps = vec![];
@@ -208,7 +211,7 @@ impl<P: PlacementObject> Controller<P> {
                 return Err(self.wait_for(key, &gaps));
             }
         }
-        Ok(revision)
+        self.config.contents.put_revision(draft).await.map_err(later)
     }
 }
 

@@ -174,7 +174,8 @@ impl Life {
             self.ask(id, PlacementCommand::DeletePlacement(delete), principal, asker, shared);
             return;
         }
-        let Ok(revision) = self.contents.put_revision(&object.objects(&key)).await else {
+        let draft = self.contents.draft(&object.objects(&key));
+        let Ok(revision) = self.contents.put_revision(draft).await else {
             self.mark(Mark::Placement(key), shared.now_ms + LOOK_RETRY_MS);
             return;
         };
