@@ -55,8 +55,8 @@ pub struct DeliverOrder {
     pub fence: Fence,
     /// Everything that the member should hold for the placement.
     pub manifests: Vec<Manifest>,
-    /// Whether no earlier order for the work is on record, so that its AppliedWork is most likely not
-    /// there yet. A guess: it spares a request when it is right, and costs one when it is not.
+    /// Whether no earlier order for the work is on record, so that its AppliedWork is most likely
+    /// not there yet. A guess: it spares a request when it is right, and costs one when it is not.
     pub is_first: bool,
     /// Objects of earlier revisions that may still be on the member: the only ones that this order
     /// may remove. Those that are in `manifests` too are kept.

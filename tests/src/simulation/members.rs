@@ -103,8 +103,8 @@ impl Members {
     /// what the crate `delivery` says it does not promise. Such requests do not get through:
     ///
     /// - a write that names no version, of an order that another process has overtaken since its
-    ///   claim was last confirmed ("two processes within `CLAIM_TRUST_MAX`"), or that was on its way
-    ///   meanwhile;
+    ///   claim was last confirmed ("two processes within `CLAIM_TRUST_MAX`"), or that was on its
+    ///   way meanwhile;
     /// - a new AppliedWork of an order older than a withdrawal that was completed ("memory of
     ///   withdrawals").
     ///

@@ -14,7 +14,8 @@
 //!
 //! One seed gives one history, byte for byte: one thread, tokio's clock stands unless the scheduler
 //! moves it, identifiers come from the seed, and nothing iterates over hashes. First there are
-//! faults; then they stop, and everything has to come to rest as people want it.
+//! faults; then they stop, and everything has to come to rest as people want it. Then people want
+//! a few things more, and it has to come to rest again.
 //!
 //! Not simulated: leases (they have a simulation of their own), rows on disk (a node restarts from
 //! a model as it was some records ago), the hub's own API server and the watches on it.

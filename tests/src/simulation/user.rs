@@ -80,6 +80,31 @@ impl User {
         Some((Changed::Placement(key.clone()), format!("{what} placement {key}")))
     }
 
+    /// Makes something that is not there, or deletes it if it is: two that come to be at the same
+    /// time must hear of each other. Says what was changed, and how.
+    pub fn come_or_go(
+        &mut self,
+        random: &mut Rng,
+        names: &[String],
+        keys: &[PlacementKey],
+    ) -> Option<(Changed, String)> {
+        if random.bool() {
+            let name = random.choice(names)?.clone();
+            let what = self.join_or_remove(random, &name)?;
+            return Some((Changed::Cluster(name.clone()), format!("{what} cluster {name}")));
+        }
+        let key = random.choice(keys)?.clone();
+        let what = match self.placements.get_mut(&key) {
+            None => self.change_placement(random, &key, names)?,
+            Some(object) if object.deleting => return None,
+            Some(object) => {
+                object.deleting = true;
+                "deletes"
+            }
+        };
+        Some((Changed::Placement(key.clone()), format!("{what} placement {key}")))
+    }
+
     /// Makes a cluster a member.
     pub fn join(&mut self, random: &mut Rng, name: &str) {
         self.made += 1;
@@ -92,20 +117,29 @@ impl User {
     }
 
     fn change_cluster(&mut self, random: &mut Rng, name: &str) -> Option<&'static str> {
+        match self.clusters.get_mut(name) {
+            Some(cluster) if !cluster.deleting && random.u8(..3) > 0 => {
+                cluster.region = random.choice(REGIONS).unwrap_or("eu");
+                Some("labels")
+            }
+            Some(_) | None => self.join_or_remove(random, name),
+        }
+    }
+
+    /// Never removes the last one.
+    fn join_or_remove(&mut self, random: &mut Rng, name: &str) -> Option<&'static str> {
         let is_last = self.clusters.values().filter(|cluster| !cluster.deleting).count() < 2;
-        let Some(cluster) = self.clusters.get_mut(name) else {
-            self.join(random, name);
-            return Some("joins");
-        };
-        if cluster.deleting {
-            return None;
+        match self.clusters.get_mut(name) {
+            None => {
+                self.join(random, name);
+                Some("joins")
+            }
+            Some(cluster) if cluster.deleting || is_last => None,
+            Some(cluster) => {
+                cluster.deleting = true;
+                Some("removes")
+            }
         }
-        if random.u8(..3) == 0 && !is_last {
-            cluster.deleting = true;
-            return Some("removes");
-        }
-        cluster.region = random.choice(REGIONS).unwrap_or("eu");
-        Some("labels")
     }
 
     fn change_placement(

@@ -85,8 +85,8 @@ struct Member {
 }
 
 impl Member {
-    /// The first of each rank for which the member has room. What stands behind them can only be due
-    /// later.
+    /// The first of each rank for which the member has room. What stands behind them can only be
+    /// due later.
     fn heads(&self) -> impl Iterator<Item = Place> + use<> {
         let has_room = self.running < EFFECTS_PER_MEMBER_MAX;
         let may_look = has_room && self.looking < LOOKS_PER_MEMBER_MAX;

@@ -30,8 +30,8 @@ pub const CLAIM_ATTEMPTS_MAX: u32 = 5;
 /// then; a large one asks ten times a second, whatever it writes.
 const CLAIM_TRUST: Duration = Duration::from_millis(100);
 
-/// How long it is trusted at most, on a member that answers slowly: less than the lease of an owner,
-/// so that one that was held up for long enough to be overtaken always asks.
+/// How long it is trusted at most, on a member that answers slowly: less than the lease of an
+/// owner, so that one that was held up for long enough to be overtaken always asks.
 pub const CLAIM_TRUST_MAX: Duration = Duration::from_secs(1);
 
 /// How many times as long as the answer took a claim is trusted. A small order is five requests; a

@@ -167,7 +167,7 @@ impl PushMember {
         }
     }
 
-    /// Watches the kinds of these objects, and waits until all that there is of them has been listed.
+    /// Watches the kinds of these objects, and waits until all that there is of them was listed.
     async fn watch_all(&self, objects: &[ObjectId]) -> Result<(), Stop> {
         let mut kinds = BTreeSet::new();
         for id in objects {

@@ -126,7 +126,16 @@ impl World {
             }
             Step::Submit { index } => self.submit(index).await,
             Step::Time { ms } => self.pass(ms).await,
-            Step::User => self.act(),
+            Step::User => {
+                let Shared { user, random, members, .. } = &mut self.shared;
+                let acted = user.act(random, &members.names, &self.keys);
+                self.tell(acted)
+            }
+            Step::ComeOrGo => {
+                let Shared { user, random, members, .. } = &mut self.shared;
+                let acted = user.come_or_go(random, &members.names, &self.keys);
+                self.tell(acted)
+            }
             Step::SubmitLook => self.submit_look(),
             Step::Store { node } => self.store(node).await,
             Step::Crash { node } => {
@@ -216,12 +225,10 @@ impl World {
         Ok(())
     }
 
-    fn act(&mut self) -> Checked {
-        let Shared { user, random, members, trace, .. } = &mut self.shared;
-        let Some((changed, what)) = user.act(random, &members.names, &self.keys) else {
-            return Ok(());
-        };
-        trace.note(format!("      somebody {what}"));
+    /// Has the nodes see what somebody did.
+    fn tell(&mut self, acted: Option<(Changed, String)>) -> Checked {
+        let Some((changed, what)) = acted else { return Ok(()) };
+        self.shared.trace.note(format!("      somebody {what}"));
         match changed {
             Changed::Placement(key) => self.tell_all(&Mark::Placement(key)),
             Changed::Cluster(name) => {

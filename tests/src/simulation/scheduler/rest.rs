@@ -1,11 +1,11 @@
-//! When faults have stopped: whether everything has come to rest.
+//! When faults have stopped: everything comes to rest, and does so again after each change.
 
 use event_log::Odds;
 use events::Partition;
 
-use super::World;
+use super::{STEPS_TO_REST_MAX, Step, World};
 use crate::simulation::node::{Mark, Node};
-use crate::simulation::oracle::Checked;
+use crate::simulation::oracle::{Checked, violated};
 use crate::simulation::wire::Waiting;
 
 impl World {
@@ -41,6 +41,43 @@ impl World {
             self.tell_all(&Mark::Check(member));
         }
         self.shared.oracle.read(&mut self.shared.trace).await
+    }
+
+    /// Goes on until everything has come to rest, and checks that it is as it should be.
+    pub(super) async fn rest(&mut self) -> Checked {
+        for _ in 0..STEPS_TO_REST_MAX {
+            let steps = self.steps();
+            if !steps.is_empty() {
+                let step = self.choose(steps);
+                self.take(step).await?;
+            } else if self.is_at_rest() {
+                return self.check_end().await;
+            } else {
+                self.take(Step::Time { ms: 50 }).await?;
+            }
+        }
+        violated!("it does not come to rest: {}", self.what_is_left())
+    }
+
+    /// People want a few things in short order. Meanwhile time passes and a partition may lag, so
+    /// that what is looked at a moment later is looked at while other things are on their way.
+    pub(super) async fn go_on_calmly(&mut self) -> Checked {
+        let lagging = Partition(self.shared.random.u16(..=self.shared.partitions));
+        // There is one number more than there are partitions: then none lags.
+        self.lagging = (lagging.0 < self.shared.partitions).then_some(lagging);
+        for _ in 0..self.shared.random.u32(2..=4) {
+            let step = self.shared.random.choice([Step::User, Step::ComeOrGo]);
+            self.take(step.expect("there are two")).await?;
+            for _ in 0..self.shared.random.u32(..60) {
+                let mut steps = self.steps();
+                let ms = self.shared.random.u64(1..20);
+                steps.push((20, Step::Time { ms }));
+                let step = self.choose(steps);
+                self.take(step).await?;
+            }
+        }
+        self.lagging = None;
+        Ok(())
     }
 
     /// Whether nothing is left to do but to let time pass.
@@ -84,7 +121,7 @@ impl World {
         )
     }
 
-    pub(super) async fn check_end(&mut self) -> Checked {
+    async fn check_end(&mut self) -> Checked {
         let models = self.nodes.iter().filter_map(|node| node.life.as_ref());
         let models: Vec<_> = models.map(|life| &life.model).collect();
         crate::simulation::end::check(&self.shared, &models, &self.keys, &self.acknowledged).await

@@ -153,11 +153,12 @@ impl World {
         end.and_then(Result::ok).expect("memory answers at once")
     }
 
-    /// The partitions of which a node has not read everything.
+    /// The partitions of which a node has not read everything, and can read more now.
     pub(super) fn readable(&self, node: usize) -> Vec<Partition> {
         let Some(life) = &self.nodes[node].life else { return vec![] };
         let partitions = (0..self.shared.partitions).map(Partition);
         partitions
+            .filter(|partition| self.lagging != Some(*partition))
             .filter(|partition| life.has_more(*partition, self.end_of(Stream::Events(*partition))))
             .collect()
     }
