@@ -9,9 +9,11 @@ use delivery::push::{
 };
 use delivery::{Certainty, Link as _, LinkError, PushLink};
 use events::cluster::LinkProblem;
+use http::Method;
 use serde_json::json;
 use simulator::{Fault, FaultRule};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tower::ServiceExt as _;
 
 use super::{SETTINGS, Troubled};
@@ -44,6 +46,41 @@ async fn every_lost_request_is_mended_by_repeating_the_order() {
             assert_eq!(recorded, Some(2), "request {number}, {fault:?}");
         }
     }
+}
+
+/// A member is slow because it has much to do: it must not be asked even more.
+#[tokio::test(start_paused = true)]
+async fn a_small_first_order_on_a_slow_member_never_asks_for_its_work() {
+    let troubled = Troubled::new();
+    // Brings the kind AppliedWork along.
+    troubled.world.deliver(&troubled.world.order("other", 1, Vec::new())).await;
+    let (all, asked) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (counted, counted_asked) = (all.clone(), asked.clone());
+    troubled.member.set_fault(FaultRule::new(move |request| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        let is_question = request.method == Method::GET && request.path.contains("/appliedworks/");
+        counted_asked.fetch_add(usize::from(is_question), Ordering::SeqCst);
+        Some(Fault::Slow(Duration::from_millis(60)))
+    }));
+    let mut order = troubled.order(7, "one");
+    order.is_first = true;
+    let since = Instant::now();
+    troubled.world.deliver(&order).await;
+    assert!(since.elapsed() > Duration::from_millis(200), "longer than the shortest trust");
+    assert!(all.load(Ordering::SeqCst) >= 5, "its writes were counted");
+    assert_eq!(asked.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn what_never_changes_is_assessed_without_asking_the_member() {
+    let troubled = Troubled::new();
+    troubled.world.deliver(&troubled.order(1, "one")).await;
+    let count = troubled.trouble_request(usize::MAX, Fault::Unreachable);
+    // As a restarted hub does.
+    let link = troubled.world.other_link();
+    let availability = link.assess(&troubled.order(1, "one")).await.expect("nobody is asked");
+    assert!(availability.is_available());
+    assert_eq!(count.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test]
