@@ -25,6 +25,11 @@ use uuid::Uuid;
 use xtask::bed::Bed;
 
 const KILLS: usize = 200;
+
+/// How many lives the node has at most. On a slow machine more of them end before anything was
+/// decided, so that it needs more than [`KILLS`] until it has decided as often.
+const LIVES_MAX: usize = 2 * KILLS;
+
 const CLUSTERS: usize = 5;
 const PLACEMENTS: usize = 6;
 
@@ -196,7 +201,9 @@ async fn survives(data: &Path, log: &str) {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut commands: Vec<CommandEnvelope> = vec![];
     let mut durable: BTreeSet<CommandId> = BTreeSet::new();
-    for _ in 0..KILLS {
+    let mut lives = 0;
+    while lives < KILLS || lives < LIVES_MAX && so_far(data, log).await.epochs.len() <= KILLS {
+        lives += 1;
         let mut node = Node::start(data, log);
         // What was not called durable comes again, and so does some of what was.
         let again = commands.iter().filter(|it| !durable.contains(&it.id) || random.u8(..) < 8);
@@ -225,9 +232,9 @@ async fn survives(data: &Path, log: &str) {
     let follow_ups: Vec<_> = decided.follow_ups.iter().filter(|(_, count)| twice(count)).collect();
     assert_eq!(follow_ups, [], "follow-ups that were not decided exactly once");
     assert!(decided.is_complete(&durable), "something was never decided");
-    assert_eq!(decided.submitted.len(), KILLS * COMMANDS_PER_LIFE, "and nothing else was");
+    assert_eq!(decided.submitted.len(), lives * COMMANDS_PER_LIFE, "and nothing else was");
     println!(
-        "{} commands and {} follow-ups, decided in {} ownerships",
+        "{} commands and {} follow-ups, decided in {} ownerships over {lives} lives",
         decided.submitted.len(),
         decided.follow_ups.len(),
         decided.epochs.len()
@@ -239,6 +246,12 @@ async fn survives(data: &Path, log: &str) {
     assert_eq!(report.first_difference, None);
 }
 
+/// What was decided until now. The node must not run: it has the embedded log to itself.
+async fn so_far(data: &Path, log: &str) -> Decided {
+    let log = logs::open(log, data).await.expect("the log can be opened");
+    Decided::read(&*log).await
+}
+
 /// Lets the node live until everything is decided.
 async fn completed(data: &Path, log: &str, durable: &BTreeSet<CommandId>) -> Decided {
     let begin = Instant::now();
@@ -246,10 +259,7 @@ async fn completed(data: &Path, log: &str, durable: &BTreeSet<CommandId>) -> Dec
         let node = Node::start(data, log);
         tokio::time::sleep(Duration::from_millis(500)).await;
         node.kill();
-        let decided = {
-            let log = logs::open(log, data).await.expect("the log can be opened");
-            Decided::read(&*log).await
-        };
+        let decided = so_far(data, log).await;
         if decided.is_complete(durable) || begin.elapsed() > wait::PATIENCE {
             return decided;
         }
