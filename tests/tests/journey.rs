@@ -1,13 +1,16 @@
 //! Join, place, update, delete, leave: on simulated clusters and on real ones, with either log.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use acceptance::ground::Ground;
-use acceptance::{hubs, in_a_system, scenarios};
+use acceptance::{hubs, in_a_system, recorded, scenarios};
 use actors::node::Ownership;
 use event_log::lease::LeaseConfig;
 use event_log::{EmbeddedLog, Log, PARTITIONS};
 use event_log_kafka::{KafkaConfig, KafkaLog, Mode};
+use events::Event;
+use events::cluster::ClusterEvent;
 use xtask::bed::Bed;
 
 async fn journey(ground: &Ground, log: Arc<dyn Log>, ownership: Ownership) {
@@ -18,6 +21,24 @@ async fn journey(ground: &Ground, log: Arc<dyn Log>, ownership: Ownership) {
     let report = actors::replay::verify(&*log, PARTITIONS).await.unwrap();
     assert_eq!(report.first_difference, None);
     assert!(report.decisions > 0);
+    nothing_seemed_to_stop_being_available(&*log).await;
+}
+
+/// Nothing of a journey stops being available, so nothing is recorded of the kind.
+async fn nothing_seemed_to_stop_being_available(log: &dyn Log) {
+    let mut available = BTreeSet::new();
+    for envelope in recorded::events(log, PARTITIONS).await.unwrap() {
+        match envelope.event {
+            Event::Cluster(ClusterEvent::DeliveryAvailable(it)) => {
+                available.insert((envelope.aggregate, it.placement, it.generation));
+            }
+            Event::Cluster(ClusterEvent::DeliveryUnavailable(it)) => {
+                let delivery = (envelope.aggregate, it.placement, it.generation);
+                assert!(!available.contains(&delivery), "{delivery:?}: {:?}", it.waiting);
+            }
+            Event::Cluster(_) | Event::Placement(_) | Event::Fleet(_) => {}
+        }
+    }
 }
 
 async fn on_the_embedded_log(ground: &Ground) {

@@ -11,9 +11,9 @@ use projections::Store;
 use uuid::Uuid;
 use xtask::bed::Bed;
 
-use super::replay::{accept, entries};
 use super::report::Recorder;
 use super::workload;
+use crate::recorded::{accept, entries};
 
 /// How many commands are asked one after the other.
 const HOPS: usize = 500;

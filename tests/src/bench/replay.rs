@@ -1,19 +1,18 @@
 //! How fast a log is read again, on one core.
 
-use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
-use bytes::Bytes;
-use event_log::{Accepted, Acceptor, Log, MemoryLog, Stream, partition_of};
-use events::{Partition, Record};
+use anyhow::{Result, ensure};
+use event_log::{Accepted, MemoryLog, partition_of};
+use events::Record;
 use projections::{FoldStep, Model};
 
 use super::report::Recorder;
 use super::samples::Samples;
 use super::workload;
+use crate::recorded::{accept, entries};
 
 const PARTITIONS: u16 = 32;
 
@@ -23,13 +22,6 @@ const PLACEMENTS: usize = 200;
 
 /// How often each is measured; the median counts.
 const RUNS: usize = 5;
-
-/// An entry of the log, where it stood.
-pub(super) struct Entry {
-    partition: Partition,
-    offset: u64,
-    bytes: Bytes,
-}
 
 pub(super) async fn measure(recorder: &Recorder) -> Result<()> {
     let log = Arc::new(MemoryLog::new());
@@ -72,33 +64,6 @@ pub(super) async fn measure(recorder: &Recorder) -> Result<()> {
     let how = format!("{} decisions, once", report.decisions);
     recorder.say("verify", report.events as f64 / verified.as_secs_f64(), how);
     Ok(())
-}
-
-/// Everything that stands in the log, by partition.
-pub(super) async fn entries(log: &dyn Log, partitions: u16) -> Result<Vec<Entry>> {
-    let mut entries = vec![];
-    for partition in (0..partitions).map(Partition) {
-        let stream = Stream::Events(partition);
-        let (mut reader, end) = (log.read(stream, 0).await?, log.end(stream).await?);
-        let mut read = 0;
-        while read < end {
-            let record = reader.next().await.context("the log was closed")??;
-            read = record.offset + 1;
-            entries.push(Entry { partition, offset: record.offset, bytes: record.bytes });
-        }
-    }
-    Ok(entries)
-}
-
-/// What counts of it.
-pub(super) fn accept(entries: &[Entry]) -> Vec<Accepted> {
-    let mut acceptors: BTreeMap<Partition, Acceptor> = BTreeMap::new();
-    let accepted = entries.iter().filter_map(|entry| {
-        let acceptor = acceptors.entry(entry.partition);
-        let acceptor = acceptor.or_insert_with(|| Acceptor::new(entry.partition));
-        acceptor.offer(entry.offset, &entry.bytes).ok()
-    });
-    accepted.collect()
 }
 
 fn fold(model: &mut Model, accepted: &Accepted, record: &Record) {

@@ -54,14 +54,17 @@ impl Resource {
         Self::cluster_scoped("", "v1", kind, plural)
     }
 
+    /// The `apiVersion` of its objects.
+    pub(super) fn api_version(&self) -> String {
+        let Self { group, version, .. } = self;
+        if group.is_empty() { version.clone() } else { format!("{group}/{version}") }
+    }
+
     /// Requests on the objects of one namespace, or on those of the whole cluster.
     pub(super) fn at(&self, namespace: &str) -> Request {
-        let Self { group, version, plural, .. } = self;
-        let root = if group.is_empty() {
-            format!("/api/{version}")
-        } else {
-            format!("/apis/{group}/{version}")
-        };
+        let prefix = if self.group.is_empty() { "api" } else { "apis" };
+        let root = format!("/{prefix}/{}", self.api_version());
+        let plural = &self.plural;
         Request::new(match namespace {
             "" => format!("{root}/{plural}"),
             namespace => format!("{root}/namespaces/{namespace}/{plural}"),

@@ -109,12 +109,12 @@ impl Observer {
 
     /// Makes sure that a kind is watched.
     fn watch(&self, resource: &Resource) {
-        let kind = (resource.group.clone(), resource.kind.clone());
+        let kind = kind_of_resource(resource);
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         if watched.insert(kind.clone()) {
             let api = Api::all_with(self.client.clone(), &resource.api_resource());
             let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-            tasks.spawn(watch_kind(kind, api, self.shared.clone()));
+            tasks.spawn(watch_kind(resource.clone(), api, self.shared.clone()));
         }
     }
 
@@ -180,6 +180,10 @@ impl PushMember {
     }
 }
 
+fn kind_of_resource(resource: &Resource) -> Kind {
+    (resource.group.clone(), resource.kind.clone())
+}
+
 fn delivery_of(order: &DeliverOrder) -> Delivery {
     Delivery {
         placement: order.placement.clone(),
@@ -191,12 +195,13 @@ fn delivery_of(order: &DeliverOrder) -> Delivery {
 }
 
 /// Watches one kind for ever. The watcher resumes, backs off and lists again by itself.
-async fn watch_kind(kind: Kind, api: Api<DynamicObject>, shared: Arc<Shared>) {
+async fn watch_kind(resource: Resource, api: Api<DynamicObject>, shared: Arc<Shared>) {
+    let kind = kind_of_resource(&resource);
     let config = watcher::Config::default().labels(&format!("{MANAGED_BY_LABEL}={FIELD_MANAGER}"));
     let mut events = std::pin::pin!(watcher::watcher(api, config).default_backoff());
     while let Some(event) = events.next().await {
         match event {
-            Ok(event) => take(&kind, event, &shared),
+            Ok(event) => take(&resource, &kind, event, &shared),
             // The watcher tries again. Whether the member is well is for the probe to say.
             Err(error) => {
                 debug!(kind = kind.1, %error, "a watch on a member was interrupted");
@@ -206,13 +211,14 @@ async fn watch_kind(kind: Kind, api: Api<DynamicObject>, shared: Arc<Shared>) {
     }
 }
 
-fn take(kind: &Kind, event: Event<DynamicObject>, shared: &Shared) {
+fn take(resource: &Resource, kind: &Kind, event: Event<DynamicObject>, shared: &Shared) {
+    let value_of = |object: DynamicObject| value_of(&object, resource);
     let mut seen = shared.seen();
     match event {
         Event::Init => seen.list_begins(kind),
-        Event::InitApply(object) => seen.listed(kind, &value_of(&object)),
-        Event::Apply(object) => seen.note(kind, &value_of(&object)),
-        Event::Delete(object) => seen.note_gone(kind, &value_of(&object)),
+        Event::InitApply(object) => seen.listed(kind, &value_of(object)),
+        Event::Apply(object) => seen.note(kind, &value_of(object)),
+        Event::Delete(object) => seen.note_gone(kind, &value_of(object)),
         Event::InitDone => {
             seen.list_ends(kind);
             drop(seen);

@@ -31,15 +31,19 @@ pub(super) async fn wait_for(
         namespace => Api::namespaced_with(client, namespace, &kind),
     };
     let satisfied = await_condition(api, name, |object: Option<&DynamicObject>| {
-        is_satisfied(object.map(value_of).as_ref())
+        is_satisfied(object.map(|object| value_of(object, resource)).as_ref())
     });
     match tokio::time::timeout(deadline, satisfied).await {
-        Ok(Ok(object)) => Some(object.as_ref().map(value_of)),
+        Ok(Ok(object)) => Some(object.map(|object| value_of(&object, resource))),
         Ok(Err(_)) | Err(_) => None,
     }
 }
 
-/// An object of a watch as plain JSON.
-pub(super) fn value_of(object: &DynamicObject) -> Value {
-    serde_json::to_value(object).expect("what was read from JSON can be written as JSON")
+/// An object of a watch as plain JSON. Of what kind it is, it does not say when it comes from the
+/// list with which the watch begins: API servers leave that out.
+pub(super) fn value_of(object: &DynamicObject, resource: &Resource) -> Value {
+    let mut value = serde_json::to_value(object).expect("what was read from JSON is JSON");
+    value["apiVersion"] = resource.api_version().into();
+    value["kind"] = resource.kind.as_str().into();
+    value
 }

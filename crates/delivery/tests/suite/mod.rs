@@ -49,6 +49,7 @@ macro_rules! cases {
             a_withdrawal_of_nothing_is_done,
             availability_is_reported_when_it_comes,
             an_assessment_takes_up_where_a_delivery_ended,
+            regression_what_is_not_available_is_not_when_it_is_listed,
             a_probe_tells_which_cluster_it_is,
         }
     };

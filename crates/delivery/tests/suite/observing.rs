@@ -70,6 +70,22 @@ pub async fn an_assessment_takes_up_where_a_delivery_ended(mut world: World) {
     world.clean_up().await;
 }
 
+/// The first that a watch hears of an object comes from a list, in which API servers leave out of
+/// what kind it is.
+pub async fn regression_what_is_not_available_is_not_when_it_is_listed(mut world: World) {
+    let order = order(&world);
+    world.deliver(&order).await;
+    let waiting = world.link.assess(&order).await.expect("the link works").waiting;
+    assert_eq!(waiting.len(), 1, "with a watch that has listed it: {waiting:?}");
+    assert!(world.observed.try_recv().is_err(), "nothing is told of what has not changed");
+    // A hub that was restarted knows nothing.
+    world = World::new(world.client.clone(), world.tag.clone());
+    let waiting = world.link.assess(&order).await.expect("the link works").waiting;
+    assert_eq!(waiting.len(), 1, "{waiting:?}");
+    assert_eq!(waiting[0].message, "the load balancer has no address yet");
+    world.clean_up().await;
+}
+
 pub async fn a_probe_tells_which_cluster_it_is(world: World) {
     let probe = world.link.probe().await.expect("the link works");
     assert!(probe.ready, "{}", probe.message);

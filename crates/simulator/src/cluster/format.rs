@@ -1,14 +1,17 @@
 //! How objects are written out: in full, as metadata only, or as rows of a table.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use jiff::Timestamp;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::events;
 use crate::builtin::{Cell, Column};
 use crate::jsonpath;
 use crate::object::Meta;
-use crate::registry::Resource;
+use crate::registry::{Origin, Resource};
 use crate::store::Stored;
 use crate::time::age;
 
@@ -125,6 +128,19 @@ fn face_bytes(resource: &Resource, stored: &Stored) -> Bytes {
     Bytes::from(face(resource, stored).to_string())
 }
 
+/// The object as an item of a list: the list says of which kind all are, so that only custom ones
+/// say it themselves.
+fn item_bytes(resource: &Resource, stored: &Stored) -> Bytes {
+    let object = face_bytes(resource, stored);
+    if resource.origin == Origin::Custom {
+        return object;
+    }
+    let mut fields: BTreeMap<&str, &RawValue> =
+        serde_json::from_slice(&object).expect("objects are written from JSON values");
+    fields.retain(|field, _| !matches!(*field, "apiVersion" | "kind"));
+    Bytes::from(serde_json::to_vec(&fields).expect("what was JSON is JSON"))
+}
+
 /// The object in the requested version.
 pub(super) fn face(resource: &Resource, stored: &Stored) -> Value {
     let object = stored.value();
@@ -158,7 +174,7 @@ fn object_list(resource: &Resource, items: &[&Stored], metadata: &Value) -> Byte
         if index > 0 {
             list.push(b',');
         }
-        list.extend_from_slice(&face_bytes(resource, item));
+        list.extend_from_slice(&item_bytes(resource, item));
     }
     list.extend_from_slice(b"]}\n");
     Bytes::from(list)

@@ -1,13 +1,15 @@
 //! Lists: selection, pages, revisions, and deletion of what is selected.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::crds::widgets;
 use super::name_cases;
 use super::server::{Server, config_map, names, text};
 
 name_cases![
     label_selectors,
     field_selectors,
+    items_say_their_kind_if_they_are_custom,
     pages,
     lists_span_namespaces,
     delete_collection,
@@ -53,6 +55,26 @@ async fn field_selectors(server: Server) {
         .ok();
     assert_eq!(names(&list), ["a", "c"]);
     server.get(&format!("{maps}?fieldSelector=data.x%3D1")).await.fails(400, "BadRequest");
+}
+
+/// Clients have to know what they listed: an object of a built-in kind has no kind in a list.
+async fn items_say_their_kind_if_they_are_custom(server: Server) {
+    let maps = three_maps(&server).await;
+    let list = server.get(&format!("{maps}?labelSelector=suite")).await.ok();
+    for map in list["items"].as_array().expect("items") {
+        assert_eq!((map.get("kind"), map.get("apiVersion")), (None, None));
+    }
+    let deleted = server.delete(&format!("{maps}?labelSelector=suite")).await.ok();
+    assert_eq!(deleted["items"][0].get("kind"), None);
+
+    let widgets = widgets(&server).await;
+    let path = widgets.path(&server);
+    server.post(&path, &widgets.widget("w", json!({"size": 1}))).await.ok();
+    let list = server.get(&path).await.ok();
+    let item = widgets.widget("w", Value::Null);
+    assert_eq!(list["items"][0]["kind"], item["kind"]);
+    assert_eq!(list["items"][0]["apiVersion"], item["apiVersion"]);
+    widgets.remove(&server).await;
 }
 
 async fn pages(server: Server) {
