@@ -74,6 +74,8 @@ fn what_turns_out_to_be_wrong_later_is_told_in_the_same_way() {
         "doctor --server hub",
         "hub --config nowhere/taffrail.toml",
         "doctor --config nowhere/taffrail.toml",
+        "crds install --hub-kubeconfig nowhere/hub.kubeconfig",
+        "join eu-1 --member-kubeconfig nowhere/eu-1.kubeconfig",
     ];
     let answer = |line: &&str| {
         let arguments = std::iter::once("taffrail").chain(line.split_whitespace());

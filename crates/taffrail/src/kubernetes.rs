@@ -9,12 +9,12 @@ use clap::Args;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Patch, PatchParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
+use crate::kubeconfig;
 use crate::serve::HubAccess;
 
 /// Who the command line is to the API server: the manager of the fields that it sets.
@@ -23,9 +23,9 @@ pub(crate) const FIELD_MANAGER: &str = "taffrail-cli";
 /// How long new CRDs may take to be served. API servers need a second.
 const ESTABLISHED_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What is said where nobody says which hub.
-const NO_HUB: &str =
-    "no hub is configured; name its kubeconfig with KUBECONFIG or --hub-kubeconfig";
+/// How to say which hub.
+const OTHER_HUB: &str = "name the hub's kubeconfig and context: --hub-kubeconfig, --hub-context, \
+                         KUBECONFIG, or under [hub] in the configuration";
 
 /// How often to look whether they are.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -58,21 +58,12 @@ pub(crate) async fn connect(access: &HubAccess) -> Result<Client> {
         HubAccess::Client(client) => return Ok(client.clone()),
         HubAccess::InCluster => Config::incluster()
             .context("this does not run in a pod with a service account; name a kubeconfig")?,
-        HubAccess::Kubeconfig { path: None, context: None } => {
-            Config::infer().await.context(NO_HUB)?
-        }
         HubAccess::Kubeconfig { path: None, context } => {
-            let options = KubeConfigOptions { context: context.clone(), ..Default::default() };
-            let config = Config::from_kubeconfig(&options).await;
-            config.context(NO_HUB)?
+            kubeconfig::config_of_the_environment(context.as_deref(), OTHER_HUB).await?
         }
-        HubAccess::Kubeconfig { path: Some(path), context } => {
-            let read = Kubeconfig::read_from(path);
-            let kubeconfig =
-                read.with_context(|| format!("cannot read the kubeconfig {}", path.display()))?;
-            let options = KubeConfigOptions { context: context.clone(), ..Default::default() };
-            let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
-            config.with_context(|| format!("the kubeconfig {} cannot be used", path.display()))?
+        HubAccess::Kubeconfig { path: Some(file), context } => {
+            let kubeconfig = kubeconfig::read(file, OTHER_HUB)?;
+            kubeconfig::config(kubeconfig, context.as_deref(), file, OTHER_HUB).await?
         }
     };
     Client::try_from(config).context("the hub's API server cannot be talked to")

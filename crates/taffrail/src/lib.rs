@@ -20,6 +20,7 @@ pub mod client;
 mod commands;
 pub mod config;
 pub mod demo;
+mod kubeconfig;
 mod kubernetes;
 pub mod names;
 pub mod output;

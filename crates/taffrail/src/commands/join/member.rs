@@ -1,8 +1,8 @@
 //! The member's side of joining: who the hub is there, and with what credential.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use api::names::FLEET_SYSTEM_NAMESPACE;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -12,12 +12,14 @@ use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Ro
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::PostParams;
 use kube::config::{
-    AuthInfo, Cluster, Context as NamedContextBody, KubeConfigOptions, Kubeconfig, NamedAuthInfo,
-    NamedCluster, NamedContext,
+    AuthInfo, Cluster, Context as NamedContextBody, Kubeconfig, NamedAuthInfo, NamedCluster,
+    NamedContext,
 };
-use kube::{Api, Client, Config};
+use kube::{Api, Client};
 
+use crate::kubeconfig;
 use crate::kubernetes::{apply, ensure_namespace};
+use crate::usage::Usage;
 
 /// Who the hub is on a member.
 const SERVICE_ACCOUNT: &str = "taffrail-hub";
@@ -25,8 +27,17 @@ const SERVICE_ACCOUNT: &str = "taffrail-hub";
 /// How long a credential is asked for: a year. The member may give a shorter one.
 const TOKEN_SECONDS: i64 = 365 * 24 * 60 * 60;
 
+/// What to do about a kubeconfig that is of no use.
+const OTHER_KUBECONFIG: &str =
+    "name the kubeconfig with which you administrate the member: --member-kubeconfig FILE";
+
+/// What to do about a context that is of no use.
+const OTHER_CONTEXT: &str =
+    "name one with --member-context; see them with: kubectl config get-contexts --kubeconfig FILE";
+
 /// The administrator's way into the member.
 pub(super) struct MemberAccess {
+    file: PathBuf,
     kubeconfig: Kubeconfig,
     cluster: Cluster,
     user: AuthInfo,
@@ -45,37 +56,44 @@ pub(super) struct Credential {
 
 impl MemberAccess {
     pub(super) fn read(path: &Path, context: Option<&str>) -> Result<Self> {
+        let kubeconfig = kubeconfig::read(path, OTHER_KUBECONFIG)?;
         let shown = path.display();
-        let kubeconfig = Kubeconfig::read_from(path)
-            .with_context(|| format!("cannot read the kubeconfig {shown}"))?;
         let context = context
             .map(str::to_owned)
             .or_else(|| kubeconfig.current_context.clone())
-            .with_context(|| format!("{shown} has no current context; pass --member-context"))?;
+            .ok_or_else(|| Usage::new(format!("{shown} has no current context"), OTHER_CONTEXT))?;
         let named = kubeconfig.contexts.iter().find(|named| named.name == context);
         let body = named.and_then(|named| named.context.clone()).ok_or_else(|| {
-            anyhow!("{shown} has no context {context}; see: kubectl config get-contexts")
+            Usage::new(format!("{shown} has no context {context}"), OTHER_CONTEXT)
         })?;
         let clusters = kubeconfig.clusters.iter();
         let cluster = clusters
             .filter(|named| named.name == body.cluster)
             .find_map(|named| named.cluster.clone())
-            .with_context(|| format!("{shown} has no cluster {}", body.cluster))?;
+            .ok_or_else(|| {
+                let what = format!(
+                    "{shown} has no cluster {}, which its context {context} names",
+                    body.cluster
+                );
+                Usage::new(what, OTHER_CONTEXT)
+            })?;
         let user = body.user.as_deref().unwrap_or_default();
         let users = kubeconfig.auth_infos.iter();
         let user = users
             .filter(|named| named.name == user)
             .find_map(|named| named.auth_info.clone())
             .unwrap_or_default();
-        Ok(Self { cluster, user, context, kubeconfig })
+        Ok(Self { file: path.to_owned(), cluster, user, context, kubeconfig })
     }
 
     pub(super) async fn connect(&self) -> Result<Client> {
-        let options =
-            KubeConfigOptions { context: Some(self.context.clone()), ..Default::default() };
-        let config = Config::from_custom_kubeconfig(self.kubeconfig.clone(), &options)
-            .await
-            .context("the member's kubeconfig cannot be used")?;
+        let config = kubeconfig::config(
+            self.kubeconfig.clone(),
+            Some(&self.context),
+            &self.file,
+            OTHER_KUBECONFIG,
+        );
+        let config = config.await?;
         Client::try_from(config).context("the member cannot be talked to")
     }
 
