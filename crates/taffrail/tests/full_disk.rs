@@ -12,7 +12,7 @@ use acceptance::ground::Ground;
 use acceptance::wait::{come, eventually};
 use acceptance::{in_a_system, scenarios};
 use api::http::{Readiness, ReplayReport};
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
@@ -95,6 +95,17 @@ async fn write_large_app(ground: &Ground, namespace: &str) {
     }
 }
 
+/// Waits until the hub knows what was written before. What it sees of a kind, it sees in order, so
+/// that it is enough to change an object of each in an app that is placed.
+async fn has_seen_what_was_written(ground: &Ground, app: &str) {
+    let namespaces: Api<Namespace> = Api::all(ground.hub.client.clone());
+    let label = json!({ "metadata": { "labels": { "seen": "yes" } } });
+    namespaces.patch(app, &PatchParams::default(), &Patch::Merge(label)).await.unwrap();
+    scenarios::write_app(ground, app, "seen").await;
+    scenarios::hold_the_same(ground, &[&ground.members[0]], app).await;
+    scenarios::shows(ground, "before", &scenarios::available(1)).await;
+}
+
 async fn conditions(ground: &Ground, name: &str) -> Vec<(String, String, String, i64)> {
     let api: Api<api::ClusterResourcePlacement> = Api::all(ground.hub.client.clone());
     let placement = api.get(name).await.unwrap();
@@ -111,9 +122,10 @@ fn a_full_disk_stops_writing_until_there_is_room() {
         scenarios::place(&ground, "before", "app-before", &["eu"]).await;
         scenarios::shows(&ground, "before", &scenarios::available(1)).await;
 
+        write_large_app(&ground, "app-large").await;
+        has_seen_what_was_written(&ground, "app-before").await;
         let size = std::fs::metadata(dir.path().join("data/log.redb")).unwrap().len();
         hub.allow(Some(size));
-        write_large_app(&ground, "app-large").await;
         scenarios::place(&ground, "large", "app-large", &["eu"]).await;
         let said = come("the hub says that there is no room", || async {
             let readiness = hub.readiness().await;
