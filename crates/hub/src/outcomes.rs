@@ -31,6 +31,10 @@ const CHECK_AFTER: Duration = Duration::from_millis(200);
 /// people who watch would take it for stuck.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How long a watch waits for an order that has been carried out and whose own word is not on record
+/// yet. It takes a few milliseconds; if it cannot be told, the order is carried out again.
+const ORDER_FIRST: Duration = Duration::from_millis(10);
+
 /// The latest that was seen of one delivery.
 #[derive(Debug, Clone)]
 struct Latest {
@@ -204,16 +208,16 @@ fn says(recorded: &Delivery, seen: &DeliveryOutcome) -> bool {
     }
 }
 
-/// How long to wait before an outcome is told: not at all, unless it is mere progress, which is
-/// collected.
+/// How long to wait before an outcome is told: until the order has told its own, since that would
+/// seem to be the newer one if it came second; and for mere progress, which is collected.
 fn rest(recorded: &Delivery, latest: &Latest, now: Instant) -> Duration {
     match (&recorded.phase, &latest.outcome, latest.told_at) {
         (DeliveryPhase::Applied(_), DeliveryOutcome::Unavailable(_), Some(told_at)) => {
             (told_at + PROGRESS_INTERVAL).saturating_duration_since(now)
         }
+        (DeliveryPhase::Assigned, _, _) => ORDER_FIRST,
         (
             DeliveryPhase::Applied(_)
-            | DeliveryPhase::Assigned
             | DeliveryPhase::Failed(_)
             | DeliveryPhase::Available { .. }
             | DeliveryPhase::Withdrawn,
@@ -319,6 +323,16 @@ mod tests {
         assert_eq!(rest(&waiting, &turned, now), Duration::ZERO);
         let turned = latest(unavailable(), Some(now));
         assert_eq!(rest(&recorded(available), &turned, now), Duration::ZERO);
+    }
+
+    #[test]
+    fn regression_a_watch_does_not_speak_before_its_order() {
+        let (revision, held, apply) = Default::default();
+        let assigned =
+            Delivery { generation: 1, phase: DeliveryPhase::Assigned, revision, held, apply };
+        let outcome = DeliveryOutcome::Available { untracked: 0 };
+        let latest = Latest { generation: 1, ordinal: 2, outcome, told_at: None };
+        assert_eq!(rest(&assigned, &latest, Instant::now()), ORDER_FIRST);
     }
 
     #[test]
