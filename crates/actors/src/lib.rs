@@ -16,6 +16,7 @@
 //! on nothing any more.
 
 pub mod ask;
+pub mod concerns;
 pub mod effects;
 pub mod entity;
 pub mod fold;

@@ -20,6 +20,7 @@ use projections::{Model, Store, StoreError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::concerns::Concerns;
 use crate::effects::{EffectSink, Performer, Runner, RunnerConfig};
 use crate::fold::{CatchUp, FoldHandle, Folder, FolderConfig};
 use crate::shard::ClaimIdentity;
@@ -111,6 +112,7 @@ impl Node {
             effects,
             owning: owning_seen,
             superseded: superseded_seen,
+            concerns: Concerns::default(),
             partitions,
         });
         let ownership = ownership::start(ownership::Config {
@@ -183,6 +185,7 @@ struct Parts {
     effects: EffectSink,
     owning: watch::Receiver<BTreeMap<Partition, Epoch>>,
     superseded: watch::Receiver<Option<String>>,
+    concerns: Concerns,
     partitions: u16,
 }
 

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::{NodeStatus, Parts};
 use crate::ask::{Answer, Ask, AskError, Origin, envelope};
+use crate::concerns::Concerns;
 use crate::effects::EffectSink;
 use crate::fold::FoldHandle;
 use crate::shard::{Route, ShardActor};
@@ -129,6 +130,12 @@ impl Router {
     #[must_use]
     pub fn effects(&self) -> &EffectSink {
         &self.parts.effects
+    }
+
+    /// What is wrong with this node just now: to be raised and settled by whoever notices.
+    #[must_use]
+    pub fn concerns(&self) -> &Concerns {
+        &self.parts.concerns
     }
 
     /// What this node shows of itself.

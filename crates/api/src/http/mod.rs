@@ -37,6 +37,9 @@ pub struct Readiness {
     pub ready: bool,
     /// What is in the way.
     pub not_ready: Vec<NotReady>,
+    /// What is wrong without being in the way: this hub serves and decides, something else suffers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<NotReady>,
 }
 
 /// Something that keeps a hub from its work.

@@ -1,6 +1,9 @@
 //! Whether the hub runs, and whether it can do its work.
 
+use std::collections::BTreeMap;
+
 use actix_web::{HttpResponse, get, web};
+use actors::concerns::{Concern, Gravity};
 use api::http::{NotReady, Readiness};
 
 use super::state::HttpState;
@@ -20,7 +23,7 @@ pub(super) async fn healthz() -> &'static str {
 #[utoipa::path(
     get, path = "/readyz", tag = "health",
     responses(
-        (status = 200, description = "Nothing is in the way", body = Readiness),
+        (status = 200, description = "Nothing is in the way; there may be warnings", body = Readiness),
         (status = 503, description = "Something is in the way", body = Readiness),
     ),
 )]
@@ -60,5 +63,26 @@ pub(super) fn readiness(state: &HttpState) -> Readiness {
         tell("index", format!("{first}{others}"));
     }
     not_ready.extend(state.config.checks.iter().filter_map(|check| check()));
-    Readiness { ready: not_ready.is_empty(), not_ready }
+    let concerns = state.config.router.concerns().all();
+    not_ready.extend(told(&concerns, Gravity::Blocking));
+    let warnings = told(&concerns, Gravity::Warning);
+    Readiness { ready: not_ready.is_empty(), not_ready, warnings }
+}
+
+/// The concerns of a gravity, one line for each check: the first speaks for the others.
+fn told(concerns: &[Concern], gravity: Gravity) -> Vec<NotReady> {
+    let mut by_check: BTreeMap<&str, Vec<&Concern>> = BTreeMap::new();
+    for concern in concerns.iter().filter(|concern| concern.gravity == gravity) {
+        by_check.entry(concern.check).or_default().push(concern);
+    }
+    let line = |(check, concerns): (&str, Vec<&Concern>)| {
+        let first = &concerns[0];
+        let about = if first.about.is_empty() { "" } else { &format!("{}: ", first.about) };
+        let others = match concerns.len() - 1 {
+            0 => String::new(),
+            others => format!(" (and {others} more)"),
+        };
+        NotReady { check: check.to_owned(), message: format!("{about}{}{others}", first.message) }
+    };
+    by_check.into_iter().map(line).collect()
 }

@@ -159,6 +159,10 @@ async fn examine_hub(client: &HubClient, server: &str) -> Vec<Finding> {
             Finding::failed(PART, found, "look at the hub's logs")
         })
         .collect();
+    findings.extend(readiness.warnings.into_iter().map(|warning| {
+        let found = format!("{}: {}", warning.check, warning.message);
+        Finding::warning(PART, found, "look at the hub's logs")
+    }));
     if let Ok(status) = client.get::<HubStatus>("/api/v1/status", &[]).await {
         let (owned, all) = (status.owned.len(), status.partitions);
         let found = format!(

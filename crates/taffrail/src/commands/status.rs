@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use anyhow::Result;
-use api::http::{ClusterPhase, ClusterSummary, HubStatus, PlacementSummary};
+use api::http::{ClusterPhase, ClusterSummary, HubStatus, NotReady, PlacementSummary};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -70,6 +70,10 @@ fn hub_text(hub: &HubStatus, now: Timestamp) -> String {
     );
     for obstacle in &hub.readiness.not_ready {
         writeln!(text, "             {}: {}", obstacle.check, obstacle.message).expect("a String");
+    }
+    for warning in &hub.readiness.warnings {
+        let NotReady { check, message } = warning;
+        writeln!(text, "             warning: {check}: {message}").expect("a String");
     }
     let folded: u64 = hub.watermark.values().sum();
     let lines = [

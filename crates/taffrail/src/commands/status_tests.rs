@@ -43,7 +43,7 @@ fn hub(not_ready: Vec<NotReady>) -> HubStatus {
         version: "0.1.0".to_owned(),
         started_at: "2026-01-01T12:00:00Z".to_owned(),
         deployment: "0192f1a0-0000-7000-8000-000000000000".to_owned(),
-        readiness: Readiness { ready: not_ready.is_empty(), not_ready },
+        readiness: Readiness { ready: not_ready.is_empty(), not_ready, warnings: vec![] },
         partitions: 2,
         owned: vec![OwnedPartition { partition: 0, epoch: 4 }],
         watermark: BTreeMap::from([("0".to_owned(), 40), ("1".to_owned(), 2)]),
