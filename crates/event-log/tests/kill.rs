@@ -4,6 +4,9 @@
 //!
 //! A killed process leaves what it wrote to the kernel. What a power failure leaves is the business
 //! of `a_power_failure_loses_nothing_that_was_acknowledged` in the crate.
+//!
+//! A program of its own: until a process that is started has begun its program, it holds the locks
+//! of every log that is open in this one.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write as _};

@@ -4,7 +4,7 @@
 //! frame]`; 1,000 × 100 when nothing is said. The history is made by the real deciders.
 #![allow(clippy::print_stdout, reason = "it prints what it measured")]
 
-#[path = "../tests/support/mod.rs"]
+#[path = "../tests/it/support/mod.rs"]
 mod support;
 
 use std::collections::BTreeMap;

@@ -1,5 +1,9 @@
 //! Whatever happens to the process: what is loaded is the fold of a prefix of what was written.
+//!
+//! A program of its own: until a process that is started has begun its program, it holds the locks
+//! of every store that is open in this one.
 
+#[path = "it/support/mod.rs"]
 mod support;
 
 use std::io::{BufRead, BufReader};

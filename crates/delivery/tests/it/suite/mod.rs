@@ -1,0 +1,66 @@
+//! What a link does to a member, told case by case. Both arms run the same cases: against the
+//! simulator, and against a real kube-apiserver.
+
+#![allow(unreachable_pub, reason = "a module of test binaries")]
+
+pub mod applying;
+pub mod observing;
+pub mod removing;
+pub mod sharing;
+pub mod world;
+
+pub use applying::*;
+pub use observing::*;
+pub use removing::*;
+pub use sharing::*;
+pub use world::World;
+
+/// One test for each case of the suite. `$world` makes the world of a case, or says why there is
+/// none.
+macro_rules! cases {
+    ($world:path) => {
+        crate::suite::cases! { $world;
+            first_delivery,
+            an_update_writes_what_changed,
+            an_unchanged_order_writes_nothing,
+            an_older_order_is_refused,
+            two_placements_do_not_share_an_object,
+            an_object_of_nobody_is_taken_over,
+            references_to_works_that_are_gone_do_not_count,
+            an_object_of_a_controller_needs_co_ownership,
+            a_foreign_manager_is_respected_unless_forced,
+            a_pre_existing_manager_yields,
+            a_kind_that_is_not_known_is_explained,
+            a_definition_and_its_objects_in_one_order,
+            a_namespace_that_goes_away_is_named,
+            a_namespace_that_is_missing_is_named,
+            values_of_secrets_do_not_leak,
+            an_object_that_is_too_large_is_reported,
+            one_bad_object_does_not_stop_the_others,
+            a_delivery_that_was_cut_short_is_finished,
+            leftovers_are_removed,
+            a_leftover_of_somebody_else_is_left_alone,
+            a_finalizer_keeps_a_leftover_and_what_it_needs,
+            a_withdrawal_leaves_nothing,
+            regression_an_object_outlives_its_version,
+            a_withdrawal_leaves_what_it_does_not_name,
+            an_older_withdrawal_is_refused,
+            a_withdrawal_of_nothing_is_done,
+            availability_is_reported_when_it_comes,
+            an_assessment_takes_up_where_a_delivery_ended,
+            regression_what_is_not_available_is_not_when_it_is_listed,
+            a_probe_tells_which_cluster_it_is,
+        }
+    };
+    ($world:path; $($case:ident,)*) => {
+        $(
+            #[tokio::test]
+            async fn $case() {
+                if let Some(world) = $world(stringify!($case)).await {
+                    crate::suite::$case(world).await;
+                }
+            }
+        )*
+    };
+}
+pub(crate) use cases;

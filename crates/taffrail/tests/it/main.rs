@@ -1,0 +1,12 @@
+//! The program, as somebody runs it, and whole hubs in this process as it starts them.
+#![allow(missing_docs, reason = "tests")]
+
+mod common;
+mod demo;
+mod doctor;
+mod full_disk;
+mod join;
+mod otlp;
+mod serve;
+mod trace;
+mod verbs;

@@ -1,0 +1,15 @@
+//! Acceptance tests of the whole: hubs, logs and members together.
+//!
+//! One program, since each that links the hub takes its time to build. A test that needs the real
+//! clusters of the test bed has them to itself for as long as it holds its `Ground`.
+
+mod bad_days;
+mod expired;
+mod hub_watches;
+mod journey;
+mod kill;
+mod restart;
+mod simulation;
+mod slow_members;
+mod submitted;
+mod two_hubs;
