@@ -56,6 +56,7 @@ pub async fn start_with(
         },
         ownership,
         rules: Default::default(),
+        adopted: Default::default(),
         system_namespace: "fleet-system".to_owned(),
         threads: 2,
     };

@@ -3,7 +3,7 @@
 use actors::effects::{Again, Performed, Performer};
 use async_trait::async_trait;
 use domain::Effect;
-use domain::cluster::{ClusterCommand, DeliveryOutcome, ReportDelivery, ReportRemoval};
+use domain::cluster::{ClusterCommand, DeliveryOutcome, Notes, ReportDelivery, ReportRemoval};
 use events::Epoch;
 
 /// Every order succeeds at once.
@@ -18,10 +18,12 @@ impl Performer for Obedient {
                 placement: deliver.key.placement.clone(),
                 generation: deliver.generation,
                 outcome: DeliveryOutcome::Available { untracked: 0 },
+                notes: Notes::default(),
             })),
             Effect::Withdraw(withdraw) => Some(ClusterCommand::ReportRemoval(ReportRemoval {
                 placement: withdraw.key.placement.clone(),
                 generation: withdraw.generation,
+                notes: Notes::default(),
             })),
             Effect::Observe(_) | Effect::Cancel(_) => None,
         };

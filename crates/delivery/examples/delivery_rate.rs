@@ -90,6 +90,8 @@ async fn clean_up(client: &Client, link: &PushLink, placements: usize) {
             work: order.work,
             fence: Fence { generation: 2, epoch: Epoch(1) },
             inventory: order.manifests.into_iter().map(|manifest| manifest.id).collect(),
+            adopted: Default::default(),
+            neighbours: std::sync::Arc::new(delivery::Alone),
         })
         .await
         .expect("the link works");
@@ -116,6 +118,8 @@ fn order(name: &str, manifests: Vec<Manifest>) -> DeliverOrder {
         is_first: true,
         leftovers: Vec::new(),
         apply: ApplyStrategy::default(),
+        adopted: Default::default(),
+        neighbours: std::sync::Arc::new(delivery::Alone),
     }
 }
 

@@ -46,6 +46,12 @@ pub fn annotations(fence: Fence) -> BTreeMap<&'static str, String> {
     ])
 }
 
+/// Whether an AppliedWork was held by an order of ours once, and not only by other tools.
+#[must_use]
+pub fn is_fenced(applied_work: &Value) -> bool {
+    recorded(applied_work).is_some()
+}
+
 fn recorded(applied_work: &Value) -> Option<Fence> {
     let annotation = |key: &str| -> Option<u64> {
         applied_work["metadata"]["annotations"][key].as_str()?.parse().ok()

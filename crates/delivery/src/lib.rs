@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`plan`], [`wave`] | know what to write, in which order and form |
 //! | [`fence`] | claim the AppliedWork, or find that a newer order holds it |
-//! | [`ownership`] | update, take over, leave alone, release or delete an object |
+//! | [`ownership`] | update, take over, leave alone, let go or delete an object |
 //! | [`conflict`] | tell managers that yield from those that have to be asked |
 //! | [`hash`] | leave an unchanged object alone |
 //! | [`mod@availability`] | say how available an object is |
@@ -23,8 +23,25 @@
 //!    very manifest. The write names the version that was read: a writer in between is noticed. An
 //!    object that nobody owns is taken over, fields included; later writes of it respect other
 //!    managers unless the apply strategy says force.
-//! 3. Leftovers that are still ours are deleted, last wave first.
+//! 3. Leftovers that are still ours are removed, last wave first.
 //! 4. The AppliedWork records what is applied.
+//!
+//! # What removal does
+//!
+//! An object that is to go is deleted if it is ours alone, and nothing of others goes with it:
+//!
+//! | the object | what becomes of it |
+//! |---|---|
+//! | was on the member before (*adopted*) | let go: it stays, without our marks |
+//! | another placement of this member waits for it | handed over: the same object, of another owner |
+//! | a CustomResourceDefinition of a kind that the order itself still places | kept until it does not |
+//! | a CustomResourceDefinition with objects left | let go |
+//! | a Namespace in which the order itself still places objects | kept until it does not |
+//! | a Namespace with adopted objects, or objects of other placements | let go |
+//! | is owned by others too | our share is given up |
+//! | is not ours any more | left alone |
+//!
+//! Each of these is in the report as a note, and so on record.
 //!
 //! Objects whose availability changes by itself carry a label, [`plan::MANAGED_BY_LABEL`], and are
 //! watched from their first delivery on; see [`Observation`].
@@ -44,6 +61,8 @@
 //! - *A new namespace.* What goes into a namespace that the same order has just created is written
 //!   without reading first. Whoever else puts the same object there in these milliseconds shares it
 //!   until the next order.
+//! - *Objects of a kind that appear while its definition is being deleted.* The kind is listed
+//!   before that; whoever makes an object of it within these milliseconds loses it.
 //! - *Memory of withdrawals.* When nothing is left, the AppliedWork goes too, and the fence with it.
 //!   An older order that starts after that is not recognised as old.
 //!
@@ -57,6 +76,7 @@ pub mod failure;
 pub mod fence;
 pub mod hash;
 pub mod link;
+pub mod neighbours;
 pub mod order;
 pub mod ownership;
 pub mod plan;
@@ -67,7 +87,8 @@ pub mod wave;
 pub use availability::{Availability, availability};
 pub use error::{Certainty, LinkError};
 pub use link::Link;
-pub use order::{DeliverOrder, Fence, Manifest, WithdrawOrder};
+pub use neighbours::{Alone, Neighbour, Neighbours};
+pub use order::{AdoptedRemoval, DeliverOrder, Fence, Manifest, WithdrawOrder};
 pub use push::PushLink;
 pub use report::{
     DeliveryAvailability, DeliveryReport, Observation, Probe, ResourceUsage, WithdrawReport,

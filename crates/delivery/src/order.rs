@@ -2,10 +2,13 @@
 //! and every object that it may remove.
 
 use std::fmt;
+use std::sync::Arc;
 
 use events::cluster::ApplyStrategy;
 use events::{Epoch, ObjectId, PlacementKey};
 use serde_json::Value;
+
+use crate::Neighbours;
 
 /// Which of two orders about the same placement is the newer one. A member never moves backwards:
 /// an order with a lower fence than the one that the member holds is refused.
@@ -42,6 +45,16 @@ impl fmt::Debug for Manifest {
     }
 }
 
+/// What becomes of objects that were on the member before their placement, when it goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AdoptedRemoval {
+    /// They stay, without our marks.
+    #[default]
+    Release,
+    /// They are deleted like everything else, as KubeFleet does.
+    Delete,
+}
+
 /// Make this member hold exactly these manifests for this placement.
 #[derive(Debug, Clone)]
 pub struct DeliverOrder {
@@ -63,6 +76,10 @@ pub struct DeliverOrder {
     pub leftovers: Vec<ObjectId>,
     /// How to write.
     pub apply: ApplyStrategy,
+    /// What becomes of leftovers that were on the member before.
+    pub adopted: AdoptedRemoval,
+    /// The other deliveries of the member.
+    pub neighbours: Arc<dyn Neighbours>,
 }
 
 /// Remove what this member holds for this placement.
@@ -78,4 +95,8 @@ pub struct WithdrawOrder {
     pub fence: Fence,
     /// All objects that may be on the member for the placement: the only ones that are removed.
     pub inventory: Vec<ObjectId>,
+    /// What becomes of objects that were on the member before.
+    pub adopted: AdoptedRemoval,
+    /// The other deliveries of the member.
+    pub neighbours: Arc<dyn Neighbours>,
 }

@@ -2,10 +2,22 @@
 
 use std::collections::BTreeSet;
 
+use api::names::annotation::SPEC_HASH;
 use api::{PLACEMENT_GROUP, STORAGE_VERSION};
 use serde_json::{Value, json};
 
+use crate::plan::MANAGED_BY_LABEL;
+
 const APPLIED_WORK: &str = "AppliedWork";
+
+/// The annotation of an object that was on the member before its placement, made by somebody else.
+/// It is let go when the placement goes. Written with the very request that makes the object ours,
+/// so that there is no moment in which a crash could make it look like one that we made.
+pub const ADOPTED_ANNOTATION: &str = "taffrail.dev/adopted-by";
+
+/// The annotation of an object that one placement has left to another one of the same member, with
+/// the name of that one's AppliedWork. It is that one's from then on, before it has taken it over.
+pub const HANDED_OVER_ANNOTATION: &str = "taffrail.dev/handed-over-to";
 
 /// An AppliedWork as owner of objects: its name, and the uid that tells it from a namesake.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,6 +115,29 @@ pub fn standing(
     }
 }
 
+/// Whether somebody else had made an object that an order takes over, so that it outlives the
+/// placement. `is_reclaimed` says that it belonged to a delivery of ours that is over.
+#[must_use]
+pub fn is_adoption(object: &Value, ours: &WorkRef, is_reclaimed: bool) -> bool {
+    let was_ours = || {
+        let works = Owners::of(object).works;
+        is_handed_over_to(object, &ours.name) || works.iter().any(|work| work.name == ours.name)
+    };
+    is_adopted(object) || !is_reclaimed && !was_ours()
+}
+
+/// Whether an object was on the member before the placement that owns it.
+#[must_use]
+pub fn is_adopted(object: &Value) -> bool {
+    object["metadata"]["annotations"][ADOPTED_ANNOTATION].is_string()
+}
+
+/// Whether another placement left the object to the one with this work.
+#[must_use]
+pub fn is_handed_over_to(object: &Value, work: &str) -> bool {
+    object["metadata"]["annotations"][HANDED_OVER_ANNOTATION] == work
+}
+
 /// The ownerReferences of an object without those to the given works. `None` if nothing changes.
 #[must_use]
 pub fn owner_references_without(object: &Value, dangling: &BTreeSet<WorkRef>) -> Option<Value> {
@@ -117,12 +152,12 @@ pub fn owner_references_without(object: &Value, dangling: &BTreeSet<WorkRef>) ->
 pub enum Removal {
     /// It is not ours any more: leave it alone.
     NotOurs,
-    /// It is ours, and somebody else's too: give up our share. Holds the ownerReferences that stay.
-    Release(Value),
+    /// It is ours, and somebody else's too: give up our share.
+    Shared,
     /// It is ours and is being deleted already.
     Deleting,
-    /// It is ours: delete it.
-    Delete,
+    /// It is ours alone.
+    Ours,
 }
 
 /// Whether an order may delete an object. `uid` is that of our AppliedWork, `None` if it does not
@@ -137,15 +172,38 @@ pub fn removal(object: &Value, work: &str, uid: Option<&str>) -> Removal {
     };
     let (ours, theirs): (Vec<_>, Vec<_>) =
         owner_references(object).partition(|reference| is_ours(reference));
-    if ours.is_empty() {
+    if ours.is_empty() && (!theirs.is_empty() || !is_handed_over_to(object, work)) {
         Removal::NotOurs
     } else if !theirs.is_empty() {
-        Removal::Release(json!(theirs))
+        Removal::Shared
     } else if is_deleting(object) {
         Removal::Deleting
     } else {
-        Removal::Delete
+        Removal::Ours
     }
+}
+
+/// The change that lets go of an object: it stays as it is, and bears no mark of ours any more.
+/// Left to an heir it keeps one that says so, by the name of the heir's work.
+#[must_use]
+pub fn letting_go(object: &Value, work: &str, uid: Option<&str>, heir: Option<&str>) -> Value {
+    let stays = |reference: &&Value| {
+        work_of(reference).is_none_or(|owner| match uid {
+            Some(uid) => owner.uid != uid,
+            None => owner.name != work,
+        })
+    };
+    let references: Vec<&Value> = owner_references(object).filter(stays).collect();
+    json!({ "metadata": {
+        "resourceVersion": object["metadata"]["resourceVersion"],
+        "ownerReferences": if references.is_empty() { Value::Null } else { json!(references) },
+        "labels": { MANAGED_BY_LABEL: Value::Null },
+        "annotations": {
+            SPEC_HASH: Value::Null,
+            ADOPTED_ANNOTATION: Value::Null,
+            HANDED_OVER_ANNOTATION: heir,
+        },
+    } })
 }
 
 /// Whether somebody asked for the deletion of an object.

@@ -81,18 +81,70 @@ fn only_what_is_ours_is_deleted() {
     let ours = owned_by(&[work("mine", "1").owner_reference()]);
     let theirs = owned_by(&[work("theirs", "2").owner_reference()]);
     let old = owned_by(&[work("mine", "0").owner_reference()]);
-    assert_eq!(removal(&ours, "mine", Some("1")), Removal::Delete);
+    assert_eq!(removal(&ours, "mine", Some("1")), Removal::Ours);
     assert_eq!(removal(&theirs, "mine", Some("1")), Removal::NotOurs);
     assert_eq!(removal(&json!({ "metadata": {} }), "mine", Some("1")), Removal::NotOurs);
     assert_eq!(removal(&old, "mine", Some("1")), Removal::NotOurs, "of an earlier namesake");
-    assert_eq!(removal(&old, "mine", None), Removal::Delete, "its work is gone altogether");
+    assert_eq!(removal(&old, "mine", None), Removal::Ours, "its work is gone altogether");
     assert_eq!(removal(&theirs, "mine", None), Removal::NotOurs);
 }
 
 #[test]
 fn what_others_own_too_is_released() {
     let shared = owned_by(&[work("mine", "1").owner_reference(), controller()]);
-    assert_eq!(removal(&shared, "mine", Some("1")), Removal::Release(json!([controller()])));
+    assert_eq!(removal(&shared, "mine", Some("1")), Removal::Shared);
+    let patch = letting_go(&shared, "mine", Some("1"), None);
+    assert_eq!(patch["metadata"]["ownerReferences"], json!([controller()]));
+}
+
+#[test]
+fn what_is_let_go_bears_no_mark_of_ours() {
+    let mut object = owned_by(&[work("mine", "1").owner_reference()]);
+    object["metadata"]["resourceVersion"] = json!("7");
+    let patch = letting_go(&object, "mine", Some("1"), None);
+    assert_eq!(
+        patch["metadata"],
+        json!({
+            "resourceVersion": "7", "ownerReferences": null,
+            "labels": { MANAGED_BY_LABEL: null },
+            "annotations": {
+                SPEC_HASH: null, ADOPTED_ANNOTATION: null, HANDED_OVER_ANNOTATION: null,
+            },
+        })
+    );
+    let patch = letting_go(&object, "mine", None, Some("theirs"));
+    assert_eq!(patch["metadata"]["annotations"][HANDED_OVER_ANNOTATION], "theirs");
+}
+
+#[test]
+fn what_was_handed_over_is_ours_before_it_is_taken_over() {
+    let handed = json!({ "metadata": { "annotations": { HANDED_OVER_ANNOTATION: "mine" } } });
+    assert_eq!(removal(&handed, "mine", Some("1")), Removal::Ours);
+    assert_eq!(removal(&handed, "theirs", Some("2")), Removal::NotOurs);
+    let mut taken = owned_by(&[controller()]);
+    taken["metadata"]["annotations"] = json!({ HANDED_OVER_ANNOTATION: "mine" });
+    assert_eq!(removal(&taken, "mine", Some("1")), Removal::NotOurs, "somebody owns it by now");
+}
+
+#[test]
+fn what_others_made_is_adopted() {
+    let ours = work("mine", "1");
+    assert!(is_adoption(&json!({ "metadata": {} }), &ours, false));
+    assert!(is_adoption(&owned_by(&[controller()]), &ours, false));
+    assert!(is_adoption(&owned_by(&[work("theirs", "2").owner_reference()]), &ours, false));
+}
+
+#[test]
+fn what_was_ours_in_a_former_life_is_not_adopted() {
+    let ours = work("mine", "1");
+    let former = owned_by(&[work("mine", "0").owner_reference()]);
+    assert!(!is_adoption(&former, &ours, false), "a work of the same name");
+    assert!(!is_adoption(&owned_by(&[work("old", "2").owner_reference()]), &ours, true));
+    let handed = json!({ "metadata": { "annotations": { HANDED_OVER_ANNOTATION: "mine" } } });
+    assert!(!is_adoption(&handed, &ours, false));
+    let mut adopted = former;
+    adopted["metadata"]["annotations"] = json!({ ADOPTED_ANNOTATION: "mine" });
+    assert!(is_adoption(&adopted, &ours, true), "once adopted, always adopted");
 }
 
 #[test]

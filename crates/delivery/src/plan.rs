@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::availability::{changes_availability, kind_of};
 use crate::failure::{DECODING_ERRED, DUPLICATED, FOUND_GENERATE_NAME, failure};
 use crate::hash::applied_hash;
-use crate::ownership::WorkRef;
+use crate::ownership::{ADOPTED_ANNOTATION, HANDED_OVER_ANNOTATION, WorkRef};
 use crate::wave::{Wave, wave_of};
 use crate::{DeliverOrder, Manifest};
 
@@ -128,11 +128,20 @@ impl Step {
     }
 
     /// What is sent to the member: the manifest with its owner, and, when the object exists, with
-    /// the version that it must still have, so that a writer in between is noticed.
+    /// the version that it must still have, so that a writer in between is noticed, and with the
+    /// mark that it was there before, if it was.
     #[must_use]
-    pub fn applied(&self, owner: &WorkRef, resource_version: Option<&str>) -> Value {
+    pub fn applied(
+        &self,
+        owner: &WorkRef,
+        resource_version: Option<&str>,
+        is_adopted: bool,
+    ) -> Value {
         let mut body = self.body.clone();
         body["metadata"]["ownerReferences"] = json!([owner.owner_reference()]);
+        if is_adopted {
+            body["metadata"]["annotations"][ADOPTED_ANNOTATION] = owner.name.as_str().into();
+        }
         if let Some(resource_version) = resource_version {
             body["metadata"]["resourceVersion"] = resource_version.into();
         }
@@ -176,7 +185,9 @@ fn sanitised(body: &Value) -> Value {
         }
         let annotations = metadata.entry("annotations").or_insert_with(|| Map::new().into());
         if let Some(annotations) = annotations.as_object_mut() {
-            annotations.remove(SPEC_HASH);
+            for mark in [SPEC_HASH, ADOPTED_ANNOTATION, HANDED_OVER_ANNOTATION] {
+                annotations.remove(mark);
+            }
         }
     }
     body

@@ -34,6 +34,8 @@ fn plan(manifests: Vec<Manifest>, leftovers: Vec<ObjectId>) -> Plan {
         is_first: false,
         leftovers,
         apply: ApplyStrategy::default(),
+        adopted: Default::default(),
+        neighbours: std::sync::Arc::new(crate::Alone),
     })
 }
 
@@ -177,12 +179,12 @@ fn only_what_is_watched_is_labelled() {
 fn the_hash_does_not_depend_on_itself_or_on_the_owner() {
     let first = step(config_map(json!({})));
     let owner = WorkRef { name: "p-work".to_owned(), uid: "u".to_owned() };
-    let applied = first.applied(&owner, Some("7"));
+    let applied = first.applied(&owner, Some("7"), false);
     assert_eq!(applied["metadata"]["resourceVersion"], "7");
     assert_eq!(applied["metadata"]["ownerReferences"][0]["uid"], "u");
     assert_eq!(applied["metadata"]["ownerReferences"][0]["blockOwnerDeletion"], false);
     assert_eq!(step(applied).hash, first.hash);
-    assert!(first.applied(&owner, None)["metadata"].get("resourceVersion").is_none());
+    assert!(first.applied(&owner, None, false)["metadata"].get("resourceVersion").is_none());
 }
 
 #[test]
@@ -202,6 +204,8 @@ fn bodies_are_not_in_debug_output() {
         is_first: false,
         leftovers: Vec::new(),
         apply: ApplyStrategy::default(),
+        adopted: Default::default(),
+        neighbours: std::sync::Arc::new(crate::Alone),
     };
     let text = format!("{order:?} {:?}", Plan::of(&order));
     assert!(text.contains("Secret ns/x"), "{text}");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use events::PlacementKey;
-use events::cluster::ObjectFailure;
+use events::cluster::{ObjectFailure, ObjectNote};
 
 /// What an order to deliver came to. Failures of single objects are in here; a link that cannot be
 /// used is a [`LinkError`](crate::LinkError).
@@ -24,8 +24,10 @@ pub struct DeliveryReport {
     pub unchanged: usize,
     /// How many leftovers are gone.
     pub removed: usize,
-    /// How many leftovers belong to somebody else by now and were left alone.
+    /// How many leftovers were let go, or belong to somebody else by now and were left alone.
     pub released: usize,
+    /// What else is to be known of single objects: what was adopted, let go, handed over or kept.
+    pub notes: Vec<ObjectNote>,
 }
 
 impl DeliveryReport {
@@ -78,11 +80,13 @@ pub struct Observation {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WithdrawReport {
     /// Objects that are still there. The order has to be repeated until there are none.
-    pub remaining: Vec<events::cluster::ObjectFailure>,
+    pub remaining: Vec<ObjectFailure>,
     /// How many objects are gone.
     pub removed: usize,
-    /// How many objects belong to somebody else by now and were left alone.
+    /// How many objects were let go, or belong to somebody else by now and were left alone.
     pub released: usize,
+    /// What else is to be known of single objects: what was let go or handed over.
+    pub notes: Vec<ObjectNote>,
 }
 
 /// What a member says about itself.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use events::cluster::{ApplyStrategy, RevisionRef};
-use events::{AggregateId, Event, PlacementKey, Position, Timestamp};
+use events::{AggregateId, Event, ObjectId, PlacementKey, Position, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -148,6 +148,8 @@ pub struct DeliverEffect {
     pub revision: RevisionRef,
     /// Earlier revisions of which objects may be on the member.
     pub held: Vec<RevisionRef>,
+    /// Objects of even earlier revisions that could not go yet.
+    pub kept: Vec<ObjectId>,
     /// How to write.
     pub apply: ApplyStrategy,
 }
@@ -161,6 +163,8 @@ pub struct WithdrawEffect {
     pub generation: u64,
     /// Revisions of which objects may be on the member.
     pub held: Vec<RevisionRef>,
+    /// Objects of even earlier revisions that could not go yet.
+    pub kept: Vec<ObjectId>,
 }
 
 impl Effect {

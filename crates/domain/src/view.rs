@@ -104,6 +104,7 @@ impl FleetView {
             | ClusterEvent::DeliveryAvailable(_)
             | ClusterEvent::DeliveryUnavailable(_)
             | ClusterEvent::DeliveryWithdrawn(_)
+            | ClusterEvent::DeliveryNoted(_)
             | ClusterEvent::DeliveryRemoved(_) => return ViewChange::Nothing,
         }
         ViewChange::Moved

@@ -46,6 +46,8 @@ event_family! {
         DeliveryUnavailable = 1,
         /// It should no longer hold anything of a placement.
         DeliveryWithdrawn = 1,
+        /// Something was done with single objects that its order alone does not tell.
+        DeliveryNoted = 1,
         /// Nothing of the placement is left on it.
         DeliveryRemoved = 1,
     }
@@ -284,6 +286,66 @@ pub struct DeliveryWithdrawn {
     pub placement: PlacementKey,
     /// The number of the withdrawal; it counts like an assignment.
     pub generation: u64,
+}
+
+/// See [`ClusterEvent::DeliveryNoted`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveryNoted {
+    /// Whose objects.
+    pub placement: PlacementKey,
+    /// Of which assignment or withdrawal.
+    pub generation: u64,
+    /// What was done; bounded by [`NOTES_PER_EVENT_MAX`].
+    pub notes: Vec<ObjectNote>,
+    /// How many more notes there were.
+    pub more: u32,
+}
+
+/// How many objects one [`DeliveryNoted`] names: with names of the usual length they take a
+/// twentieth of a record. Whether an object was adopted also stands on the member's object, so
+/// those that are only counted are not forgotten.
+pub const NOTES_PER_EVENT_MAX: usize = 250;
+
+/// What became of one object beyond what its order says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectNote {
+    /// Which object.
+    pub object: ObjectId,
+    /// What.
+    pub note: Note,
+}
+
+/// See [`ObjectNote`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Note {
+    /// It was on the member before, and is the placement's from now on. It outlives the placement.
+    Adopted,
+    /// It stays on the member and is nobody's of ours any more.
+    Released {
+        /// Why it was not deleted.
+        why: String,
+    },
+    /// Another placement of this member has it from now on.
+    HandedOver {
+        /// Which.
+        to: PlacementKey,
+    },
+    /// It stays the placement's, although it is not selected any more.
+    Kept {
+        /// What has to go before it can.
+        why: String,
+    },
+}
+
+impl std::fmt::Display for Note {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Adopted => f.write_str("adopted: it was on the member before"),
+            Self::Released { why } => write!(f, "let go: {why}"),
+            Self::HandedOver { to } => write!(f, "handed over to {to}"),
+            Self::Kept { why } => write!(f, "kept: {why}"),
+        }
+    }
 }
 
 /// See [`ClusterEvent::DeliveryRemoved`].

@@ -281,6 +281,9 @@ pub struct TargetProgressed {
     pub evidence: Position,
     /// What is not as it should be.
     pub failures: Vec<ObjectFailure>,
+    /// What else is to be known of it, such as objects that are kept for now. Mostly empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub remark: String,
 }
 
 /// See [`PlacementEvent::PlacementDeletionRequested`].

@@ -11,7 +11,9 @@ use std::time::Duration;
 use actors::ask::AskError;
 use actors::node::Router;
 use delivery::DeliveryAvailability;
-use domain::cluster::{ClusterCommand, Delivery, DeliveryOutcome, DeliveryPhase, ReportDelivery};
+use domain::cluster::{
+    ClusterCommand, Delivery, DeliveryOutcome, DeliveryPhase, Notes, ReportDelivery,
+};
 use domain::{DomainCommand, EffectKey};
 use events::cluster::{FAILURES_PER_DELIVERY_MAX, ObjectFailure};
 use events::{AggregateId, Principal};
@@ -157,7 +159,7 @@ impl Outcomes {
                 return Next::After(rest);
             }
         }
-        let command = report(key, latest.generation, latest.outcome);
+        let command = report(key, latest.generation, latest.outcome, Notes::default());
         let principal = Principal::Member(key.cluster.clone());
         match router.ask(id, command, principal).await {
             Ok(_) => {
@@ -228,14 +230,19 @@ fn rest(recorded: &Delivery, latest: &Latest, now: Instant) -> Duration {
 }
 
 /// What to tell the cluster. However many objects it is about, it fits a record.
-pub(crate) fn report(key: &EffectKey, generation: u64, outcome: DeliveryOutcome) -> DomainCommand {
+pub(crate) fn report(
+    key: &EffectKey,
+    generation: u64,
+    outcome: DeliveryOutcome,
+    notes: Notes,
+) -> DomainCommand {
     let outcome = match outcome {
         DeliveryOutcome::Failed(failures) => DeliveryOutcome::Failed(bounded(failures)),
         DeliveryOutcome::Unavailable(waiting) => DeliveryOutcome::Unavailable(bounded(waiting)),
         available @ DeliveryOutcome::Available { .. } => available,
     };
     let placement = key.placement.clone();
-    ClusterCommand::ReportDelivery(ReportDelivery { placement, generation, outcome }).into()
+    ClusterCommand::ReportDelivery(ReportDelivery { placement, generation, outcome, notes }).into()
 }
 
 /// The first of them; the last of those says how many more there are.
@@ -289,7 +296,8 @@ mod tests {
     fn regression_of_thousands_of_failures_the_first_are_told_and_the_others_counted() {
         let told = |count: usize| {
             let failures = (0..count).map(failure).collect();
-            let command = report(&key("eu"), 1, DeliveryOutcome::Failed(failures));
+            let command =
+                report(&key("eu"), 1, DeliveryOutcome::Failed(failures), Notes::default());
             let DomainCommand::Cluster(ClusterCommand::ReportDelivery(report)) = command else {
                 panic!("a report, not {command:?}")
             };
@@ -307,8 +315,8 @@ mod tests {
         let now = Instant::now();
         let waits = |object| vec![failure(object)];
         let recorded = |phase| {
-            let (revision, held, apply) = Default::default();
-            Delivery { generation: 1, phase, revision, held, apply }
+            let (revision, held, apply, adopted, kept) = Default::default();
+            Delivery { generation: 1, phase, revision, held, apply, adopted, kept }
         };
         let latest = |outcome, told_at| Latest { generation: 1, ordinal: 1, outcome, told_at };
         let (waiting, available) =
@@ -327,9 +335,9 @@ mod tests {
 
     #[test]
     fn regression_a_watch_does_not_speak_before_its_order() {
-        let (revision, held, apply) = Default::default();
-        let assigned =
-            Delivery { generation: 1, phase: DeliveryPhase::Assigned, revision, held, apply };
+        let (revision, held, apply, adopted, kept) = Default::default();
+        let phase = DeliveryPhase::Assigned;
+        let assigned = Delivery { generation: 1, phase, revision, held, apply, adopted, kept };
         let outcome = DeliveryOutcome::Available { untracked: 0 };
         let latest = Latest { generation: 1, ordinal: 2, outcome, told_at: None };
         assert_eq!(rest(&assigned, &latest, Instant::now()), ORDER_FIRST);

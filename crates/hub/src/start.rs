@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actors::node::{Node, NodeConfig, NodeError, Ownership, Router};
 use actors::shard::ClaimIdentity;
 use api::{ClusterResourcePlacement, ResourcePlacement};
-use delivery::Observation;
+use delivery::{AdoptedRemoval, Observation};
 use domain::EffectKey;
 use domain::selection::SelectionRules;
 use event_log::Log;
@@ -20,7 +20,7 @@ use crate::index::{Index, IndexConfig};
 use crate::links::Links;
 use crate::members::{self, Heartbeats, MembersConfig};
 use crate::outcomes::Outcomes;
-use crate::performer::LinkPerformer;
+use crate::performer::{LinkPerformer, Record};
 use crate::placements::{Controller, ControllerConfig};
 use crate::seal::{SealError, SealKey};
 
@@ -45,6 +45,8 @@ pub struct HubConfig {
     pub ownership: Ownership,
     /// What may be selected.
     pub rules: SelectionRules,
+    /// What becomes of objects that were on a member before their placement, when it goes.
+    pub adopted: AdoptedRemoval,
     /// The namespace of link Secrets.
     pub system_namespace: String,
     /// On how many threads the actors run.
@@ -91,7 +93,10 @@ impl Hub {
         let (observations, observed) = mpsc::channel(OBSERVATIONS_MAX);
         let links = Links::new(observations);
         let outcomes = Outcomes::default();
-        let performer = LinkPerformer::new(links.clone(), contents.clone(), outcomes.clone());
+        let record = Record::default();
+        let performer =
+            LinkPerformer::new(links.clone(), contents.clone(), outcomes.clone(), record.clone())
+                .with_adopted(config.adopted);
         let node = Node::start(NodeConfig {
             identity: config.identity,
             log: config.log,
@@ -104,6 +109,14 @@ impl Hub {
         })
         .await?;
         let router = node.router().clone();
+        let fold = router.fold().clone();
+        record.show(Box::new(move |cluster, visit| {
+            let model = fold.model();
+            let known = model.clusters.get(cluster);
+            for (placement, delivery) in known.into_iter().flat_map(|it| &it.state.deliveries) {
+                visit(placement, delivery);
+            }
+        }));
 
         let index_config =
             IndexConfig { client: config.client.clone(), rules: config.rules.kinds.clone() };

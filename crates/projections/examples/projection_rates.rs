@@ -13,7 +13,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use domain::cluster::{
-    Cluster, ClusterCommand, DeliveryOutcome, ObserveCluster, ReportDelivery, ReportLink,
+    Cluster, ClusterCommand, DeliveryOutcome, Notes, ObserveCluster, ReportDelivery, ReportLink,
 };
 use domain::placement::{Placement, PlacementCommand, RevisionInput, SubmitPlacement};
 use events::cluster::ApplyStrategy;
@@ -179,6 +179,7 @@ fn deliver(hub: &mut MiniHub, clusters: usize, placements: usize, per_frame: usi
                     placement: placement.clone(),
                     generation: delivery.generation,
                     outcome: DeliveryOutcome::Available { untracked },
+                    notes: Notes::default(),
                 };
                 Ask::Direct(id.clone(), ClusterCommand::ReportDelivery(report).into())
             })

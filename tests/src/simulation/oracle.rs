@@ -291,7 +291,8 @@ impl Oracle {
                 }
                 Ok(())
             }
-            ClusterEvent::DeliveryFailed(_)
+            ClusterEvent::DeliveryNoted(_)
+            | ClusterEvent::DeliveryFailed(_)
             | ClusterEvent::DeliveryAvailable(_)
             | ClusterEvent::DeliveryUnavailable(_)
             | ClusterEvent::ClusterRegistered(_)

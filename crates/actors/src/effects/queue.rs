@@ -24,6 +24,14 @@ pub const RETRY_FIRST_MS: u64 = 500;
 /// bounds what nobody tells us about.
 pub const RETRY_MAX_MS: u64 = 60_000;
 
+/// How long an effect that waits for its neighbours rests after one of them has changed something.
+const NEIGHBOURS_REST_MS: u64 = 500;
+
+/// How many effects that wait for their neighbours are tried again after one change on their
+/// member. More than that fail for one cause; the others follow by their own backoff, or with the
+/// next change.
+const DEPENDENTS_MOVED_MAX: usize = 32;
+
 /// What became of an effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Finished {
@@ -31,6 +39,9 @@ pub enum Finished {
     Done,
     /// It has to be tried again.
     Retry,
+    /// It has to be tried again, at the latest when another effect of the same member has changed
+    /// something: what it lacks may come from there.
+    RetryWithNeighbours,
 }
 
 /// An effect to perform now.
@@ -48,6 +59,8 @@ struct Entry {
     attempt: u32,
     due_at_ms: u64,
     stage: Stage,
+    /// Whether what it lacks may come from another effect of the same member.
+    is_dependent: bool,
     /// Whether what runs is a look.
     is_looking: bool,
 }
@@ -177,6 +190,26 @@ impl EffectQueue {
         self.on_member(cluster, |member| member.waiting = hurried);
     }
 
+    /// Something has changed on a member: what waits there for its neighbours is due soon. Not at
+    /// once, so that many changes in a row cost it one more try.
+    fn neighbours_moved(&mut self, cluster: &str, now_ms: u64) {
+        let soon = now_ms + NEIGHBOURS_REST_MS;
+        let Some(member) = self.members.get(cluster) else { return };
+        let later = member.waiting.iter().filter(|(_, due_at_ms, key)| {
+            *due_at_ms > soon && self.entries.get(key).is_some_and(|entry| entry.is_dependent)
+        });
+        let moved: Vec<Place> = later.take(DEPENDENTS_MOVED_MAX).cloned().collect();
+        for place in moved {
+            let entry = self.entries.get_mut(&place.2).expect("what waits has an entry");
+            entry.due_at_ms = soon;
+            let after = entry.place(&place.2);
+            self.on_member(cluster, |member| {
+                member.waiting.remove(&place);
+                member.waiting.insert(after);
+            });
+        }
+    }
+
     /// Forgets everything for which `keep` is false, as when partitions were lost; what runs of it
     /// when it has ended.
     pub fn retain(&mut self, keep: impl Fn(&EffectKey) -> bool) {
@@ -243,8 +276,9 @@ impl EffectQueue {
                 Some(0)
             }
             (Stage::Cancelled, _) | (_, Finished::Done) => None,
-            (_, Finished::Retry) => {
+            (_, Finished::Retry | Finished::RetryWithNeighbours) => {
                 entry.attempt += 1;
+                entry.is_dependent = finished == Finished::RetryWithNeighbours;
                 Some(backoff_ms(entry.attempt, jitter))
             }
         };
@@ -264,6 +298,9 @@ impl EffectQueue {
             member.running -= 1;
             member.looking -= usize::from(was_looking);
         });
+        if finished == Finished::Done {
+            self.neighbours_moved(&key.cluster, now_ms);
+        }
     }
 
     /// When something is due next, as far as the bounds allow it.
@@ -297,7 +334,14 @@ impl EffectQueue {
 
 impl Entry {
     fn new(effect: Effect, now_ms: u64) -> Self {
-        Self { effect, attempt: 0, due_at_ms: now_ms, stage: Stage::Waiting, is_looking: false }
+        Self {
+            effect,
+            attempt: 0,
+            due_at_ms: now_ms,
+            stage: Stage::Waiting,
+            is_dependent: false,
+            is_looking: false,
+        }
     }
 
     /// Where it stands among what waits.

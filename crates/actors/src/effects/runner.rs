@@ -24,6 +24,9 @@ pub enum Again {
     No,
     /// After a while, longer with each attempt.
     WithBackoff,
+    /// The same, and soon after another effect of the same member has changed something: what this
+    /// one lacks may come from there.
+    WithNeighbours,
 }
 
 /// What came of an effect.
@@ -270,6 +273,9 @@ pub fn finished(reported: &Result<(), AskError>, again: Again) -> Finished {
     match (reported, again) {
         (Ok(()) | Err(AskError::Refused(_)), Again::No) => Finished::Done,
         (Ok(()) | Err(AskError::Refused(_)), Again::WithBackoff) => Finished::Retry,
+        (Ok(()) | Err(AskError::Refused(_)), Again::WithNeighbours) => {
+            Finished::RetryWithNeighbours
+        }
         // Whoever owns the cluster now computes the effect again.
         (Err(AskError::NotOwner { .. }), _) => Finished::Done,
         (Err(AskError::Busy { .. } | AskError::TooLarge { .. } | AskError::Unreadable(_)), _) => {

@@ -13,7 +13,14 @@ fn key(cluster: &str, placement: &str) -> EffectKey {
 
 fn order(key: EffectKey, generation: u64) -> DeliverEffect {
     let revision = RevisionRef { index: 0, manifests: ContentHash::of(b"a list") };
-    DeliverEffect { key, generation, revision, held: vec![], apply: ApplyStrategy::default() }
+    DeliverEffect {
+        key,
+        generation,
+        revision,
+        held: vec![],
+        kept: vec![],
+        apply: ApplyStrategy::default(),
+    }
 }
 
 fn deliver(cluster: &str, placement: &str, generation: u64) -> Effect {
@@ -155,7 +162,10 @@ fn changes_go_before_looking_after_what_is_settled() {
     let mut queue = EffectQueue::default();
     queue.offer(Effect::Observe(order(key("eu", "old"), 1)), 0);
     let key = key("eu", "gone");
-    queue.offer(Effect::Withdraw(WithdrawEffect { key, generation: 2, held: vec![] }), 3);
+    queue.offer(
+        Effect::Withdraw(WithdrawEffect { key, generation: 2, held: vec![], kept: vec![] }),
+        3,
+    );
     queue.offer(deliver("eu", "web", 1), 4);
     assert_eq!(taken(&mut queue, 4), ["gone on eu, 0", "web on eu, 0", "old on eu, 0"]);
 }
@@ -231,4 +241,28 @@ fn what_is_due_does_not_wait_for_a_change_that_is_not() {
     assert_eq!(queue.next_due_ms(), Some(1));
     assert_eq!(taken(&mut queue, 2), ["web on us, 0", "old on eu, 0"]);
     assert_eq!(queue.next_due_ms(), Some(RETRY_FIRST_MS));
+}
+
+#[test]
+fn what_lacks_something_is_tried_again_when_its_neighbours_have_moved() {
+    let mut queue = EffectQueue::default();
+    for placement in ["lacks", "fails", "other"] {
+        queue.offer(deliver("eu", placement, 1), 0);
+    }
+    queue.offer(deliver("us", "lacks", 1), 0);
+    assert_eq!(queue.take_due(0).len(), 4);
+    // So often that they wait for half a minute at least.
+    for attempt in 1..12 {
+        let now_ms = attempt * 2 * RETRY_MAX_MS;
+        queue.finished(&key("eu", "lacks"), Finished::RetryWithNeighbours, 1.0, now_ms);
+        queue.finished(&key("eu", "fails"), Finished::Retry, 1.0, now_ms);
+        queue.finished(&key("us", "lacks"), Finished::RetryWithNeighbours, 1.0, now_ms);
+        if attempt < 11 {
+            queue.take_due(now_ms + RETRY_MAX_MS);
+        }
+    }
+    let now_ms = 22 * RETRY_MAX_MS;
+    queue.finished(&key("eu", "other"), Finished::Done, 1.0, now_ms);
+    assert_eq!(taken(&mut queue, now_ms), [""; 0], "many moves cost one more try");
+    assert_eq!(taken(&mut queue, now_ms + 1_000), ["lacks on eu, 11"]);
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::cluster::{
-    ClusterCommand, DeliveryOutcome, ObserveCluster, RemoveCluster, ReportDelivery, ReportLink,
-    ReportRemoval,
+    ClusterCommand, DeliveryOutcome, Notes, ObserveCluster, RemoveCluster, ReportDelivery,
+    ReportLink, ReportRemoval,
 };
 use domain::placement::{DeletePlacement, PlacementCommand, RevisionInput, SubmitPlacement};
 use domain::{DomainCommand, Effect};
@@ -36,10 +36,12 @@ impl Performer for Obedient {
                 placement: deliver.key.placement.clone(),
                 generation: deliver.generation,
                 outcome: DeliveryOutcome::Available { untracked: 0 },
+                notes: Notes::default(),
             }),
             Effect::Withdraw(withdraw) => ClusterCommand::ReportRemoval(ReportRemoval {
                 placement: withdraw.key.placement.clone(),
                 generation: withdraw.generation,
+                notes: Notes::default(),
             }),
             Effect::Observe(_) | Effect::Cancel(_) => {
                 return Performed { report: None, again: Again::No };

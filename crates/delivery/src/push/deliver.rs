@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use events::ObjectId;
+use events::cluster::{Note, ObjectNote};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use kube::core::params::{ListParams, PropagationPolicy};
 use serde_json::Value;
@@ -53,8 +54,16 @@ impl PushMember {
                 run.establish(&later_kinds).await?;
             }
         }
-        let (work, fence) = (&order.work, order.fence);
-        let remover = Remover { member: self, work, fence, claimed: Some(claimed) };
+        let placed: Vec<&ObjectId> = order.manifests.iter().map(|manifest| &manifest.id).collect();
+        let remover = Remover {
+            member: self,
+            work: &order.work,
+            fence: order.fence,
+            claimed: Some(claimed),
+            adopted: order.adopted,
+            neighbours: &*order.neighbours,
+            placed: &placed,
+        };
         let removed = remover.remove(leftovers).await?;
         run.finish(removed).await
     }
@@ -70,13 +79,21 @@ impl PushMember {
             Found::Absent => None,
         };
         self.observer.forget(&order.work);
-        let remover = Remover { member: self, work: &order.work, fence: order.fence, claimed };
-        let Removed { removed, released, remaining } =
+        let remover = Remover {
+            member: self,
+            work: &order.work,
+            fence: order.fence,
+            claimed,
+            adopted: order.adopted,
+            neighbours: &*order.neighbours,
+            placed: &[],
+        };
+        let Removed { removed, released, remaining, notes } =
             remover.remove(by_wave(&order.inventory)).await?;
         if remaining.is_empty() && claimed.is_some() {
             self.delete_work(order).await?;
         }
-        Ok(WithdrawReport { remaining, removed, released })
+        Ok(WithdrawReport { remaining, removed, released, notes })
     }
 
     /// Deletes the AppliedWork, and nothing with it: whatever names it as an owner and is not in
@@ -135,7 +152,7 @@ impl<'a> Run<'a> {
             let message = format!("namespace {} could not be applied", step.id.namespace);
             failure(&step.id, MANIFEST_APPLY_FAILED, message)
         }));
-        let (member, claimed, strategy) = (self.member, self.claimed, &self.order.apply);
+        let (member, claimed, order) = (self.member, self.claimed, self.order);
         let new_namespaces = &self.new_namespaces;
         let outcomes: Vec<(Step, Outcome)> = stream::iter(steps)
             .map(async |step| {
@@ -143,7 +160,7 @@ impl<'a> Run<'a> {
                     true => Expected::Absent,
                     false => Expected::Unknown,
                 };
-                let outcome = member.apply(claimed, &step, strategy, expected).await?;
+                let outcome = member.apply(claimed, &step, order, expected).await?;
                 Ok::<_, Stop>((step, outcome))
             })
             .buffer_unordered(OBJECTS_IN_FLIGHT_PER_WAVE_MAX)
@@ -157,7 +174,11 @@ impl<'a> Run<'a> {
 
     fn take(&mut self, step: Step, outcome: Outcome) {
         match outcome {
-            Outcome::Applied { resource, live, written } => {
+            Outcome::Applied { resource, live, written, is_adopted } => {
+                if is_adopted {
+                    let note = ObjectNote { object: step.id.clone(), note: Note::Adopted };
+                    self.report.notes.push(note);
+                }
                 let is_unchanged = written == Written::Nothing;
                 self.report.written += usize::from(!is_unchanged);
                 self.report.unchanged += usize::from(is_unchanged);
@@ -212,6 +233,8 @@ impl<'a> Run<'a> {
         self.report.removed = removed.removed;
         self.report.released = removed.released;
         self.report.remaining = removed.remaining;
+        self.report.notes.extend(removed.notes);
+        self.report.notes.sort_by(|one, other| one.object.cmp(&other.object));
         if self.report.is_applied() {
             let objects: Vec<(&ObjectId, &Resource, &Value)> = self
                 .applied
@@ -239,7 +262,8 @@ impl<'a> Run<'a> {
             })
             .collect();
         let unsettled = self.report.failures.iter().chain(&removed.remaining);
-        for id in unsettled.map(|failure| &failure.object) {
+        let unsettled = unsettled.map(|failure| &failure.object);
+        for id in unsettled.chain(removed.kept()) {
             let recorded = self.claimed.recorded.iter().find(|entry| is_entry_of(entry, id));
             entries.extend(recorded.cloned());
         }

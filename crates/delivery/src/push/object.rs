@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use api::names::annotation::SPEC_HASH;
 use events::ObjectId;
-use events::cluster::{ApplyStrategy, ObjectFailure};
+use events::cluster::ObjectFailure;
 use kube::core::Status;
 use serde_json::{Value, json};
 
@@ -12,15 +12,18 @@ use super::PushMember;
 use super::applied_work::{Claimed, Stop};
 use super::discovery::Resource;
 use super::requests::CallError;
+use crate::DeliverOrder;
 use crate::conflict::{all_yield, describe as describe_conflicts, field_conflicts};
 use crate::failure::{
     DECODING_ERRED, FAILED_TO_FIND, FAILED_TO_TAKE_OVER, MANIFEST_APPLY_FAILED, describe, failure,
     is_conflict, is_not_found, is_object_missing, kind_is_unknown,
 };
+use crate::fence::is_fenced;
 use crate::ownership::{
-    Owners, Standing, WorkRef, is_deleting, owner_references_without, standing,
+    ADOPTED_ANNOTATION, HANDED_OVER_ANNOTATION, Owners, Standing, WorkRef, is_adopted, is_adoption,
+    is_deleting, is_handed_over_to, owner_references_without, standing,
 };
-use crate::plan::Step;
+use crate::plan::{FIELD_MANAGER, Step};
 
 /// How often an object is read and written again when somebody else writes it in between. A writer
 /// that is faster five times in a row keeps writing; the order reports it and is repeated later.
@@ -36,6 +39,8 @@ pub(super) enum Outcome {
         live: Value,
         /// What had to be done for it.
         written: Written,
+        /// Whether it was on the member before the placement.
+        is_adopted: bool,
     },
     /// It could not be applied.
     Failed {
@@ -75,7 +80,7 @@ impl PushMember {
         &self,
         claimed: &Claimed<'_>,
         step: &Step,
-        strategy: &ApplyStrategy,
+        order: &DeliverOrder,
         expected: Expected,
     ) -> Result<Outcome, Stop> {
         let _alone = self.object_lock(&step.id).lock().await;
@@ -86,7 +91,7 @@ impl PushMember {
         if resource.is_namespaced == id.namespace.is_empty() {
             return Ok(failed(id, DECODING_ERRED, reason_wrong_scope(&resource)));
         }
-        let applier = Applier { member: self, claimed, step, strategy, resource };
+        let applier = Applier { member: self, claimed, step, order, resource };
         for attempt in 0..OBJECT_ATTEMPTS_MAX {
             let done = match expected {
                 Expected::Absent if attempt == 0 => applier.create().await?,
@@ -106,8 +111,19 @@ struct Applier<'a> {
     member: &'a PushMember,
     claimed: &'a Claimed<'a>,
     step: &'a Step,
-    strategy: &'a ApplyStrategy,
+    order: &'a DeliverOrder,
     resource: Resource,
+}
+
+/// The other works that own an object.
+#[derive(Default)]
+struct OtherWorks {
+    /// Those that exist and count.
+    existing: BTreeSet<WorkRef>,
+    /// Those that do not exist, or are left over from deliveries that are over.
+    dangling: BTreeSet<WorkRef>,
+    /// Whether one of the latter was a delivery of ours.
+    is_reclaimed: bool,
 }
 
 impl Applier<'_> {
@@ -124,10 +140,23 @@ impl Applier<'_> {
 
     async fn create(&self) -> Result<Attempt, Stop> {
         self.claimed.confirm().await?;
-        match self.write(None, false).await {
+        match self.write(None, false, false).await {
+            Ok(live) if has_other_managers(&live) => self.mark_adopted(live).await,
             Ok(live) => Ok(self.applied(live, Written::Created)),
             Err(CallError::Refused(status)) if is_conflict(&status) => Ok(Attempt::Raced),
             Err(error) => self.refused(MANIFEST_APPLY_FAILED, error, true).await,
+        }
+    }
+
+    /// Somebody else made the object in the moment between looking for it and writing it.
+    async fn mark_adopted(&self, live: Value) -> Result<Attempt, Stop> {
+        let mark = json!({ "metadata": {
+            "uid": live["metadata"]["uid"],
+            "annotations": { ADOPTED_ANNOTATION: self.claimed.work.name },
+        } });
+        match self.merge(&mark).await {
+            Ok(live) => Ok(self.applied(live, Written::Changed)),
+            Err(error) => self.refused(MANIFEST_APPLY_FAILED, error, false).await,
         }
     }
 
@@ -138,34 +167,48 @@ impl Applier<'_> {
             return Ok(Attempt::Done(Outcome::Failed { failure, is_absent: true }));
         }
         let owners = Owners::of(&live);
-        let (existing, dangling) = self.sort_out(&owners).await?;
+        let OtherWorks { existing, dangling, is_reclaimed } = self.sort_out(&owners).await?;
         let ours = &self.claimed.work;
-        let is_ours = match standing(&owners, ours, &existing, self.strategy.allow_co_ownership) {
+        let is_ours = match standing(&owners, ours, &existing, self.order.apply.allow_co_ownership)
+        {
             Standing::Ours => true,
             Standing::TakeOver => false,
             Standing::Refused(why) => {
                 return Ok(Attempt::Done(failed(id, FAILED_TO_TAKE_OVER, why)));
             }
         };
-        let pruned = owner_references_without(&live, &dangling);
-        if is_ours && pruned.is_none() && self.is_unchanged(&live) {
+        let is_adopted = match is_ours {
+            true => is_adopted(&live),
+            false => is_adoption(&live, ours, is_reclaimed),
+        };
+        let is_unchanged = is_ours && self.is_unchanged(&live);
+        if is_unchanged && without_former_marks(&live, ours, &dangling).is_none() {
             return Ok(self.applied(live, Written::Nothing));
         }
         self.claimed.confirm().await?;
-        let live = match pruned {
-            None => live,
-            Some(references) => match self.replace_owners(&live, &references).await {
-                Ok(live) => live,
-                Err(error) => return self.refused(MANIFEST_APPLY_FAILED, error, false).await,
-            },
+        let written = match is_unchanged {
+            true => self.applied(live, Written::Nothing),
+            false => self.overwrite(&live, self.order.apply.force || !is_ours, is_adopted).await?,
         };
-        self.overwrite(&live, self.strategy.force || !is_ours).await
+        // Only now: whoever finds the object without these marks, and not ours yet, would take it
+        // for one that somebody else made.
+        let Attempt::Done(Outcome::Applied { live, .. }) = &written else { return Ok(written) };
+        let Some(patch) = without_former_marks(live, ours, &dangling) else { return Ok(written) };
+        match self.merge(&patch).await {
+            Ok(live) => Ok(self.applied(live, Written::Changed)),
+            Err(error) => self.refused(MANIFEST_APPLY_FAILED, error, false).await,
+        }
     }
 
     /// Writes an object that exists, if it is still what was read.
-    async fn overwrite(&self, live: &Value, force: bool) -> Result<Attempt, Stop> {
+    async fn overwrite(
+        &self,
+        live: &Value,
+        force: bool,
+        is_adopted: bool,
+    ) -> Result<Attempt, Stop> {
         let version = live["metadata"]["resourceVersion"].as_str();
-        let status = match self.write(version, force).await {
+        let status = match self.write(version, force, is_adopted).await {
             Ok(live) => return Ok(self.applied(live, Written::Changed)),
             Err(CallError::Refused(status)) if is_conflict(&status) => status,
             Err(error) => return self.refused(MANIFEST_APPLY_FAILED, error, false).await,
@@ -178,44 +221,47 @@ impl Applier<'_> {
             let message = describe_conflicts(&conflicts);
             return Ok(Attempt::Done(failed(&self.step.id, MANIFEST_APPLY_FAILED, message)));
         }
-        match self.write(version, true).await {
+        match self.write(version, true, is_adopted).await {
             Ok(live) => Ok(self.applied(live, Written::Changed)),
             Err(error) => self.refused(MANIFEST_APPLY_FAILED, error, false).await,
         }
     }
 
-    async fn write(&self, version: Option<&str>, force: bool) -> Result<Value, CallError> {
+    async fn write(
+        &self,
+        version: Option<&str>,
+        force: bool,
+        is_adopted: bool,
+    ) -> Result<Value, CallError> {
         let id = &self.step.id;
-        let body = self.step.applied(&self.claimed.work, version);
+        let body = self.step.applied(&self.claimed.work, version, is_adopted);
         self.member.requests.apply(&self.resource, &id.namespace, &id.name, &body, force).await
     }
 
-    async fn replace_owners(&self, live: &Value, references: &Value) -> Result<Value, CallError> {
+    async fn merge(&self, patch: &Value) -> Result<Value, CallError> {
         let id = &self.step.id;
-        let patch = json!({ "metadata": {
-            "resourceVersion": live["metadata"]["resourceVersion"],
-            "ownerReferences": references,
-        } });
-        self.member.requests.merge(&self.resource, &id.namespace, &id.name, None, &patch).await
+        self.member.requests.merge(&self.resource, &id.namespace, &id.name, None, patch).await
     }
 
-    /// Which of the other works that own the object exist, and which do not.
-    async fn sort_out(
-        &self,
-        owners: &Owners,
-    ) -> Result<(BTreeSet<WorkRef>, BTreeSet<WorkRef>), Stop> {
-        let mut existing = BTreeSet::new();
-        let mut dangling = BTreeSet::new();
+    /// Which of the other works that own the object exist and count, and which do not.
+    async fn sort_out(&self, owners: &Owners) -> Result<OtherWorks, Stop> {
+        let mut others = OtherWorks::default();
         for work in owners.other_works(&self.claimed.work) {
             let resource = Resource::applied_work();
-            let is_there = match self.member.requests.get(&resource, "", &work.name).await {
-                Ok(live) => live["metadata"]["uid"] == work.uid.as_str(),
-                Err(CallError::Refused(status)) if is_not_found(&status) => false,
+            let found = match self.member.requests.get(&resource, "", &work.name).await {
+                Ok(live) => Some(live).filter(|live| live["metadata"]["uid"] == work.uid.as_str()),
+                Err(CallError::Refused(status)) if is_not_found(&status) => None,
                 Err(error) => return Err(error.into()),
             };
-            if is_there { &mut existing } else { &mut dangling }.insert(work.clone());
+            let is_left_over =
+                |live: &Value| is_fenced(live) && !self.order.neighbours.has_work(&work.name);
+            let is_former = found.as_ref().is_some_and(is_left_over);
+            others.is_reclaimed |= is_former;
+            let counts = found.is_some() && !is_former;
+            let of = if counts { &mut others.existing } else { &mut others.dangling };
+            of.insert(work.clone());
         }
-        Ok((existing, dangling))
+        Ok(others)
     }
 
     fn is_unchanged(&self, live: &Value) -> bool {
@@ -223,7 +269,13 @@ impl Applier<'_> {
     }
 
     fn applied(&self, live: Value, written: Written) -> Attempt {
-        Attempt::Done(Outcome::Applied { resource: self.resource.clone(), live, written })
+        let is_adopted = is_adopted(&live);
+        Attempt::Done(Outcome::Applied {
+            resource: self.resource.clone(),
+            live,
+            written,
+            is_adopted,
+        })
     }
 
     /// Tells trouble with the object from trouble with the member, and both from a lost race.
@@ -252,6 +304,33 @@ impl Applier<'_> {
         let failure = failure(id, reason, describe(&status, id));
         Ok(Attempt::Done(Outcome::Failed { failure, is_absent }))
     }
+}
+
+/// The change that takes off what says that others had the object before. `None` if nothing does.
+fn without_former_marks(
+    live: &Value,
+    ours: &WorkRef,
+    dangling: &BTreeSet<WorkRef>,
+) -> Option<Value> {
+    let references = owner_references_without(live, dangling);
+    let is_handed_over = is_handed_over_to(live, &ours.name);
+    if references.is_none() && !is_handed_over {
+        return None;
+    }
+    let mut patch = json!({ "metadata": {
+        "resourceVersion": live["metadata"]["resourceVersion"],
+        "annotations": { HANDED_OVER_ANNOTATION: Value::Null },
+    } });
+    if let Some(references) = references {
+        patch["metadata"]["ownerReferences"] = references;
+    }
+    Some(patch)
+}
+
+/// Whether an object that was just created has fields of others: then it was there before.
+fn has_other_managers(live: &Value) -> bool {
+    let managers = live["metadata"]["managedFields"].as_array().into_iter().flatten();
+    managers.into_iter().any(|entry| entry["manager"] != FIELD_MANAGER)
 }
 
 fn failed(id: &ObjectId, reason: &str, message: impl Into<String>) -> Outcome {

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use events::cluster::{ApplyStrategy, Labels, LinkProblem, ObjectFailure, RevisionRef, Taint};
+use events::cluster::{
+    ApplyStrategy, Labels, LinkProblem, ObjectFailure, ObjectNote, RevisionRef, Taint,
+};
 use events::{PlacementKey, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -133,6 +135,18 @@ pub struct ReportDelivery {
     pub generation: u64,
     /// What was seen.
     pub outcome: DeliveryOutcome,
+    /// What was done with single objects beyond what the order says.
+    #[serde(default)]
+    pub notes: Notes,
+}
+
+/// What is told of single objects, bounded by whoever tells it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Notes {
+    /// The first of them, at most [`NOTES_PER_EVENT_MAX`](events::cluster::NOTES_PER_EVENT_MAX).
+    pub notes: Vec<ObjectNote>,
+    /// How many more there are.
+    pub more: u32,
 }
 
 /// What was seen of a delivery on the member.
@@ -163,6 +177,9 @@ pub struct ReportRemoval {
     pub placement: PlacementKey,
     /// Of which withdrawal.
     pub generation: u64,
+    /// What was done with single objects beyond what the order says.
+    #[serde(default)]
+    pub notes: Notes,
 }
 
 /// Why a cluster says no.

@@ -7,13 +7,14 @@ use events::cluster::{
     ClusterHealthRestored, ClusterHeartbeatPeriodChanged, ClusterJoined, ClusterLabelsChanged,
     ClusterLeft, ClusterLinkFailed, ClusterPropertiesChanged, ClusterRegistered,
     ClusterTaintsChanged, DeliveryApplied, DeliveryAssigned, DeliveryAvailable, DeliveryFailed,
-    DeliveryRemoved, DeliveryUnavailable, DeliveryWithdrawn, FAILURES_PER_DELIVERY_MAX,
-    LinkProblem, ORPHANS_PER_EVENT_MAX, ObjectFailure, Orphaned,
+    DeliveryNoted, DeliveryRemoved, DeliveryUnavailable, DeliveryWithdrawn,
+    FAILURES_PER_DELIVERY_MAX, LinkProblem, NOTES_PER_EVENT_MAX, Note, ORPHANS_PER_EVENT_MAX,
+    ObjectFailure, ObjectNote, Orphaned,
 };
 use events::{AggregateId, Event, PlacementKey, Timestamp};
 
 use super::command::{
-    AssignDelivery, ClusterCommand, ClusterRefusal, DeliveryOutcome, ObserveCluster,
+    AssignDelivery, ClusterCommand, ClusterRefusal, DeliveryOutcome, Notes, ObserveCluster,
     ReleaseOrphans, RemoveCluster, ReportCredential, ReportDelivery, ReportHealth, ReportLink,
     ReportLinkProblem, ReportRemoval, WithdrawDelivery,
 };
@@ -364,33 +365,56 @@ fn report_delivery(
     }
     let placement = command.placement.clone();
     let generation = command.generation;
+    let noted = |is_applied| noted(delivery, &placement, is_applied, &command.notes);
     match &command.outcome {
         DeliveryOutcome::Failed(failures) => {
             let failures = bounded(failures);
-            if delivery.phase == DeliveryPhase::Failed(failures.clone()) {
-                return Ok(vec![]);
+            let mut events: Vec<ClusterEvent> = noted(false).into_iter().collect();
+            if delivery.phase != DeliveryPhase::Failed(failures.clone()) {
+                events.push(DeliveryFailed { placement, generation, failures }.into());
             }
-            Ok(vec![DeliveryFailed { placement, generation, failures }.into()])
+            Ok(events)
         }
         DeliveryOutcome::Unavailable(waiting) => {
             let waiting = bounded(waiting);
-            if delivery.phase == DeliveryPhase::Applied(waiting.clone()) {
-                return Ok(vec![]);
+            let mut events = applied(delivery, &placement);
+            events.extend(noted(!events.is_empty()));
+            if delivery.phase != DeliveryPhase::Applied(waiting.clone()) {
+                events.push(DeliveryUnavailable { placement, generation, waiting }.into());
             }
-            let mut events = applied(delivery, &command.placement);
-            events.push(DeliveryUnavailable { placement, generation, waiting }.into());
             Ok(events)
         }
         DeliveryOutcome::Available { untracked } => {
             let untracked = *untracked;
-            if delivery.phase == (DeliveryPhase::Available { untracked }) {
-                return Ok(vec![]);
+            let mut events = applied(delivery, &placement);
+            events.extend(noted(!events.is_empty()));
+            if delivery.phase != (DeliveryPhase::Available { untracked }) {
+                events.push(DeliveryAvailable { placement, generation, untracked }.into());
             }
-            let mut events = applied(delivery, &command.placement);
-            events.push(DeliveryAvailable { placement, generation, untracked }.into());
             Ok(events)
         }
     }
+}
+
+/// What is not known yet of single objects. With the step to *applied*, nothing is known to be kept.
+fn noted(
+    delivery: &Delivery,
+    placement: &PlacementKey,
+    is_applied: bool,
+    notes: &Notes,
+) -> Option<ClusterEvent> {
+    let is_news = |one: &&ObjectNote| match one.note {
+        Note::Adopted => !delivery.adopted.contains(&one.object),
+        Note::Kept { .. } => is_applied || !delivery.kept.contains(&one.object),
+        Note::Released { .. } | Note::HandedOver { .. } => true,
+    };
+    let mut news: Vec<ObjectNote> = notes.notes.iter().filter(is_news).cloned().collect();
+    let beyond = news.len().saturating_sub(NOTES_PER_EVENT_MAX);
+    news.truncate(NOTES_PER_EVENT_MAX);
+    let more = notes.more.saturating_add(u32::try_from(beyond).unwrap_or(u32::MAX));
+    let generation = delivery.generation;
+    let noted = DeliveryNoted { placement: placement.clone(), generation, notes: news, more };
+    (!noted.notes.is_empty()).then(|| noted.into())
 }
 
 /// The step to *applied*, if it was not taken yet.
@@ -414,7 +438,8 @@ fn report_removal(
     if delivery.phase != DeliveryPhase::Withdrawn {
         return Err(ClusterRefusal::ReasonNoDelivery);
     }
-    Ok(vec![removed(&command.placement, command.generation)])
+    let noted = noted(delivery, &command.placement, false, &command.notes);
+    Ok(noted.into_iter().chain([removed(&command.placement, command.generation)]).collect())
 }
 
 /// The delivery of exactly this generation.

@@ -18,8 +18,11 @@
 //! ────────────────► Withdrawn ──────────► (gone; the placement is told)
 //! ```
 //!
+//! What was done with single objects on the way (adopted, let go, handed over, kept) is noted.
+//!
 //! **Invariants.** Generations of a delivery never fall. `held` names every revision of which an
-//! object may be on the member, so nothing is ever forgotten there. Nothing is removed from a
+//! object may be on the member, `kept` every object that has to stay for now, so nothing is ever
+//! forgotten there. Nothing is removed from a
 //! member without `DeliveryWithdrawn` or a newer `DeliveryAssigned`. A cluster that left keeps
 //! what it holds, and every placement with a delivery on it is told: of many, in portions that fit a
 //! record (`ReleaseOrphans`). Another object under the
@@ -33,7 +36,7 @@ mod state;
 mod tests;
 
 pub use command::{
-    AssignDelivery, CheckCredential, ClusterCommand, ClusterRefusal, DeliveryOutcome,
+    AssignDelivery, CheckCredential, ClusterCommand, ClusterRefusal, DeliveryOutcome, Notes,
     ObserveCluster, ReleaseOrphans, RemoveCluster, ReportCredential, ReportDelivery, ReportHealth,
     ReportLink, ReportLinkProblem, ReportRemoval, WithdrawDelivery,
 };

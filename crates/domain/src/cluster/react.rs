@@ -12,7 +12,8 @@ use crate::{DeliverEffect, Effect, EffectKey, FollowUp, Reaction, WakeUp, Withdr
 pub(super) fn react(id: &AggregateId, state: &ClusterState, event: &ClusterEvent) -> Vec<Reaction> {
     let AggregateId::Cluster(cluster) = id else { return vec![] };
     let tell = |placement: &PlacementKey, generation, phase, failures: &[ObjectFailure]| {
-        report(cluster, placement, generation, phase, failures)
+        let remark = state.deliveries.get(placement).map(remark).unwrap_or_default();
+        report(cluster, placement, generation, phase, failures, remark)
     };
     match event {
         ClusterEvent::DeliveryAssigned(assigned) => {
@@ -63,6 +64,7 @@ pub(super) fn react(id: &AggregateId, state: &ClusterState, event: &ClusterEvent
         }
         // The step to *applied* is always followed by what is known of availability.
         ClusterEvent::DeliveryApplied(_)
+        | ClusterEvent::DeliveryNoted(_)
         | ClusterEvent::ClusterRegistered(_)
         | ClusterEvent::ClusterLabelsChanged(_)
         | ClusterEvent::ClusterTaintsChanged(_)
@@ -105,6 +107,7 @@ fn report(
     generation: u64,
     phase: TargetPhase,
     failures: &[ObjectFailure],
+    remark: String,
 ) -> Reaction {
     Reaction::FollowUp(FollowUp {
         to: AggregateId::Placement(placement.clone()),
@@ -113,9 +116,20 @@ fn report(
             generation,
             phase,
             failures: failures.to_vec(),
+            remark,
         })
         .into(),
     })
+}
+
+/// What is to be known of a delivery besides its phase.
+fn remark(delivery: &Delivery) -> String {
+    let Some(first) = delivery.kept.first() else { return String::new() };
+    let others = match delivery.kept.len() - 1 {
+        0 => String::new(),
+        others => format!(" and {others} more objects"),
+    };
+    format!("{first}{others} is not selected any more and is kept while its objects are placed")
 }
 
 fn with_effect(
@@ -166,7 +180,8 @@ fn effect(cluster: &str, placement: &PlacementKey, delivery: &Delivery) -> Optio
         DeliveryPhase::Withdrawn => {
             let key = EffectKey { cluster: cluster.to_owned(), placement: placement.clone() };
             let (generation, held) = (delivery.generation, delivery.held.clone());
-            Some(Effect::Withdraw(WithdrawEffect { key, generation, held }))
+            let kept = delivery.kept.iter().cloned().collect();
+            Some(Effect::Withdraw(WithdrawEffect { key, generation, held, kept }))
         }
         DeliveryPhase::Assigned | DeliveryPhase::Failed(_) | DeliveryPhase::Applied(_) => {
             order(cluster, placement, delivery).map(Effect::Deliver)
@@ -181,6 +196,7 @@ fn order(cluster: &str, placement: &PlacementKey, delivery: &Delivery) -> Option
         generation: delivery.generation,
         revision: delivery.revision.clone()?,
         held: delivery.held.clone(),
+        kept: delivery.kept.iter().cloned().collect(),
         apply: delivery.apply.clone(),
     })
 }

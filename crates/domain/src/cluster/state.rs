@@ -1,11 +1,12 @@
 //! What is known of a cluster, and how events change it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use events::cluster::{
-    ApplyStrategy, ClusterEvent, Labels, LinkProblem, ObjectFailure, RevisionRef, Taint,
+    ApplyStrategy, ClusterEvent, DeliveryNoted, Labels, LinkProblem, Note, ObjectFailure,
+    RevisionRef, Taint,
 };
-use events::{PlacementKey, Timestamp};
+use events::{ObjectId, PlacementKey, Timestamp};
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
@@ -102,6 +103,10 @@ pub struct Delivery {
     pub held: Vec<RevisionRef>,
     /// How to write it.
     pub apply: ApplyStrategy,
+    /// Objects that were on the member before and outlive the placement, as far as they were named.
+    pub adopted: BTreeSet<ObjectId>,
+    /// Objects that are not part of the revision any more and cannot go yet.
+    pub kept: BTreeSet<ObjectId>,
 }
 
 /// How far a delivery is.
@@ -183,6 +188,7 @@ impl ClusterState {
             | ClusterEvent::DeliveryAvailable(_)
             | ClusterEvent::DeliveryUnavailable(_)
             | ClusterEvent::DeliveryWithdrawn(_)
+            | ClusterEvent::DeliveryNoted(_)
             | ClusterEvent::DeliveryRemoved(_) => self.evolve_delivery(event),
         }
     }
@@ -190,28 +196,33 @@ impl ClusterState {
     fn evolve_delivery(&mut self, event: &ClusterEvent) {
         match event {
             ClusterEvent::DeliveryAssigned(assigned) => {
-                let held = match self.deliveries.remove(&assigned.placement) {
-                    Some(before) => before.into_held(),
-                    None => vec![],
-                };
-                let delivery = Delivery {
+                let before = self.deliveries.remove(&assigned.placement);
+                let mut delivery = Delivery {
                     generation: assigned.generation,
                     phase: DeliveryPhase::Assigned,
                     revision: Some(assigned.revision.clone()),
-                    held,
+                    held: vec![],
                     apply: assigned.apply.clone(),
+                    adopted: BTreeSet::new(),
+                    kept: BTreeSet::new(),
                 };
+                if let Some(before) = before {
+                    delivery.follow(before);
+                }
                 self.deliveries.insert(assigned.placement.clone(), delivery);
             }
             ClusterEvent::DeliveryWithdrawn(withdrawn) => {
                 if let Some(before) = self.deliveries.remove(&withdrawn.placement) {
-                    let delivery = Delivery {
+                    let mut delivery = Delivery {
                         generation: withdrawn.generation,
                         phase: DeliveryPhase::Withdrawn,
                         revision: None,
+                        held: vec![],
                         apply: before.apply.clone(),
-                        held: before.into_held(),
+                        adopted: BTreeSet::new(),
+                        kept: BTreeSet::new(),
                     };
+                    delivery.follow(before);
                     self.deliveries.insert(withdrawn.placement.clone(), delivery);
                 }
             }
@@ -225,7 +236,13 @@ impl ClusterState {
             ClusterEvent::DeliveryApplied(applied) => {
                 if let Some(delivery) = self.deliveries.get_mut(&applied.placement) {
                     delivery.held.clear();
+                    delivery.kept.clear();
                     delivery.phase = DeliveryPhase::Applied(vec![]);
+                }
+            }
+            ClusterEvent::DeliveryNoted(noted) => {
+                if let Some(delivery) = self.deliveries.get_mut(&noted.placement) {
+                    delivery.note(noted);
                 }
             }
             ClusterEvent::DeliveryFailed(failed) => {
@@ -313,6 +330,7 @@ impl Member {
             | ClusterEvent::DeliveryAvailable(_)
             | ClusterEvent::DeliveryUnavailable(_)
             | ClusterEvent::DeliveryWithdrawn(_)
+            | ClusterEvent::DeliveryNoted(_)
             | ClusterEvent::DeliveryRemoved(_) => {}
         }
     }
@@ -329,11 +347,26 @@ impl Credential {
 }
 
 impl Delivery {
-    /// Every revision of which an object may be on the member, the oldest first.
-    fn into_held(self) -> Vec<RevisionRef> {
-        let mut held = self.held;
-        held.extend(self.revision);
-        held.dedup();
-        held
+    /// Takes over what an earlier assignment may have left on the member: every revision of which
+    /// an object may be there, the oldest first, and what is known of single objects.
+    fn follow(&mut self, before: Self) {
+        self.held = before.held;
+        self.held.extend(before.revision);
+        self.held.dedup();
+        (self.adopted, self.kept) = (before.adopted, before.kept);
+    }
+
+    fn note(&mut self, noted: &DeliveryNoted) {
+        for one in &noted.notes {
+            let object = &one.object;
+            match one.note {
+                Note::Adopted => drop(self.adopted.insert(object.clone())),
+                Note::Kept { .. } => drop(self.kept.insert(object.clone())),
+                Note::Released { .. } | Note::HandedOver { .. } => {
+                    self.adopted.remove(object);
+                    self.kept.remove(object);
+                }
+            }
+        }
     }
 }

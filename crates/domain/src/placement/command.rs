@@ -80,6 +80,9 @@ pub struct ReportTarget {
     pub phase: TargetPhase,
     /// What is not as it should be.
     pub failures: Vec<ObjectFailure>,
+    /// What else is to be known of it, such as objects that are kept for now. Mostly empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub remark: String,
 }
 
 /// Why a placement says no.

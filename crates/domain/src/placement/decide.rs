@@ -346,7 +346,8 @@ fn progress(
     if target.evidence > Some(evidence) {
         return Err(PlacementRefusal::ReasonOldEvidence { cluster });
     }
-    if (target.phase, &target.failures) == (command.phase, &command.failures) {
+    let known = (target.phase, &target.failures, &target.remark);
+    if known == (command.phase, &command.failures, &command.remark) {
         return Ok(None);
     }
     let progressed = TargetProgressed {
@@ -355,6 +356,7 @@ fn progress(
         phase: command.phase,
         evidence,
         failures: command.failures.clone(),
+        remark: command.remark.clone(),
     };
     Ok(Some(progressed.into()))
 }

@@ -122,6 +122,8 @@ pub struct Target {
     pub evidence: Option<Position>,
     /// What is not as it should be.
     pub failures: Vec<ObjectFailure>,
+    /// What else is to be known of it. Mostly empty.
+    pub remark: String,
     /// When it last moved or progressed.
     pub since: Timestamp,
 }
@@ -179,6 +181,7 @@ impl PlacementState {
                     target.phase = progressed.phase;
                     target.evidence = Some(progressed.evidence);
                     target.failures.clone_from(&progressed.failures);
+                    target.remark.clone_from(&progressed.remark);
                     target.since = time;
                 }
             }
@@ -206,6 +209,7 @@ impl PlacementState {
             phase: TargetPhase::Moving,
             evidence: None,
             failures: vec![],
+            remark: String::new(),
             since: time,
         };
         self.targets.insert(step.cluster.clone(), target);

@@ -224,6 +224,7 @@ fn delivery_of(event: &Event, key: &PlacementKey) -> Option<u64> {
         | ClusterEvent::ClusterHealthRestored(_)
         | ClusterEvent::ClusterPropertiesChanged(_)
         | ClusterEvent::DeliveryApplied(_)
+        | ClusterEvent::DeliveryNoted(_)
         | ClusterEvent::DeliveryWithdrawn(_) => return None,
     };
     (placement == key).then_some(generation)

@@ -6,7 +6,7 @@ use events::{ContentHash, PlacementKey};
 
 use super::make::failure;
 use crate::Effect;
-use crate::cluster::{ClusterCommand, DeliveryOutcome, ReportDelivery, ReportRemoval};
+use crate::cluster::{ClusterCommand, DeliveryOutcome, Notes, ReportDelivery, ReportRemoval};
 
 /// How a member answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +90,8 @@ impl Member {
                     });
                 }
                 let did = format!("holds r{} of {placement} (g{generation})", order.revision.index);
-                let report = ReportDelivery { placement, generation, outcome };
+                let report =
+                    ReportDelivery { placement, generation, outcome, notes: Notes::default() };
                 (ClusterCommand::ReportDelivery(report), did)
             }
             Effect::Withdraw(order) => {
@@ -102,7 +103,7 @@ impl Member {
                     held.revisions.remove(&revision.manifests);
                 }
                 let did = format!("holds nothing of {placement} (g{generation})");
-                let report = ReportRemoval { placement, generation };
+                let report = ReportRemoval { placement, generation, notes: Notes::default() };
                 (ClusterCommand::ReportRemoval(report), did)
             }
             Effect::Observe(_) | Effect::Cancel(_) => return None,

@@ -1,10 +1,10 @@
 //! Events, follow-ups and effects in words, one line each.
 
 use events::cluster::{
-    ApplyStrategy, ClusterEvent, Labels, LinkProblem, ObjectFailure, RevisionRef, Taint,
+    ApplyStrategy, ClusterEvent, Labels, LinkProblem, ObjectFailure, ObjectNote, RevisionRef, Taint,
 };
 use events::placement::{PlacementEvent, TargetMove, Verdict, VerdictReason};
-use events::{Event, PlacementKey, fleet::FleetFounded};
+use events::{Event, ObjectId, PlacementKey, fleet::FleetFounded};
 
 use crate::cluster::ClusterCommand;
 use crate::placement::PlacementCommand;
@@ -87,6 +87,11 @@ pub(crate) fn cluster_event(event: &ClusterEvent) -> String {
         ClusterEvent::DeliveryWithdrawn(e) => {
             format!("DeliveryWithdrawn {}", delivery(&e.placement, e.generation))
         }
+        ClusterEvent::DeliveryNoted(e) => {
+            let note = |one: &ObjectNote| format!("{} {}", one.object, one.note);
+            let delivery = delivery(&e.placement, e.generation);
+            format!("DeliveryNoted {delivery}: {}", join(e.notes.iter().map(note)))
+        }
         ClusterEvent::DeliveryRemoved(e) => {
             format!("DeliveryRemoved {}", delivery(&e.placement, e.generation))
         }
@@ -144,15 +149,17 @@ pub(crate) fn effect(effect: &Effect) -> String {
     let at = |key: &EffectKey| format!("{} on {}", key.placement, key.cluster);
     match effect {
         Effect::Deliver(e) => format!(
-            "=> deliver {} g{} r{}{}{}",
+            "=> deliver {} g{} r{}{}{}{}",
             at(&e.key),
             e.generation,
             e.revision.index,
             held(&e.held),
+            kept(&e.kept),
             apply(&e.apply)
         ),
         Effect::Withdraw(e) => {
-            format!("=> withdraw {} g{}{}", at(&e.key), e.generation, held(&e.held))
+            let (held, kept) = (held(&e.held), kept(&e.kept));
+            format!("=> withdraw {} g{}{held}{kept}", at(&e.key), e.generation)
         }
         Effect::Observe(e) => format!("=> look after {} g{}", at(&e.key), e.generation),
         Effect::Cancel(key) => format!("=> forget {}", at(key)),
@@ -173,11 +180,12 @@ fn command(command: &DomainCommand) -> String {
             format!("ReleaseOrphans through {}", c.through)
         }
         DomainCommand::Placement(PlacementCommand::ReportTarget(c)) => format!(
-            "ReportTarget {} g{} {:?}{}",
+            "ReportTarget {} g{} {:?}{}{}",
             c.cluster,
             c.generation,
             c.phase,
-            failures(&c.failures)
+            failures(&c.failures),
+            remark(&c.remark)
         ),
         DomainCommand::Placement(PlacementCommand::Reschedule(_)) => "Reschedule".to_owned(),
         DomainCommand::Cluster(_) | DomainCommand::Placement(_) | DomainCommand::Fleet(_) => {
@@ -226,6 +234,18 @@ fn held(held: &[RevisionRef]) -> String {
             format!(" after [{}]", join(held.iter().map(|revision| format!("r{}", revision.index))))
         }
     }
+}
+
+fn kept(kept: &[ObjectId]) -> String {
+    match kept {
+        [] => String::new(),
+        _ => format!(" and [{}]", join(kept.iter().map(ToString::to_string))),
+    }
+}
+
+/// A remark, in brackets.
+fn remark(remark: &str) -> String {
+    if remark.is_empty() { String::new() } else { format!(" ({remark})") }
 }
 
 fn failures(failures: &[ObjectFailure]) -> String {

@@ -14,7 +14,7 @@ use api::http::{
 };
 use async_trait::async_trait;
 use domain::cluster::{
-    ClusterCommand, DeliveryOutcome, ObserveCluster, ReportDelivery, ReportLink,
+    ClusterCommand, DeliveryOutcome, Notes, ObserveCluster, ReportDelivery, ReportLink,
 };
 use domain::placement::{PlacementCommand, RevisionInput, SubmitPlacement};
 use domain::{DomainCommand, Effect};
@@ -48,6 +48,7 @@ impl Performer for Obedient {
                     placement: deliver.key.placement.clone(),
                     generation: deliver.generation,
                     outcome: DeliveryOutcome::Available { untracked: 0 },
+                    notes: Notes::default(),
                 })))
             }
             Effect::Withdraw(_) | Effect::Observe(_) | Effect::Cancel(_) => None,

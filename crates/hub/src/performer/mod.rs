@@ -1,5 +1,6 @@
 //! Effects become orders to members; what came of them becomes commands.
 
+mod neighbours;
 mod orders;
 #[cfg(test)]
 mod tests;
@@ -10,15 +11,18 @@ use actors::effects::{Again, Performed, Performer};
 use api::{PLACEMENT_GROUP, STORAGE_VERSION};
 use async_trait::async_trait;
 use delivery::failure::{MANIFEST_APPLY_FAILED, failure};
-use delivery::{DeliverOrder, DeliveryAvailability, Fence, Link, LinkError};
-use domain::cluster::{ClusterCommand, DeliveryOutcome, ReportLinkProblem, ReportRemoval};
-use domain::{DeliverEffect, Effect, WithdrawEffect};
-use events::cluster::{LinkProblem, ObjectFailure};
+use delivery::{AdoptedRemoval, DeliverOrder, DeliveryAvailability, Fence, Link, LinkError};
+use domain::cluster::{ClusterCommand, DeliveryOutcome, Notes, ReportLinkProblem, ReportRemoval};
+use domain::{DeliverEffect, Effect, EffectKey, WithdrawEffect};
+use events::cluster::{LinkProblem, NOTES_PER_EVENT_MAX, Note, ObjectFailure, ObjectNote};
 use events::{Epoch, ObjectId};
 
 use crate::contents::Contents;
 use crate::links::Links;
 use crate::outcomes::{Outcomes, outcome_of, report};
+use neighbours::OnRecord;
+pub use neighbours::{Look, Record, Visit};
+use orders::Circumstances;
 pub use orders::work_name;
 
 /// Performs effects through links.
@@ -27,23 +31,59 @@ pub struct LinkPerformer {
     links: Links,
     contents: Contents,
     outcomes: Outcomes,
+    record: Record,
+    adopted: AdoptedRemoval,
 }
 
 impl LinkPerformer {
     /// A performer. How available its deliveries are goes to `outcomes` as well.
     #[must_use]
-    pub fn new(links: Links, contents: Contents, outcomes: Outcomes) -> Self {
-        Self { links, contents, outcomes }
+    pub fn new(links: Links, contents: Contents, outcomes: Outcomes, record: Record) -> Self {
+        Self { links, contents, outcomes, record, adopted: AdoptedRemoval::default() }
+    }
+
+    /// The same, with what becomes of objects that were on a member before their placement.
+    #[must_use]
+    pub fn with_adopted(self, adopted: AdoptedRemoval) -> Self {
+        Self { adopted, ..self }
+    }
+
+    /// What orders need to know besides the effect; `None` before it is known.
+    fn circumstances(&self, key: &EffectKey, epoch: Epoch) -> Option<Circumstances> {
+        if !self.record.is_known() {
+            return None;
+        }
+        let neighbours = OnRecord {
+            record: self.record.clone(),
+            contents: self.contents.clone(),
+            cluster: key.cluster.clone(),
+            placement: key.placement.clone(),
+        };
+        Some(Circumstances { epoch, adopted: self.adopted, neighbours: Arc::new(neighbours) })
+    }
+
+    /// The notes that are not on record yet, as many as a record takes.
+    fn news(&self, key: &EffectKey, mut notes: Vec<ObjectNote>) -> Notes {
+        if notes.is_empty() {
+            return Notes::default();
+        }
+        let known = self.record.delivery(&key.cluster, &key.placement);
+        let known = known.map(|delivery| delivery.adopted).unwrap_or_default();
+        notes.retain(|one| one.note != Note::Adopted || !known.contains(&one.object));
+        let more = notes.len().saturating_sub(NOTES_PER_EVENT_MAX);
+        notes.truncate(NOTES_PER_EVENT_MAX);
+        Notes { notes, more: u32::try_from(more).unwrap_or(u32::MAX) }
     }
 
     async fn deliver(&self, effect: &DeliverEffect, epoch: Epoch, attempt: u32) -> Performed {
         let cluster = &effect.key.cluster;
         let Some(link) = self.links.for_orders(cluster) else { return later() };
-        let Some(order) = orders::to_deliver(&self.contents, effect, epoch).await else {
+        let Some(circumstances) = self.circumstances(&effect.key, epoch) else { return later() };
+        let Some(order) = orders::to_deliver(&self.contents, effect, circumstances).await else {
             return later();
         };
-        let outcome = match self.carry_out(effect, &order, &link).await {
-            Ok(outcome) => outcome,
+        let (outcome, notes) = match self.carry_out(effect, &order, &link).await {
+            Ok(done) => done,
             Err(LinkError::Superseded { holder }) => {
                 return superseded(effect, &order, holder, attempt);
             }
@@ -53,9 +93,12 @@ impl LinkPerformer {
         // a watch may miss.
         let again = match &outcome {
             DeliveryOutcome::Available { .. } => self.again_unless_used(cluster, &link),
-            DeliveryOutcome::Failed(_) | DeliveryOutcome::Unavailable(_) => Again::WithBackoff,
+            // What an object lacks, or who holds it, may be another placement's matter.
+            DeliveryOutcome::Failed(_) => Again::WithNeighbours,
+            DeliveryOutcome::Unavailable(_) => Again::WithBackoff,
         };
-        let report = report(&effect.key, effect.generation, outcome);
+        let notes = self.news(&effect.key, notes);
+        let report = report(&effect.key, effect.generation, outcome, notes);
         Performed { report: Some(report), again }
     }
 
@@ -65,21 +108,21 @@ impl LinkPerformer {
         effect: &DeliverEffect,
         order: &DeliverOrder,
         link: &Arc<dyn Link>,
-    ) -> Result<DeliveryOutcome, LinkError> {
+    ) -> Result<(DeliveryOutcome, Vec<ObjectNote>), LinkError> {
         let (key, generation) = (&effect.key, effect.generation);
         if self.outcomes.is_waiting(key, generation) {
             let availability = link.assess(order).await?;
             if availability.missing == 0 {
-                return Ok(self.applied(effect, availability));
+                return Ok((self.applied(effect, availability), vec![]));
             }
         }
         let delivered = link.deliver(order).await?;
         if delivered.is_applied() {
-            return Ok(self.applied(effect, delivered.availability));
+            return Ok((self.applied(effect, delivered.availability), delivered.notes));
         }
         self.outcomes.note_waiting(key, generation, false);
         let failures = delivered.failures.into_iter().chain(delivered.remaining);
-        Ok(DeliveryOutcome::Failed(failures.collect()))
+        Ok((DeliveryOutcome::Failed(failures.collect()), delivered.notes))
     }
 
     fn applied(
@@ -96,13 +139,15 @@ impl LinkPerformer {
     async fn observe(&self, effect: &DeliverEffect, epoch: Epoch, attempt: u32) -> Performed {
         let cluster = &effect.key.cluster;
         let Some(link) = self.links.for_orders(cluster) else { return later() };
-        let Some(order) = orders::to_deliver(&self.contents, effect, epoch).await else {
+        let Some(circumstances) = self.circumstances(&effect.key, epoch) else { return later() };
+        let Some(order) = orders::to_deliver(&self.contents, effect, circumstances).await else {
             return later();
         };
         match link.assess(&order).await {
             Ok(availability) => {
                 self.outcomes.reported(effect.key.clone(), effect.generation, availability.clone());
-                let report = report(&effect.key, effect.generation, outcome_of(availability));
+                let outcome = outcome_of(availability);
+                let report = report(&effect.key, effect.generation, outcome, Notes::default());
                 Performed { report: Some(report), again: self.again_unless_used(cluster, &link) }
             }
             Err(LinkError::Superseded { holder }) => superseded(effect, &order, holder, attempt),
@@ -118,7 +163,8 @@ impl LinkPerformer {
     async fn withdraw(&self, effect: &WithdrawEffect, epoch: Epoch) -> Performed {
         let cluster = &effect.key.cluster;
         let Some(link) = self.links.for_orders(cluster) else { return later() };
-        let Some(order) = orders::to_withdraw(&self.contents, effect, epoch).await else {
+        let Some(circumstances) = self.circumstances(&effect.key, epoch) else { return later() };
+        let Some(order) = orders::to_withdraw(&self.contents, effect, circumstances).await else {
             return later();
         };
         match link.withdraw(&order).await {
@@ -127,6 +173,7 @@ impl LinkPerformer {
                 let command = ClusterCommand::ReportRemoval(ReportRemoval {
                     placement: effect.key.placement.clone(),
                     generation: effect.generation,
+                    notes: self.news(&effect.key, report.notes),
                 });
                 Performed { report: Some(command.into()), again: Again::No }
             }
@@ -194,7 +241,7 @@ fn superseded(
         return later();
     }
     let outcome = DeliveryOutcome::Failed(vec![held_by_another(order, holder)]);
-    let report = report(&effect.key, effect.generation, outcome);
+    let report = report(&effect.key, effect.generation, outcome, Notes::default());
     Performed { report: Some(report), again: Again::WithBackoff }
 }
 

@@ -1,21 +1,29 @@
 //! From effects to orders: what they name is read from the log's content.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use delivery::{DeliverOrder, Fence, Manifest, WithdrawOrder};
+use delivery::{AdoptedRemoval, DeliverOrder, Fence, Manifest, Neighbours, WithdrawOrder};
 use domain::{DeliverEffect, EffectKey, WithdrawEffect};
 use events::cluster::RevisionRef;
 use events::{Epoch, ObjectId, PlacementKey, PlacementScope};
 
 use crate::contents::{ContentError, Contents};
 
+/// What an order needs to know besides its effect.
+pub(super) struct Circumstances {
+    pub(super) epoch: Epoch,
+    pub(super) adopted: AdoptedRemoval,
+    pub(super) neighbours: Arc<dyn Neighbours>,
+}
+
 /// The order to deliver, or a word in the hub's own log about why there is none.
 pub(super) async fn to_deliver(
     contents: &Contents,
     effect: &DeliverEffect,
-    epoch: Epoch,
+    circumstances: Circumstances,
 ) -> Option<DeliverOrder> {
-    let order = deliver_order(contents, effect, epoch).await;
+    let order = deliver_order(contents, effect, circumstances).await;
     order.inspect_err(|error| unreadable(&effect.key, error)).ok()
 }
 
@@ -23,16 +31,18 @@ pub(super) async fn to_deliver(
 pub(super) async fn to_withdraw(
     contents: &Contents,
     effect: &WithdrawEffect,
-    epoch: Epoch,
+    circumstances: Circumstances,
 ) -> Option<WithdrawOrder> {
-    let inventory = inventory(contents, &effect.held).await;
+    let inventory = inventory(contents, &effect.held, &effect.kept).await;
     let inventory = inventory.inspect_err(|error| unreadable(&effect.key, error)).ok()?;
     Some(WithdrawOrder {
         cluster: effect.key.cluster.clone(),
         placement: effect.key.placement.clone(),
         work: work_name(&effect.key.placement),
-        fence: Fence { generation: effect.generation, epoch },
+        fence: Fence { generation: effect.generation, epoch: circumstances.epoch },
         inventory,
+        adopted: circumstances.adopted,
+        neighbours: circumstances.neighbours,
     })
 }
 
@@ -45,7 +55,7 @@ fn unreadable(key: &EffectKey, error: &ContentError) {
 async fn deliver_order(
     contents: &Contents,
     effect: &DeliverEffect,
-    epoch: Epoch,
+    circumstances: Circumstances,
 ) -> Result<DeliverOrder, ContentError> {
     let references = contents.revision(effect.revision.manifests).await?;
     let mut manifests = Vec::with_capacity(references.len());
@@ -53,26 +63,29 @@ async fn deliver_order(
         let body = contents.manifest(reference).await?;
         manifests.push(Manifest { id: reference.object.clone(), body });
     }
-    let mut leftovers = inventory(contents, &effect.held).await?;
+    let mut leftovers = inventory(contents, &effect.held, &effect.kept).await?;
     leftovers.retain(|old| !manifests.iter().any(|new| new.id.is_same_object(old)));
     Ok(DeliverOrder {
         cluster: effect.key.cluster.clone(),
         placement: effect.key.placement.clone(),
         work: work_name(&effect.key.placement),
-        fence: Fence { generation: effect.generation, epoch },
+        fence: Fence { generation: effect.generation, epoch: circumstances.epoch },
         manifests,
         is_first: effect.held.is_empty(),
         leftovers,
         apply: effect.apply.clone(),
+        adopted: circumstances.adopted,
+        neighbours: circumstances.neighbours,
     })
 }
 
-/// Every object that the revisions name, each once.
+/// Every object that the revisions name and every one that was kept, each once.
 async fn inventory(
     contents: &Contents,
     held: &[RevisionRef],
+    kept: &[ObjectId],
 ) -> Result<Vec<ObjectId>, ContentError> {
-    let mut objects = BTreeSet::new();
+    let mut objects: BTreeSet<ObjectId> = kept.iter().cloned().collect();
     for revision in held {
         let references = contents.revision(revision.manifests).await?;
         objects.extend(references.into_iter().map(|reference| reference.object));

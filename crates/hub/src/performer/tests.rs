@@ -62,9 +62,12 @@ impl World {
             generation: 2,
             revision: RevisionRef { index: 0, manifests: revision.manifests },
             held: vec![],
+            kept: vec![],
             apply: ApplyStrategy::default(),
         };
-        let performer = LinkPerformer::new(links, contents, Outcomes::default());
+        let record = Record::default();
+        record.show(Box::new(|_, _| {}));
+        let performer = LinkPerformer::new(links, contents, Outcomes::default(), record);
         Self { performer, member, effect }
     }
 
@@ -144,7 +147,7 @@ async fn what_failed_is_delivered_again() {
     let failures = vec![object("web")];
     world.delivers(Ok(DeliveryReport { failures: failures.clone(), ..DeliveryReport::default() }));
     let failed = Some(DeliveryOutcome::Failed(failures));
-    assert_eq!(world.attempt(1).await, (failed, Again::WithBackoff));
+    assert_eq!(world.attempt(1).await, (failed, Again::WithNeighbours));
     world.delivers(delivered(available(3)));
     assert_eq!(world.attempt(2).await.1, Again::No);
 }

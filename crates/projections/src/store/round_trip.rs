@@ -21,7 +21,7 @@ use events::{
     ChainHash, CommandId, ContentHash, Epoch, ObjectId, Partition, PlacementKey, Position,
     Sequence, Timestamp,
 };
-use proptest::collection::{btree_map, vec};
+use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option::of;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -87,17 +87,14 @@ fn revision_ref() -> impl Strategy<Value = RevisionRef> {
     (any::<u32>(), hash()).prop_map(|(index, manifests)| RevisionRef { index, manifests })
 }
 
+fn object() -> impl Strategy<Value = ObjectId> {
+    (text(), text(), text(), text(), text()).prop_map(|(group, version, kind, namespace, name)| {
+        ObjectId { group, version, kind, namespace, name }
+    })
+}
+
 fn failures() -> impl Strategy<Value = Vec<ObjectFailure>> {
-    let object = (text(), text(), text(), text(), text()).prop_map(
-        |(group, version, kind, namespace, name)| ObjectId {
-            group,
-            version,
-            kind,
-            namespace,
-            name,
-        },
-    );
-    let failure = (object, text(), text()).prop_map(|(object, reason, message)| ObjectFailure {
+    let failure = (object(), text(), text()).prop_map(|(object, reason, message)| ObjectFailure {
         object,
         reason,
         message,
@@ -164,13 +161,17 @@ fn delivery() -> impl Strategy<Value = Delivery> {
         any::<u32>().prop_map(|untracked| DeliveryPhase::Available { untracked }),
         Just(DeliveryPhase::Withdrawn),
     ];
-    (any::<u64>(), phase, of(revision_ref()), vec(revision_ref(), 0..3), apply()).prop_map(
-        |(generation, phase, revision, held, apply)| Delivery {
+    let objects = || btree_set(object(), 0..3);
+    let held = vec(revision_ref(), 0..3);
+    (any::<u64>(), phase, of(revision_ref()), held, apply(), objects(), objects()).prop_map(
+        |(generation, phase, revision, held, apply, adopted, kept)| Delivery {
             generation,
             phase,
             revision,
             held,
             apply,
+            adopted,
+            kept,
         },
     )
 }
@@ -261,14 +262,16 @@ fn target() -> impl Strategy<Value = Target> {
         TargetPhase::AvailableUntracked,
         TargetPhase::Removed,
     ]);
-    (any::<u64>(), of(any::<u32>()), apply(), phase, of(position()), failures(), time()).prop_map(
-        |(generation, revision, apply, phase, evidence, failures, since)| Target {
+    let told = (failures(), text());
+    (any::<u64>(), of(any::<u32>()), apply(), phase, of(position()), told, time()).prop_map(
+        |(generation, revision, apply, phase, evidence, (failures, remark), since)| Target {
             generation,
             revision,
             apply,
             phase,
             evidence,
             failures,
+            remark,
             since,
         },
     )

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use delivery::AdoptedRemoval;
 use domain::selection::{KindRules, NamespaceRules, SelectionRules};
 use event_log_kafka::{KafkaConfig, Mode};
 use serde::Deserialize;
@@ -42,6 +43,8 @@ struct File {
     http: HttpSection,
     #[serde(default)]
     selection: SelectionSection,
+    #[serde(default)]
+    removal: RemovalSection,
 }
 
 #[derive(Debug, Deserialize)]
@@ -108,6 +111,20 @@ struct SelectionSection {
     hub_runs_workloads: bool,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RemovalSection {
+    adopted: AdoptedSection,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum AdoptedSection {
+    #[default]
+    Release,
+    Delete,
+}
+
 /// Reads a file.
 ///
 /// # Errors
@@ -147,6 +164,10 @@ pub fn parse(path: &Path, text: &str) -> Result<ServeConfig, ConfigError> {
             .system_namespace
             .unwrap_or_else(|| api::names::FLEET_SYSTEM_NAMESPACE.to_owned()),
         rules: rules(path, &file.selection)?,
+        adopted: match file.removal.adopted {
+            AdoptedSection::Release => AdoptedRemoval::Release,
+            AdoptedSection::Delete => AdoptedRemoval::Delete,
+        },
         threads: file.threads.unwrap_or_else(cores).max(1),
         data_dir,
     })

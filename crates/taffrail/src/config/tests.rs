@@ -16,7 +16,7 @@ fn errors_name_file_line_and_what_is_known() {
     let table = [
         (
             "data_dir = \"d\"\nlisten = 1",
-            "etc/taffrail.toml:2: unknown field `listen`, expected one of `node`, `data_dir`, `system_namespace`, `threads`, `log`, `hub`, `http`, `selection`",
+            "etc/taffrail.toml:2: unknown field `listen`, expected one of `node`, `data_dir`, `system_namespace`, `threads`, `log`, `hub`, `http`, `selection`, `removal`",
         ),
         ("", "etc/taffrail.toml:1: missing field `data_dir`"),
         ("data_dir = 7", "etc/taffrail.toml:1: invalid type: integer `7`, expected path string"),
@@ -70,7 +70,9 @@ fn the_example_can_be_read() {
 
 #[test]
 fn the_example_has_everything_that_is_known() {
-    for section in ["", "[log.embedded]", "[log.kafka]", "[hub]", "[http]", "[selection]"] {
+    for section in
+        ["", "[log.embedded]", "[log.kafka]", "[hub]", "[http]", "[selection]", "[removal]"]
+    {
         let error = error(&format!("data_dir = \"d\"\n{section}\nnonsense = 1"));
         let (_, known) = error.split_once("expected").unwrap();
         let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();

@@ -201,6 +201,7 @@ async fn start_hub(fleet: &SimulatedFleet, data: &Path) -> Result<Running> {
             http,
             system_namespace: api::names::FLEET_SYSTEM_NAMESPACE.to_owned(),
             rules: Default::default(),
+            adopted: Default::default(),
             threads: 2,
         };
         serve::start(config, |step| output::line(&format!("           {step}")))

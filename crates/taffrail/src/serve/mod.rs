@@ -12,6 +12,7 @@ use std::time::Duration;
 use actors::node::Ownership;
 use actors::shard::ClaimIdentity;
 use anyhow::{Context, Result};
+use delivery::AdoptedRemoval;
 use domain::selection::SelectionRules;
 use event_log::lease::LeaseConfig;
 use event_log::{EmbeddedLog, Log, PARTITIONS, partition_of};
@@ -48,6 +49,8 @@ pub struct ServeConfig {
     pub system_namespace: String,
     /// What may be placed.
     pub rules: SelectionRules,
+    /// What becomes of objects that were on a member before their placement, when it goes.
+    pub adopted: AdoptedRemoval,
     /// On how many threads it works.
     pub threads: usize,
 }
@@ -141,6 +144,7 @@ pub async fn start(config: ServeConfig, report: impl Fn(&str)) -> Result<Running
         },
         ownership,
         rules: config.rules,
+        adopted: config.adopted,
         system_namespace: config.system_namespace,
         threads: config.threads,
     })

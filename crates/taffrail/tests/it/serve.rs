@@ -20,6 +20,7 @@ fn config(fleet: &Fleet, data_dir: &Path) -> ServeConfig {
         http: "127.0.0.1:0".parse().unwrap(),
         system_namespace: "fleet-system".to_owned(),
         rules: Default::default(),
+        adopted: Default::default(),
         threads: 1,
     }
 }

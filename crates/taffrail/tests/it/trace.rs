@@ -98,6 +98,7 @@ async fn a_change_is_one_trace() {
         http: "127.0.0.1:0".parse().unwrap(),
         system_namespace: "fleet-system".to_owned(),
         rules: Default::default(),
+        adopted: Default::default(),
         threads: 1,
     };
     let running = start(config, |_| ()).await.unwrap();

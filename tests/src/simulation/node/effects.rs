@@ -1,7 +1,7 @@
 //! What is done on members, and what links see there.
 
 use actors::effects::{Again, Finished, Performed, Performer};
-use domain::cluster::{ClusterCommand, ReportDelivery};
+use domain::cluster::{ClusterCommand, Notes, ReportDelivery};
 use domain::{Effect, EffectKey};
 use event_log::partition_of;
 use events::{AggregateId, Principal};
@@ -89,6 +89,7 @@ impl Life {
                 placement: observation.placement,
                 generation: observation.generation,
                 outcome: outcome_of(observation.availability),
+                notes: Notes::default(),
             });
             let principal = Principal::Member(observation.cluster);
             self.ask(id, report, principal, Asker::Nobody, shared);

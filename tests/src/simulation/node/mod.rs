@@ -11,6 +11,7 @@
 //! | [`effects`] | what is done on members |
 
 mod controllers;
+mod deliveries;
 mod effects;
 mod partitions;
 mod reading;
@@ -30,7 +31,7 @@ use events::{AggregateId, Epoch, Partition, Principal, Timestamp};
 use hub::contents::Contents;
 use hub::links::Links;
 use hub::outcomes::Outcomes;
-use hub::performer::LinkPerformer;
+use hub::performer::{LinkPerformer, Record};
 use hub::seal::SealKey;
 use projections::Model;
 use tokio::sync::mpsc;
@@ -39,6 +40,7 @@ use uuid::Uuid;
 use super::Shared;
 use super::oracle::Checked;
 use super::shard::Shard;
+use deliveries::Deliveries;
 use effects::Performing;
 use reading::Lane;
 
@@ -104,6 +106,8 @@ pub struct Life {
     lookout: Lookout,
     contents: Contents,
     performer: Arc<LinkPerformer>,
+    /// What those who perform see of the record.
+    deliveries: Deliveries,
     observed: mpsc::Receiver<Observation>,
     /// What it is appending.
     pub appends: Vec<PendingAppend>,
@@ -167,7 +171,11 @@ impl Life {
             let link = PushLink::from_client(member, client, observations.clone());
             links.insert(member, Arc::new(link));
         }
-        let performer = Arc::new(LinkPerformer::new(links, contents.clone(), Outcomes::default()));
+        let deliveries = Deliveries::default();
+        let record = Record::default();
+        record.show(deliveries.look());
+        let outcomes = Outcomes::default();
+        let performer = Arc::new(LinkPerformer::new(links, contents.clone(), outcomes, record));
         let mut life = Self {
             incarnation,
             name: node.name.clone(),
@@ -183,10 +191,14 @@ impl Life {
             lookout: Lookout::default(),
             contents,
             performer,
+            deliveries,
             observed,
             appends: vec![],
             answers: vec![],
         };
+        for name in life.model.clusters.keys().cloned().collect::<Vec<_>>() {
+            life.deliveries.update(&life.model, &name);
+        }
         life.mark_all(shared);
         life
     }

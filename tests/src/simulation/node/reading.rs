@@ -63,6 +63,11 @@ impl Life {
             Ok(Fold::Accepted(accepted)) => {
                 let (changes, _) = fold::apply(&mut self.model, &accepted);
                 let aggregates = changes.aggregates.iter().map(|change| change.aggregate.clone());
+                for change in &changes.aggregates {
+                    if let AggregateId::Cluster(name) = &change.aggregate {
+                        self.deliveries.update(&self.model, name);
+                    }
+                }
                 let change = Notice::Change {
                     aggregates: aggregates.collect(),
                     fleet_moved: changes.fleet_moved(),

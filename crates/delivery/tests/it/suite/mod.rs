@@ -4,12 +4,14 @@
 #![allow(unreachable_pub, reason = "a module of test binaries")]
 
 pub mod applying;
+pub mod letting_go;
 pub mod observing;
 pub mod removing;
 pub mod sharing;
 pub mod world;
 
 pub use applying::*;
+pub use letting_go::*;
 pub use observing::*;
 pub use removing::*;
 pub use sharing::*;
@@ -46,6 +48,17 @@ macro_rules! cases {
             a_withdrawal_leaves_what_it_does_not_name,
             an_older_withdrawal_is_refused,
             a_withdrawal_of_nothing_is_done,
+            what_was_there_before_outlives_the_placement,
+            what_was_there_before_is_deleted_where_that_is_wanted,
+            a_kind_with_objects_of_others_is_let_go,
+            a_kind_is_kept_while_its_objects_are_placed,
+            an_object_that_another_placement_waits_for_changes_owner,
+            an_heir_that_never_comes_still_removes_what_it_was_left,
+            a_namespace_goes_with_what_people_put_into_it,
+            a_namespace_with_adopted_objects_is_let_go,
+            a_namespace_with_objects_of_another_placement_is_let_go,
+            what_a_former_life_left_is_reclaimed,
+            a_work_of_another_tool_is_not_reclaimed,
             availability_is_reported_when_it_comes,
             an_assessment_takes_up_where_a_delivery_ended,
             regression_what_is_not_available_is_not_when_it_is_listed,

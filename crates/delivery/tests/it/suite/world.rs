@@ -1,10 +1,11 @@
 //! A member with a link to it, and shorthands for looking at it as somebody else would.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use delivery::{
-    DeliverOrder, DeliveryReport, Fence, Link as _, Manifest, Observation, PushLink, WithdrawOrder,
-    WithdrawReport,
+    AdoptedRemoval, Alone, DeliverOrder, DeliveryReport, Fence, Link as _, Manifest, Observation,
+    PushLink, WithdrawOrder, WithdrawReport,
 };
 use events::cluster::{ApplyStrategy, ObjectFailure};
 use events::{Epoch, ObjectId, PlacementKey};
@@ -51,6 +52,8 @@ impl World {
             is_first: generation == 1,
             leftovers: Vec::new(),
             apply: ApplyStrategy::default(),
+            adopted: AdoptedRemoval::default(),
+            neighbours: Arc::new(Alone),
         }
     }
 
@@ -61,6 +64,8 @@ impl World {
             work: self.work(placement),
             fence: Fence { generation, epoch: Epoch(1) },
             inventory: of.manifests.iter().map(|manifest| manifest.id.clone()).collect(),
+            adopted: AdoptedRemoval::default(),
+            neighbours: Arc::new(Alone),
         }
     }
 

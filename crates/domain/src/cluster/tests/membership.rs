@@ -190,6 +190,7 @@ fn what_an_earlier_membership_held_does_not_cost_what_this_one_holds() {
         placement: numbered(last),
         generation: 5,
         outcome: crate::cluster::DeliveryOutcome::Available { untracked: 0 },
+        notes: crate::cluster::Notes::default(),
     };
     let told = cluster.when(ClusterCommand::ReportDelivery(report));
     assert_eq!(starting(&told, "DeliveryAvailable").len(), 1);

@@ -5,6 +5,7 @@ mod deliveries;
 mod life;
 mod link;
 mod membership;
+mod notes;
 mod outcomes;
 
 use std::collections::BTreeMap;
@@ -13,7 +14,7 @@ use events::AggregateId;
 use events::cluster::{ApplyStrategy, LinkProblem};
 
 use super::{
-    AssignDelivery, Cluster, ClusterCommand, DeliveryOutcome, ObserveCluster, RemoveCluster,
+    AssignDelivery, Cluster, ClusterCommand, DeliveryOutcome, Notes, ObserveCluster, RemoveCluster,
     ReportDelivery, ReportHealth, ReportLink, ReportLinkProblem, ReportRemoval, WithdrawDelivery,
 };
 use crate::testing::Scene;
@@ -90,7 +91,11 @@ fn withdraw(generation: u64) -> ClusterCommand {
 }
 
 fn report(generation: u64, outcome: DeliveryOutcome) -> ClusterCommand {
-    ClusterCommand::ReportDelivery(ReportDelivery { placement: web(), generation, outcome })
+    report_with(generation, outcome, Notes::default())
+}
+
+fn report_with(generation: u64, outcome: DeliveryOutcome, notes: Notes) -> ClusterCommand {
+    ClusterCommand::ReportDelivery(ReportDelivery { placement: web(), generation, outcome, notes })
 }
 
 fn available(generation: u64) -> ClusterCommand {
@@ -98,5 +103,9 @@ fn available(generation: u64) -> ClusterCommand {
 }
 
 fn removal(generation: u64) -> ClusterCommand {
-    ClusterCommand::ReportRemoval(ReportRemoval { placement: web(), generation })
+    removal_with(generation, Notes::default())
+}
+
+fn removal_with(generation: u64, notes: Notes) -> ClusterCommand {
+    ClusterCommand::ReportRemoval(ReportRemoval { placement: web(), generation, notes })
 }

@@ -90,5 +90,11 @@ fn report(cluster: &str, generation: u64, phase: TargetPhase) -> PlacementComman
         | TargetPhase::Removed => vec![],
     };
     let cluster = cluster.to_owned();
-    PlacementCommand::ReportTarget(ReportTarget { cluster, generation, phase, failures })
+    PlacementCommand::ReportTarget(ReportTarget {
+        cluster,
+        generation,
+        phase,
+        failures,
+        remark: String::new(),
+    })
 }

@@ -263,7 +263,10 @@ fn climb(target: &Target) -> Vec<Rung> {
     let synced =
         || synchronised(Status::True, binding_reason::ALL_WORK_SYNCED, "the delivery is on record");
     let applied = || {
-        let message = "all objects are applied";
+        let message = match target.remark.as_str() {
+            "" => "all objects are applied".to_owned(),
+            remark => format!("all objects are applied; {remark}"),
+        };
         Rung::new(Step::Applied, Status::True, binding_reason::ALL_WORK_APPLIED, message)
     };
     let available =

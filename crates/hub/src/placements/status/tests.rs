@@ -53,6 +53,7 @@ fn target(phase: TargetPhase, revision: u32, failures: usize) -> Target {
         phase,
         evidence: None,
         failures: (0..failures).map(failure).collect(),
+        remark: String::new(),
         since: at(7),
     }
 }

@@ -1,7 +1,7 @@
 //! What people, members and time do to a fleet, at random.
 
 use domain::cluster::{
-    CheckCredential, DeliveryOutcome, ObserveCluster, RemoveCluster, ReportCredential,
+    CheckCredential, DeliveryOutcome, Notes, ObserveCluster, RemoveCluster, ReportCredential,
     ReportDelivery, ReportHealth, ReportLink, ReportLinkProblem, ReportRemoval,
 };
 use domain::cluster::{ClusterCommand, DeliveryPhase};
@@ -9,7 +9,7 @@ use domain::fleet::{FleetCommand, FoundFleet};
 use domain::placement::{
     DeletePlacement, PlacementCommand, RefusePlacement, Reschedule, RevisionInput, SubmitPlacement,
 };
-use events::cluster::{ApplyStrategy, LinkProblem, ObjectFailure, Taint};
+use events::cluster::{ApplyStrategy, LinkProblem, Note, ObjectFailure, ObjectNote, Taint};
 use events::placement::{LabelSelector, PlacementSpec, Policy, RefusalReason};
 use events::{AggregateId, ContentHash, ObjectId, Partition, PlacementKey};
 use proptest::collection::vec;
@@ -226,14 +226,20 @@ impl MiniHub {
         };
         let (placement, generation) = (placement.clone(), known.generation);
         let command = if known.phase == DeliveryPhase::Withdrawn {
-            ClusterCommand::ReportRemoval(ReportRemoval { placement, generation })
+            let notes = Notes::default();
+            ClusterCommand::ReportRemoval(ReportRemoval { placement, generation, notes })
         } else {
+            let adopted = ObjectNote { object: failure("").object, note: Note::Adopted };
+            let notes = match outcome {
+                1 => Notes { notes: vec![adopted], more: 0 },
+                _ => Notes::default(),
+            };
             let outcome = match outcome {
                 0 => DeliveryOutcome::Failed(vec![failure("ManifestApplyFailed")]),
                 1 => DeliveryOutcome::Unavailable(vec![failure("ManifestNotAvailableYet")]),
                 n => DeliveryOutcome::Available { untracked: u32::from(n) - 2 },
             };
-            ClusterCommand::ReportDelivery(ReportDelivery { placement, generation, outcome })
+            ClusterCommand::ReportDelivery(ReportDelivery { placement, generation, outcome, notes })
         };
         self.direct(cluster(name), command);
     }
