@@ -9,6 +9,7 @@ pub mod held;
 pub mod hubs;
 pub mod logs;
 pub mod obedient;
+pub mod raw;
 pub mod recorded;
 pub mod scenarios;
 pub mod simulation;

@@ -8,6 +8,7 @@ mod expired;
 mod hub_watches;
 mod journey;
 mod kill;
+mod ownership;
 mod restart;
 mod simulation;
 mod slow_members;
