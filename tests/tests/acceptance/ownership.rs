@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use acceptance::ground::{Cluster, Ground};
-use acceptance::scenarios::{available, place_as, shows, stands, write_app};
+use acceptance::scenarios::{available, greeting_on, place_as, shows, stands, write_app};
 use acceptance::wait::{come, eventually};
 use acceptance::{hubs, in_a_system, raw, recorded};
 use actors::node::Ownership;
@@ -183,6 +183,79 @@ async fn what_was_there_before_outlives_the_placement(ground: &Ground, log: &dyn
     }
 }
 
+/// A placement goes while the member is no member. When the member comes back, what was left there
+/// gives way to whoever wants it now, and goes with that one.
+async fn what_a_former_life_left_gives_way(ground: &Ground) {
+    let (member, namespace) = (&ground.members[0], "former");
+    let path = format!("/api/v1/namespaces/{namespace}");
+    write_app(ground, namespace, "first").await;
+    place(ground, "former-a", &[select("", "Namespace", namespace)]).await;
+    shows(ground, "former-a", &available(1)).await;
+    let uid = uid_of(member, &path).await;
+    let members: Api<api::MemberCluster> = Api::all(ground.hub.client.clone());
+    members.delete(&member.name, &DeleteParams::default()).await.expect("it is there");
+    let left = || async { members.get_opt(&member.name).await.expect("it answers").is_none() };
+    eventually("the member has left", left).await;
+    delete(ground, "former-a").await;
+    assert_eq!(uid_of(member, &path).await, uid, "what was placed stays after a leave");
+
+    ground.register(&member.name, &[]).await;
+    write_app(ground, namespace, "second").await;
+    place(ground, "former-b", &[select("", "Namespace", namespace)]).await;
+    shows(ground, "former-b", &available(1)).await;
+    assert_eq!(greeting_on(member, namespace).await.as_deref(), Some("second"));
+    assert_eq!(uid_of(member, &path).await, uid, "it was taken over, not made anew");
+    delete(ground, "former-b").await;
+    eventually("it goes with the placement that took it over", || async {
+        uid_of(member, &path).await.is_none()
+    })
+    .await;
+    raw::delete(&ground.hub.client, &path).await;
+}
+
+/// The namespace of a ResourcePlacement was brought by another placement, which goes first.
+async fn a_namespace_stays_under_the_objects_of_another_placement(ground: &Ground) {
+    let (member, namespace) = (&ground.members[0], "shared-home");
+    let path = format!("/api/v1/namespaces/{namespace}");
+    write_app(ground, namespace, "stays").await;
+    let mut home = select("", "Namespace", namespace);
+    home["selectionScope"] = json!("NamespaceOnly");
+    let inside = json!({
+        "apiVersion": "placement.kubernetes-fleet.io/v1beta1", "kind": "ResourcePlacement",
+        "metadata": { "name": "settings", "namespace": namespace },
+        "spec": {
+            "resourceSelectors": [select("", "ConfigMap", "settings")],
+            "policy": { "placementType": "PickAll" },
+        },
+    });
+    let at = format!(
+        "/apis/placement.kubernetes-fleet.io/v1beta1/namespaces/{namespace}/resourceplacements/settings"
+    );
+    // The one that needs the namespace comes first, and goes on as soon as it is there.
+    raw::apply(&ground.hub.client, &at, &inside).await;
+    let lacks = || async {
+        let placement = raw::get(&ground.hub.client, &at).await.expect("it is there");
+        placement.to_string().contains("does not exist on the member: place it too")
+    };
+    eventually("the placement says what it lacks", lacks).await;
+    place(ground, "home", &[home]).await;
+    shows(ground, "home", &available(1)).await;
+    let arrives = || async { greeting_on(member, namespace).await.is_some() };
+    eventually("what was lacking its namespace arrives", arrives).await;
+
+    delete(ground, "home").await;
+    assert_eq!(greeting_on(member, namespace).await.as_deref(), Some("stays"));
+    raw::delete(&ground.hub.client, &at).await;
+    eventually("the placement goes", || async {
+        raw::get(&ground.hub.client, &at).await.is_none()
+    })
+    .await;
+    assert_eq!(greeting_on(member, namespace).await, None);
+    for cluster in [&ground.hub, member] {
+        raw::delete(&cluster.client, &path).await;
+    }
+}
+
 /// What is noted on record of an object.
 async fn noted(log: &dyn Log, object: &str) -> Vec<String> {
     let events = recorded::events(log, PARTITIONS).await.expect("the log can be read");
@@ -202,6 +275,8 @@ async fn play(ground: &Ground) {
     a_kind_with_objects_of_others_stays(ground, &*log).await;
     a_kind_stays_while_its_objects_are_placed(ground).await;
     what_was_there_before_outlives_the_placement(ground, &*log).await;
+    a_namespace_stays_under_the_objects_of_another_placement(ground).await;
+    what_a_former_life_left_gives_way(ground).await;
     hub.shutdown().await;
     let report = actors::replay::verify(&*log, PARTITIONS).await.expect("the log can be read");
     assert_eq!(report.first_difference, None);

@@ -176,6 +176,9 @@ pub struct TargetView {
     /// The event that says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<String>,
+    /// What else is to be known of it, such as objects that were adopted or are kept.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub remark: String,
     /// What is not as it should be.
     pub failures: Vec<FailureView>,
 }

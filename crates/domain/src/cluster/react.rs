@@ -1,8 +1,10 @@
 //! What a cluster's events set in motion.
 
+use std::collections::BTreeSet;
+
 use events::cluster::{ClusterEvent, ORPHANS_PER_EVENT_MAX, ObjectFailure, Orphaned};
 use events::placement::TargetPhase;
-use events::{AggregateId, PlacementKey};
+use events::{AggregateId, ObjectId, PlacementKey};
 
 use super::command::{CheckCredential, ClusterCommand, ReleaseOrphans};
 use super::state::{ClusterState, Delivery, DeliveryPhase};
@@ -124,12 +126,21 @@ fn report(
 
 /// What is to be known of a delivery besides its phase.
 fn remark(delivery: &Delivery) -> String {
-    let Some(first) = delivery.kept.first() else { return String::new() };
-    let others = match delivery.kept.len() - 1 {
-        0 => String::new(),
-        others => format!(" and {others} more objects"),
-    };
-    format!("{first}{others} is not selected any more and is kept while its objects are placed")
+    let adopted = some_of(&delivery.adopted, "was on the member before and is adopted");
+    let kept = some_of(
+        &delivery.kept,
+        "is not selected any more and is kept while its objects are placed",
+    );
+    adopted.into_iter().chain(kept).collect::<Vec<_>>().join("; ")
+}
+
+/// What holds of the first of some objects, and how many others it holds of.
+fn some_of(objects: &BTreeSet<ObjectId>, what: &str) -> Option<String> {
+    let first = objects.first()?;
+    Some(match objects.len() - 1 {
+        0 => format!("{first} {what}"),
+        others => format!("{first} {what}, as are {others} more objects"),
+    })
 }
 
 fn with_effect(

@@ -168,6 +168,7 @@ pub(super) fn view(cluster: &str, target: &Target) -> TargetView {
         generation: target.generation,
         since: target.since.to_string(),
         evidence: target.evidence.map(|position| position.to_string()),
+        remark: target.remark.clone(),
         failures: failures(&target.failures),
     }
 }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use api::http::{EventsPage, RecordedEvent};
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::cli::Global;
 use crate::client::HubClient;
@@ -146,6 +146,7 @@ fn what(data: &Value) -> String {
     let Some(fields) = data.as_object() else { return String::new() };
     let text = match fields.get("message").and_then(Value::as_str) {
         Some(message) if !message.is_empty() => message.to_owned(),
+        _ if fields.contains_key("notes") => notes(fields),
         _ => {
             let small = fields
                 .iter()
@@ -157,6 +158,31 @@ fn what(data: &Value) -> String {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
     }
+}
+
+/// The first of some notes about objects, and how many more there are.
+fn notes(fields: &Map<String, Value>) -> String {
+    let notes = fields.get("notes").and_then(Value::as_array).map(Vec::as_slice);
+    let count = notes.map_or(0, <[Value]>::len) as u64;
+    let beyond = fields.get("more").and_then(Value::as_u64).unwrap_or_default();
+    let Some(first) = notes.and_then(<[Value]>::first) else { return String::new() };
+    let object = &first["object"];
+    let name = |field: &str| object[field].as_str().unwrap_or_default();
+    let at = if name("namespace").is_empty() { "" } else { "/" };
+    let what = match &first["note"] {
+        Value::Object(kind) => kind.iter().next().map(|(kind, details)| {
+            let details = details.as_object().into_iter().flat_map(Map::values);
+            let details: Vec<&str> = details.filter_map(Value::as_str).collect();
+            format!("{kind}: {}", details.join(" "))
+        }),
+        other => other.as_str().map(str::to_owned),
+    };
+    let more = match (count + beyond).saturating_sub(1) {
+        0 => String::new(),
+        more => format!(" (and {more} more)"),
+    };
+    let kind = name("kind");
+    format!("{kind} {}{at}{} {}{more}", name("namespace"), name("name"), what.unwrap_or_default())
 }
 
 fn small(value: &Value) -> Option<String> {

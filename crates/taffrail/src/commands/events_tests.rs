@@ -80,3 +80,20 @@ fn names_and_times_become_parameters() {
     ];
     assert_eq!(query, expected.map(|(name, value)| (name, value.to_owned())));
 }
+
+#[test]
+fn a_note_is_told_by_its_first_object() {
+    let object = json!({"group": "apiextensions.k8s.io", "version": "v1", "namespace": "",
+                        "kind": "CustomResourceDefinition", "name": "boats.example.com"});
+    let why = json!({"Released": {"why": "there are Boat objects on the member"}});
+    let data = json!({"placement": "cluster/web", "generation": 4, "more": 2,
+                      "notes": [{"object": object, "note": why}, {"object": {}, "note": "Adopted"}]});
+    assert_eq!(
+        what(&data),
+        "CustomResourceDefinition boats.example.com Released: there are Boat objects on the member \
+         (and 3 mor…"
+    );
+    let map = json!({"kind": "ConfigMap", "namespace": "shop", "name": "a"});
+    let data = json!({"notes": [{"object": map, "note": "Adopted"}], "more": 0});
+    assert_eq!(what(&data), "ConfigMap shop/a Adopted");
+}

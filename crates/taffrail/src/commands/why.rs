@@ -101,6 +101,9 @@ fn holds(cluster: &str, target: &TargetView) -> String {
         write!(text, ", on the evidence of {evidence}").expect("a String");
     }
     text.push_str(").");
+    if !target.remark.is_empty() {
+        write!(text, "\n  {}", target.remark).expect("a String");
+    }
     for failure in &target.failures {
         write!(text, "\n  {}: {}: {}", failure.object, failure.reason, failure.message)
             .expect("a String");

@@ -31,6 +31,8 @@ fn what_was_adopted_is_noted_once() {
         told[..3],
         ["DeliveryApplied cluster/web g1", noted, "DeliveryAvailable cluster/web g1, 0 untracked"]
     );
+    let remark = "(ConfigMap shop/a was on the member before and is adopted)";
+    assert!(told.iter().any(|line| line.ends_with(remark)), "{told:?}");
     assert_eq!(cluster.when(report_with(1, AVAILABLE, adopted())), [""; 0]);
 
     // A later assignment knows it still, and so does the withdrawal.
