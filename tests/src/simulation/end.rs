@@ -109,6 +109,7 @@ fn check_member(
     let should: BTreeMap<String, String> =
         selects.map(|(name, value)| (name.clone(), value.to_string())).collect();
     let mut holds = shared.members.holds(member, key);
+    holds.retain(|name, _| should.contains_key(name) || !shared.members.is_lived_in(key, name));
     let place = (member.to_owned(), key.clone());
     for orphan in shared.oracle.orphans.get(&place).into_iter().flatten() {
         let name = orphan.name.strip_prefix(&format!("{}-", key.name)).unwrap_or_default();

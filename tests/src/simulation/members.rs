@@ -45,6 +45,10 @@ pub struct Members {
     keys: BTreeMap<String, PlacementKey>,
     works: BTreeMap<(String, String), Work>,
     foreign: BTreeMap<String, Value>,
+    /// What every member had before a placement that selects it, and its uid on each: it outlives
+    /// that placement, whatever becomes of it.
+    lived_in: Option<(PlacementKey, String)>,
+    lived_in_uids: BTreeMap<String, Value>,
     /// How many requests landed.
     pub landed: u64,
     /// How many requests were cut off because of what is not promised: see `is_cut`.
@@ -68,6 +72,8 @@ impl Members {
             keys: keys.iter().map(|key| (work_name(key), key.clone())).collect(),
             works: BTreeMap::new(),
             foreign: BTreeMap::new(),
+            lived_in: keys.first().map(|key| (key.clone(), super::user::NAMES[0].to_owned())),
+            lived_in_uids: BTreeMap::new(),
             landed: 0,
             cut: 0,
         };
@@ -82,9 +88,44 @@ impl Members {
             let path = "/api/v1/namespaces/default/configmaps";
             members.fleet.request(&name, &Request::post(path, &own)).expect("it is no watch");
             let made = members.get(&name, &format!("{path}/own"));
-            members.foreign.insert(name, made.expect("it was just made"));
+            members.foreign.insert(name.clone(), made.expect("it was just made"));
+            members.settle_in(&name);
         }
         members
+    }
+
+    /// Makes what a placement will find on a member.
+    fn settle_in(&mut self, member: &str) {
+        let Some((key, name)) = &self.lived_in else { return };
+        let namespace = super::user::namespace_of(key);
+        let home = json!({
+            "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace },
+        });
+        let map = json!({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": { "name": format!("{}-{name}", key.name), "namespace": namespace },
+            "data": { "other": "was there before" },
+        });
+        let maps = format!("/api/v1/namespaces/{namespace}/configmaps");
+        for (path, object) in [("/api/v1/namespaces", &home), (maps.as_str(), &map)] {
+            self.fleet.request(member, &Request::post(path, object)).expect("it is no watch");
+        }
+        let uid = self.lived_in_uid(member).expect("it was just made");
+        self.lived_in_uids.insert(member.to_owned(), uid);
+    }
+
+    fn lived_in_uid(&self, member: &str) -> Option<Value> {
+        let (key, name) = self.lived_in.as_ref()?;
+        let namespace = super::user::namespace_of(key);
+        let name = format!("{}-{name}", key.name);
+        let live = self.get(member, &format!("/api/v1/namespaces/{namespace}/configmaps/{name}"));
+        live.map(|live| live["metadata"]["uid"].clone())
+    }
+
+    /// Whether members had an object before the placement that selects it.
+    #[must_use]
+    pub fn is_lived_in(&self, key: &PlacementKey, name: &str) -> bool {
+        self.lived_in.as_ref().is_some_and(|(of, lived_in)| of == key && lived_in == name)
     }
 
     /// What stands at a path of a member.
@@ -245,9 +286,12 @@ impl Members {
 
     fn check_foreign(&self, member: &str) -> Checked {
         let live = self.get(member, "/api/v1/namespaces/default/configmaps/own");
-        match live.as_ref() == self.foreign.get(member) {
+        if live.as_ref() != self.foreign.get(member) {
+            return violated!("what is not the hub's was touched on {member}");
+        }
+        match self.lived_in_uid(member).as_ref() == self.lived_in_uids.get(member) {
             true => Ok(()),
-            false => violated!("what is not the hub's was touched on {member}"),
+            false => violated!("what {member} had before was deleted there"),
         }
     }
 

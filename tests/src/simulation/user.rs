@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 pub const REGIONS: [&str; 2] = ["eu", "us"];
 
 /// The names of the objects of which each placement selects some.
-const NAMES: [&str; 4] = ["alpha", "beta", "gamma", "delta"];
+pub(super) const NAMES: [&str; 4] = ["alpha", "beta", "gamma", "delta"];
 
 /// A placement object.
 #[derive(Debug, Clone)]
