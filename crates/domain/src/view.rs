@@ -40,8 +40,9 @@ pub struct ClusterView {
     pub identity: Option<String>,
     /// When it joined.
     pub joined_at: Option<Timestamp>,
-    /// Since when it is unwell, if it is.
-    pub unhealthy_since: Option<Timestamp>,
+    /// Whether it was unwell for the whole grace period, so that it gets nothing new. That is for
+    /// its owner to say: nobody else has to compare times.
+    pub is_unhealthy: bool,
     /// What it offers.
     pub properties: BTreeMap<String, String>,
 }
@@ -84,10 +85,13 @@ impl FleetView {
                 let is_back = cluster.identity.as_ref() == Some(&joined.identity);
                 cluster.joined_at = cluster.joined_at.filter(|_| is_back).or(Some(time));
                 cluster.identity = Some(joined.identity.clone());
-                cluster.unhealthy_since = None;
+                cluster.is_unhealthy = false;
             }
-            ClusterEvent::ClusterHealthLost(_) => cluster.unhealthy_since = Some(time),
-            ClusterEvent::ClusterHealthRestored(_) => cluster.unhealthy_since = None,
+            ClusterEvent::ClusterHealthGraceEnded(_) => cluster.is_unhealthy = true,
+            ClusterEvent::ClusterHealthRestored(_) => {
+                let was_unhealthy = std::mem::take(&mut cluster.is_unhealthy);
+                return if was_unhealthy { ViewChange::Moved } else { ViewChange::Nothing };
+            }
             ClusterEvent::ClusterPropertiesChanged(changed) => {
                 cluster.properties.clone_from(&changed.properties);
                 return ViewChange::Noted;
@@ -95,6 +99,7 @@ impl FleetView {
             ClusterEvent::ClusterRegistered(_)
             | ClusterEvent::ClusterLeft(_)
             | ClusterEvent::ClusterLinkFailed(_)
+            | ClusterEvent::ClusterHealthLost(_)
             | ClusterEvent::ClusterHeartbeatPeriodChanged(_)
             | ClusterEvent::ClusterCredentialChanged(_)
             | ClusterEvent::ClusterCredentialExpiring(_)

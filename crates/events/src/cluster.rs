@@ -28,6 +28,8 @@ event_family! {
         ClusterLinkFailed = 1,
         /// It stopped answering, or answers that it is unwell.
         ClusterHealthLost = 1,
+        /// It was unwell for the whole grace period: nothing new is placed on it until it is well.
+        ClusterHealthGraceEnded = 1,
         /// It answers again.
         ClusterHealthRestored = 1,
         /// Properties moved by more than the threshold.
@@ -156,6 +158,13 @@ pub struct ClusterLinkFailed {
 pub struct ClusterHealthLost {
     /// What was seen, in words.
     pub message: String,
+}
+
+/// See [`ClusterEvent::ClusterHealthGraceEnded`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterHealthGraceEnded {
+    /// Since when it is unwell.
+    pub unhealthy_since: Timestamp,
 }
 
 /// See [`ClusterEvent::ClusterHealthRestored`].

@@ -43,6 +43,18 @@ impl Record {
         serde_json::to_vec(self)
     }
 
+    /// The latest time in it.
+    #[must_use]
+    pub fn time(&self) -> Timestamp {
+        match self {
+            Self::Genesis(genesis) => genesis.time,
+            Self::Claim(claim) => claim.time,
+            Self::Frame(frame) => {
+                frame.decisions.iter().map(|decision| decision.time).max().unwrap_or_default()
+            }
+        }
+    }
+
     /// Reads a record.
     ///
     /// # Errors

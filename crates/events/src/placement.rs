@@ -16,7 +16,7 @@ event_family! {
         /// The objects that it selects are now these.
         RevisionRecorded = 1,
         /// A scheduling decision, with the verdict on each cluster.
-        PlacementScheduled = 1,
+        PlacementScheduled = 2,
         /// Targets were told to hold a revision, or nothing any more.
         TargetsMoved = 1,
         /// A target reported what it holds.
@@ -212,13 +212,17 @@ pub enum VerdictReason {
     Matches,
     /// The policy names it.
     Named,
-    /// It was chosen before, and what changed since does not move what is already placed.
-    StaysPlaced,
+    /// It holds the placement, and what speaks against it moves nothing that is already placed.
+    StaysPlaced {
+        /// What keeps the placement away from clusters that do not hold it. Decisions of the first
+        /// schema version do not tell.
+        despite: Option<Box<VerdictReason>>,
+    },
     /// The policy names it, but there is no such member.
     NotFound,
     /// It has not joined yet.
     NotJoined,
-    /// It did not answer for longer than the grace period.
+    /// It was unwell for the whole grace period.
     Unhealthy,
     /// No term of the affinity matches its labels.
     LabelsDoNotMatch,

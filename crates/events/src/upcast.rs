@@ -1,7 +1,7 @@
 //! Upcasters: how events of earlier schema versions become events of today.
 //!
 //! An upcaster lifts one type by one version. They are never removed, since the log is kept for
-//! ever. There are none yet: every type is at version 1.
+//! ever.
 
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -15,7 +15,18 @@ struct Upcaster {
     lift: fn(Value) -> Value,
 }
 
-const UPCASTERS: &[Upcaster] = &[];
+const UPCASTERS: &[Upcaster] =
+    &[Upcaster { kind: "PlacementScheduled", from: 1, lift: placement_scheduled_2 }];
+
+/// `StaysPlaced` says what it stays in spite of, which was not recorded before.
+fn placement_scheduled_2(mut data: Value) -> Value {
+    for verdict in data["verdicts"].as_array_mut().into_iter().flatten() {
+        if verdict["reason"] == "StaysPlaced" {
+            verdict["reason"] = serde_json::json!({ "StaysPlaced": { "despite": null } });
+        }
+    }
+    data
+}
 
 /// Data lifted to the newest version to which the upcasters lead.
 pub(crate) struct Upcast {
@@ -81,6 +92,16 @@ mod tests {
         let lifted = lift_with(CHAIN, "Renamed", 1, &raw(r#"{"title":"a"}"#)).unwrap().unwrap();
         assert_eq!(lifted.version, 3);
         assert_eq!(lifted.data.get(), r#"{"name":"a","size":0}"#);
+    }
+
+    #[test]
+    fn a_verdict_of_the_first_version_stays_for_a_reason_that_nobody_knows() {
+        let first = raw(r#"{"verdicts":[{"reason":"Matches"},{"reason":"StaysPlaced"}]}"#);
+        let lifted = to_current("PlacementScheduled", 1, &first).unwrap().unwrap();
+        assert_eq!(lifted.version, 2);
+        let expected =
+            r#"{"verdicts":[{"reason":"Matches"},{"reason":{"StaysPlaced":{"despite":null}}}]}"#;
+        assert_eq!(lifted.data.get(), expected);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a fold is given: one accepted record, and where the reader stands after it.
 
-use events::{ChainHash, Epoch, Partition, Position, Record, Sequence};
+use events::{ChainHash, Epoch, Partition, Position, Record, Sequence, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -17,6 +17,8 @@ pub struct Checkpoint {
     pub last_record: Option<(u64, ChainHash)>,
     /// Who owns the partition, by the last claim; `None` before the first one.
     pub owner: Option<Owner>,
+    /// The latest time in what counted.
+    pub time: Timestamp,
 }
 
 /// One run of a node that owns a partition.
@@ -45,6 +47,7 @@ impl Checkpoint {
             Record::Frame(frame) => next.last = frame.last(),
         }
         next.last_record = Some((offset, self.hash));
+        next.time = self.time.max(record.time());
         next.hash = hash;
         next
     }
@@ -65,7 +68,7 @@ pub struct FoldStep<'a> {
 
 #[cfg(test)]
 mod tests {
-    use events::{Claim, Frame, Genesis, Timestamp};
+    use events::{Claim, Frame, Genesis};
 
     use super::*;
 
@@ -119,6 +122,7 @@ mod tests {
             hash: hashes[1],
             last_record: Some((4, hashes[0])),
             owner: owner(1),
+            time: Timestamp::UNIX_EPOCH,
         };
         assert_eq!(claimed, expected);
 

@@ -88,8 +88,10 @@ fn check_member(
     let target = state.targets.get(member);
     let wanted = object.zip(cluster).is_some_and(|(object, cluster)| {
         is_chosen(&object.policy, member, cluster)
-            || state.scheduled.as_ref().and_then(|scheduled| scheduled.verdict(member))
-                == Some(&VerdictReason::StaysPlaced)
+            || matches!(
+                state.scheduled.as_ref().and_then(|scheduled| scheduled.verdict(member)),
+                Some(VerdictReason::StaysPlaced { .. })
+            )
     });
     if wanted != target.is_some() {
         return violated!("{key} on {member}: wanted is {wanted}, but its target is {target:?}");

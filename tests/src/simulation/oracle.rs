@@ -304,6 +304,7 @@ impl Oracle {
             | ClusterEvent::ClusterCredentialChanged(_)
             | ClusterEvent::ClusterCredentialExpiring(_)
             | ClusterEvent::ClusterHealthLost(_)
+            | ClusterEvent::ClusterHealthGraceEnded(_)
             | ClusterEvent::ClusterHealthRestored(_)
             | ClusterEvent::ClusterPropertiesChanged(_) => Ok(()),
         }

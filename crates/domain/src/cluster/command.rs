@@ -27,6 +27,8 @@ command_family! {
         CheckCredential,
         /// What a health check found.
         ReportHealth,
+        /// The time has come to look whether the grace period of an unwell cluster is over.
+        CheckHealthGrace,
         /// Hold a revision of a placement.
         AssignDelivery,
         /// Hold nothing of a placement any more.
@@ -103,6 +105,10 @@ pub struct ReportHealth {
     /// Its properties, when it answered.
     pub properties: Option<BTreeMap<String, String>>,
 }
+
+/// See [`ClusterCommand::CheckHealthGrace`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CheckHealthGrace {}
 
 /// See [`ClusterCommand::AssignDelivery`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

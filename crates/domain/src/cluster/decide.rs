@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use events::cluster::{
-    ClusterCredentialChanged, ClusterCredentialExpiring, ClusterEvent, ClusterHealthLost,
-    ClusterHealthRestored, ClusterHeartbeatPeriodChanged, ClusterJoined, ClusterLabelsChanged,
-    ClusterLeft, ClusterLinkFailed, ClusterPropertiesChanged, ClusterRegistered,
-    ClusterTaintsChanged, DeliveryApplied, DeliveryAssigned, DeliveryAvailable, DeliveryFailed,
-    DeliveryNoted, DeliveryRemoved, DeliveryUnavailable, DeliveryWithdrawn,
+    ClusterCredentialChanged, ClusterCredentialExpiring, ClusterEvent, ClusterHealthGraceEnded,
+    ClusterHealthLost, ClusterHealthRestored, ClusterHeartbeatPeriodChanged, ClusterJoined,
+    ClusterLabelsChanged, ClusterLeft, ClusterLinkFailed, ClusterPropertiesChanged,
+    ClusterRegistered, ClusterTaintsChanged, DeliveryApplied, DeliveryAssigned, DeliveryAvailable,
+    DeliveryFailed, DeliveryNoted, DeliveryRemoved, DeliveryUnavailable, DeliveryWithdrawn,
     FAILURES_PER_DELIVERY_MAX, LinkProblem, NOTES_PER_EVENT_MAX, Note, ORPHANS_PER_EVENT_MAX,
     ObjectFailure, ObjectNote, Orphaned,
 };
@@ -46,6 +46,7 @@ impl Decider for Cluster {
             ClusterCommand::ReportCredential(command) => report_credential(state, command),
             ClusterCommand::CheckCredential(_) => Ok(check_credential(state, inputs.now)),
             ClusterCommand::ReportHealth(command) => report_health(state, command),
+            ClusterCommand::CheckHealthGrace(_) => Ok(check_health_grace(state, inputs.now)),
             ClusterCommand::AssignDelivery(command) => assign(state, command),
             ClusterCommand::WithdrawDelivery(command) => withdraw(state, command),
             ClusterCommand::ReportDelivery(command) => report_delivery(state, command),
@@ -286,6 +287,17 @@ fn report_health(
         events.push(ClusterPropertiesChanged { properties: properties.clone() }.into());
     }
     Ok(events)
+}
+
+/// Records once that an unwell member gets nothing new.
+fn check_health_grace(state: &ClusterState, now: Timestamp) -> Vec<ClusterEvent> {
+    let unhealthy = state.member().and_then(|member| member.unhealthy.as_ref());
+    match unhealthy {
+        Some(unhealthy) if !unhealthy.is_grace_over && unhealthy.grace_ends_at() <= now => {
+            vec![ClusterHealthGraceEnded { unhealthy_since: unhealthy.since }.into()]
+        }
+        Some(_) | None => vec![],
+    }
 }
 
 /// Amounts have to move by this part of themselves to be recorded: what is free on a member moves

@@ -20,6 +20,9 @@
 //!
 //! What was done with single objects on the way (adopted, let go, handed over, kept) is noted.
 //!
+//! A member that is unwell keeps what it holds. When it was unwell for the grace period, its owner
+//! records that, woken up by the clock of the log: it gets nothing new from then on.
+//!
 //! **Invariants.** Generations of a delivery never fall. `held` names every revision of which an
 //! object may be on the member, `kept` every object that has to stay for now, so nothing is ever
 //! forgotten there. Nothing is removed from a
@@ -36,11 +39,12 @@ mod state;
 mod tests;
 
 pub use command::{
-    AssignDelivery, CheckCredential, ClusterCommand, ClusterRefusal, DeliveryOutcome, Notes,
-    ObserveCluster, ReleaseOrphans, RemoveCluster, ReportCredential, ReportDelivery, ReportHealth,
-    ReportLink, ReportLinkProblem, ReportRemoval, WithdrawDelivery,
+    AssignDelivery, CheckCredential, CheckHealthGrace, ClusterCommand, ClusterRefusal,
+    DeliveryOutcome, Notes, ObserveCluster, ReleaseOrphans, RemoveCluster, ReportCredential,
+    ReportDelivery, ReportHealth, ReportLink, ReportLinkProblem, ReportRemoval, WithdrawDelivery,
 };
 pub use decide::Cluster;
 pub use state::{
-    ClusterState, Credential, Delivery, DeliveryPhase, LinkFailure, Member, Membership,
+    ClusterState, Credential, Delivery, DeliveryPhase, HEALTH_GRACE, LinkFailure, Member,
+    Membership, Unhealthy,
 };

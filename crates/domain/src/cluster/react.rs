@@ -6,7 +6,7 @@ use events::cluster::{ClusterEvent, ORPHANS_PER_EVENT_MAX, ObjectFailure, Orphan
 use events::placement::TargetPhase;
 use events::{AggregateId, ObjectId, PlacementKey};
 
-use super::command::{CheckCredential, ClusterCommand, ReleaseOrphans};
+use super::command::{CheckCredential, CheckHealthGrace, ClusterCommand, ReleaseOrphans};
 use super::state::{ClusterState, Delivery, DeliveryPhase};
 use crate::placement::{PlacementCommand, ReportTarget};
 use crate::{DeliverEffect, Effect, EffectKey, FollowUp, Reaction, WakeUp, WithdrawEffect};
@@ -75,6 +75,7 @@ pub(super) fn react(id: &AggregateId, state: &ClusterState, event: &ClusterEvent
         | ClusterEvent::ClusterCredentialExpiring(_)
         | ClusterEvent::ClusterLinkFailed(_)
         | ClusterEvent::ClusterHealthLost(_)
+        | ClusterEvent::ClusterHealthGraceEnded(_)
         | ClusterEvent::ClusterPropertiesChanged(_) => vec![],
         // What could not be done while the member was away is worth a try at once.
         ClusterEvent::ClusterJoined(_) | ClusterEvent::ClusterHealthRestored(_) => {
@@ -178,11 +179,20 @@ pub(super) fn settled(id: &AggregateId, state: &ClusterState) -> Vec<Effect> {
         .collect()
 }
 
-/// When to look at the credential of the link again.
+/// When to look at the member again: what comes first.
 pub(super) fn wake_up(state: &ClusterState) -> Option<WakeUp> {
-    let credential = state.member()?.credential.filter(|credential| !credential.is_told)?;
-    let command = ClusterCommand::CheckCredential(CheckCredential {}).into();
-    Some(WakeUp { at: credential.tell_at(), command })
+    let member = state.member()?;
+    let credential = member.credential.filter(|credential| !credential.is_told);
+    let unhealthy = member.unhealthy.as_ref().filter(|unhealthy| !unhealthy.is_grace_over);
+    let credential_ends = credential.map(|credential| WakeUp {
+        at: credential.tell_at(),
+        command: ClusterCommand::CheckCredential(CheckCredential {}).into(),
+    });
+    let grace_ends = unhealthy.map(|unhealthy| WakeUp {
+        at: unhealthy.grace_ends_at(),
+        command: ClusterCommand::CheckHealthGrace(CheckHealthGrace {}).into(),
+    });
+    credential_ends.into_iter().chain(grace_ends).min_by_key(|wake_up| wake_up.at)
 }
 
 /// What is still to be done for one delivery.

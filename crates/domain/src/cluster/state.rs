@@ -17,6 +17,9 @@ const CREDENTIAL_LEAD_MAX: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// third.
 const CREDENTIAL_LEAD_SHARE: i32 = 3;
 
+/// How long a member may be unwell before it gets nothing new (reference §2.4, Eligibility).
+pub const HEALTH_GRACE: SignedDuration = SignedDuration::from_mins(5);
+
 /// A cluster.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ClusterState {
@@ -60,12 +63,23 @@ pub struct Member {
     pub joined_at: Option<Timestamp>,
     /// What is wrong with its link, if something is.
     pub link_failure: Option<LinkFailure>,
-    /// Since when it is unwell, and what was seen.
-    pub unhealthy: Option<(Timestamp, String)>,
+    /// How it is unwell, if it is.
+    pub unhealthy: Option<Unhealthy>,
     /// What is known of the credential of its link.
     pub credential: Option<Credential>,
     /// What it offers.
     pub properties: BTreeMap<String, String>,
+}
+
+/// A member that does not answer, or answers that it is unwell.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Unhealthy {
+    /// Since when.
+    pub since: Timestamp,
+    /// What was seen.
+    pub message: String,
+    /// Whether that is longer than the grace period, so that it gets nothing new.
+    pub is_grace_over: bool,
 }
 
 /// A credential that ends.
@@ -143,6 +157,19 @@ impl ClusterState {
         self.member().is_some_and(|member| member.identity.is_some())
     }
 
+    /// How many orders to it are not done: what it does not hold yet as it should, or holds still.
+    #[must_use]
+    pub fn orders_waiting(&self) -> usize {
+        let is_waiting = |delivery: &&Delivery| match delivery.phase {
+            DeliveryPhase::Assigned
+            | DeliveryPhase::Failed(_)
+            | DeliveryPhase::Applied(_)
+            | DeliveryPhase::Withdrawn => true,
+            DeliveryPhase::Available { .. } => false,
+        };
+        self.deliveries.values().filter(is_waiting).count()
+    }
+
     pub(super) fn evolve(&mut self, event: &ClusterEvent, time: Timestamp) {
         match event {
             ClusterEvent::ClusterRegistered(registered) => {
@@ -176,6 +203,7 @@ impl ClusterState {
             | ClusterEvent::ClusterJoined(_)
             | ClusterEvent::ClusterLinkFailed(_)
             | ClusterEvent::ClusterHealthLost(_)
+            | ClusterEvent::ClusterHealthGraceEnded(_)
             | ClusterEvent::ClusterHealthRestored(_)
             | ClusterEvent::ClusterPropertiesChanged(_) => {
                 if let Membership::Member(member) = &mut self.membership {
@@ -270,6 +298,7 @@ impl ClusterState {
             | ClusterEvent::ClusterJoined(_)
             | ClusterEvent::ClusterLinkFailed(_)
             | ClusterEvent::ClusterHealthLost(_)
+            | ClusterEvent::ClusterHealthGraceEnded(_)
             | ClusterEvent::ClusterHealthRestored(_)
             | ClusterEvent::ClusterPropertiesChanged(_) => {}
         }
@@ -313,7 +342,16 @@ impl Member {
                 });
             }
             ClusterEvent::ClusterHealthLost(lost) => {
-                self.unhealthy = Some((time, lost.message.clone()));
+                self.unhealthy = Some(Unhealthy {
+                    since: time,
+                    message: lost.message.clone(),
+                    is_grace_over: false,
+                });
+            }
+            ClusterEvent::ClusterHealthGraceEnded(_) => {
+                if let Some(unhealthy) = &mut self.unhealthy {
+                    unhealthy.is_grace_over = true;
+                }
             }
             ClusterEvent::ClusterHealthRestored(_) => {
                 self.unhealthy = None;
@@ -333,6 +371,13 @@ impl Member {
             | ClusterEvent::DeliveryNoted(_)
             | ClusterEvent::DeliveryRemoved(_) => {}
         }
+    }
+}
+
+impl Unhealthy {
+    /// When the grace period ends.
+    pub(super) fn grace_ends_at(&self) -> Timestamp {
+        self.since.saturating_add(HEALTH_GRACE).unwrap_or(Timestamp::MAX)
     }
 }
 

@@ -1,6 +1,6 @@
 //! A placement's decisions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use events::placement::{
     PlacementDeleted, PlacementDeletionRequested, PlacementEvent, PlacementRefused,
@@ -257,19 +257,25 @@ fn schedule(draft: &mut Draft<'_>) {
     let Some(specified) = &draft.state.specified else { return };
     let (generation, policy_index) = (specified.generation, specified.policy_index);
     let same_policy = |scheduled: &&Scheduled| scheduled.policy_index == policy_index;
+    let targets = draft.state.targets.iter();
+    let held: BTreeSet<String> = targets
+        .filter(|(_, target)| target.revision.is_some())
+        .map(|(cluster, _)| cluster.clone())
+        .collect();
     // What was chosen and let go by itself, because its membership ended, is not placed any more.
-    let holds = |cluster: &&str| {
-        draft.state.targets.get(*cluster).is_some_and(|target| target.revision.is_some())
-    };
     let placed = match draft.state.scheduled.as_ref().filter(same_policy) {
-        Some(scheduled) => scheduled.chosen().filter(holds).map(str::to_owned).collect(),
-        None => Default::default(),
+        Some(scheduled) => scheduled
+            .chosen()
+            .filter(|cluster| held.contains(*cluster))
+            .map(str::to_owned)
+            .collect(),
+        None => BTreeSet::new(),
     };
     let outcome = scheduler::schedule(&Request {
         policy: &specified.spec.policy,
         placed: &placed,
+        held: &held,
         fleet: draft.inputs.fleet,
-        now: draft.inputs.now,
     });
 
     let is_known = draft.state.scheduled.as_ref().is_some_and(|scheduled| {

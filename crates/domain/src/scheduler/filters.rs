@@ -1,6 +1,5 @@
 //! The filters: why a cluster cannot be chosen.
 
-use events::Timestamp;
 use events::cluster::{Labels, Taint};
 use events::placement::{
     LabelOperator, LabelRequirement, LabelSelector, Toleration, VerdictReason,
@@ -8,17 +7,13 @@ use events::placement::{
 
 use crate::ClusterView;
 
-/// How long a cluster may be unwell before nothing new is placed on it (reference §2.4,
-/// Eligibility).
-pub const UNHEALTHY_GRACE_SECONDS: i64 = 300;
-
-/// A cluster is eligible when it has joined and was not unwell for longer than the grace period.
-pub(super) fn reason_not_eligible(cluster: &ClusterView, now: Timestamp) -> Option<VerdictReason> {
+/// A cluster is eligible when it has joined and was not unwell for the whole grace period (reference
+/// §2.4, Eligibility).
+pub(super) fn reason_not_eligible(cluster: &ClusterView) -> Option<VerdictReason> {
     if cluster.identity.is_none() {
         return Some(VerdictReason::NotJoined);
     }
-    let unwell = cluster.unhealthy_since.map_or(0, |since| now.as_second() - since.as_second());
-    (unwell > UNHEALTHY_GRACE_SECONDS).then_some(VerdictReason::Unhealthy)
+    cluster.is_unhealthy.then_some(VerdictReason::Unhealthy)
 }
 
 /// Terms are ORed; no terms match everything.

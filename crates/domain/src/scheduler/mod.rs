@@ -3,6 +3,9 @@
 //! Filters run in the order eligibility, affinity, taints; the first that objects gives the
 //! verdict. Whatever is placed stays placed while the policy stays the same: labels and taints
 //! that change later move nothing (reference: "ignored during execution").
+//!
+//! **Health withdraws nothing**, whatever the policy becomes: a cluster that is unwell gets nothing
+//! new, and keeps and counts for what it holds. There is no clock here at all.
 
 mod filters;
 #[cfg(test)]
@@ -10,16 +13,15 @@ mod tests;
 
 use std::collections::BTreeSet;
 
-use events::Timestamp;
 use events::placement::{Policy, Verdict, VerdictReason};
 
 use crate::FleetView;
 use filters::{reason_not_eligible, reason_not_tolerated, terms_match};
 
-pub use filters::{UNHEALTHY_GRACE_SECONDS, label_selector_matches};
+pub use filters::label_selector_matches;
 
 /// The version of the algorithm, kept in each decision record.
-pub const ALGORITHM: u32 = 1;
+pub const ALGORITHM: u32 = 2;
 
 /// How many rejected clusters a decision record names. A record of 2,000 verdicts takes 200 KB of
 /// the 900 KB that a frame may have; twice as many and a few such decisions no longer share one.
@@ -33,10 +35,10 @@ pub struct Request<'a> {
     pub policy: &'a Policy,
     /// The clusters chosen before under the same policy.
     pub placed: &'a BTreeSet<String>,
+    /// The clusters that are to hold it now, whichever policy put it there.
+    pub held: &'a BTreeSet<String>,
     /// The fleet.
     pub fleet: &'a FleetView,
-    /// The time of the decision.
-    pub now: Timestamp,
 }
 
 /// A scheduling decision.
@@ -93,28 +95,51 @@ fn pick_all(
     tolerations: &[events::placement::Toleration],
 ) -> Verdict {
     let cluster = &request.fleet.clusters[name];
-    let objection = reason_not_eligible(cluster, request.now)
-        .or_else(|| {
-            (!terms_match(terms, &cluster.labels)).then_some(VerdictReason::LabelsDoNotMatch)
-        })
+    let by_policy = (!terms_match(terms, &cluster.labels))
+        .then_some(VerdictReason::LabelsDoNotMatch)
         .or_else(|| reason_not_tolerated(&cluster.taints, tolerations));
-    match objection {
-        None => verdict(name, true, VerdictReason::Matches),
-        Some(_) if request.placed.contains(name) => verdict(name, true, VerdictReason::StaysPlaced),
-        Some(reason) => verdict(name, false, reason),
-    }
+    let objections = Objections { by_cluster: reason_not_eligible(cluster), by_policy };
+    weigh(request, name, VerdictReason::Matches, objections)
 }
 
 /// A named cluster must exist and be eligible; its labels and taints do not matter.
 fn pick_named(request: &Request<'_>, name: &str) -> Verdict {
-    let objection = match request.fleet.clusters.get(name) {
-        None => return verdict(name, false, VerdictReason::NotFound),
-        Some(cluster) => reason_not_eligible(cluster, request.now),
+    let Some(cluster) = request.fleet.clusters.get(name) else {
+        return verdict(name, false, VerdictReason::NotFound);
     };
-    match objection {
-        None => verdict(name, true, VerdictReason::Named),
-        Some(_) if request.placed.contains(name) => verdict(name, true, VerdictReason::StaysPlaced),
-        Some(reason) => verdict(name, false, reason),
+    let objections = Objections { by_cluster: reason_not_eligible(cluster), by_policy: None };
+    weigh(request, name, VerdictReason::Named, objections)
+}
+
+/// What speaks against a cluster.
+struct Objections {
+    /// How it is.
+    by_cluster: Option<VerdictReason>,
+    /// What the policy asks for.
+    by_policy: Option<VerdictReason>,
+}
+
+/// What speaks against a cluster that holds nothing keeps the placement away. What was placed under
+/// this policy stays; what was placed under another one goes if this one says so, and for no other
+/// reason.
+fn weigh(
+    request: &Request<'_>,
+    name: &str,
+    fits: VerdictReason,
+    objections: Objections,
+) -> Verdict {
+    let stays = |despite| {
+        let despite = Some(Box::new(despite));
+        verdict(name, true, VerdictReason::StaysPlaced { despite })
+    };
+    let is_held = request.held.contains(name);
+    let Objections { by_cluster, by_policy } = objections;
+    match (by_cluster, by_policy) {
+        (None, None) => verdict(name, true, fits),
+        (Some(reason), _) | (None, Some(reason)) if request.placed.contains(name) => stays(reason),
+        (Some(VerdictReason::Unhealthy), None) if is_held => stays(VerdictReason::Unhealthy),
+        (Some(VerdictReason::Unhealthy), Some(reason)) if is_held => verdict(name, false, reason),
+        (Some(reason), _) | (None, Some(reason)) => verdict(name, false, reason),
     }
 }
 

@@ -7,11 +7,9 @@ use events::placement::{
 };
 use proptest::prelude::*;
 
-use super::{
-    Outcome, REJECTED_VERDICTS_MAX, Request, UNHEALTHY_GRACE_SECONDS, label_selector_matches,
-    schedule,
-};
-use crate::testing::make::{everywhere, fixed, labels, moment, taints, tolerates, wherever};
+use super::{Outcome, REJECTED_VERDICTS_MAX, Request, label_selector_matches, schedule};
+use crate::testing::make::{everywhere, fixed, labels, taints, tolerates, wherever};
+use crate::testing::words::verdict_reason;
 use crate::{ClusterView, FleetView};
 
 /// A member that joined and is well.
@@ -30,15 +28,21 @@ fn fleet(members: impl IntoIterator<Item = (&'static str, ClusterView)>) -> Flee
 }
 
 fn decide(policy: &Policy, fleet: &FleetView, placed: &[&str]) -> Outcome {
-    let placed: BTreeSet<String> = placed.iter().map(|&name| name.to_owned()).collect();
-    schedule(&Request { policy, placed: &placed, fleet, now: moment(0) })
+    decide_again(policy, fleet, placed, placed)
+}
+
+/// Under a policy that has put it on `placed`, while `held` are to hold it.
+fn decide_again(policy: &Policy, fleet: &FleetView, placed: &[&str], held: &[&str]) -> Outcome {
+    let [placed, held] =
+        [placed, held].map(|names| names.iter().map(|&name| name.to_owned()).collect());
+    schedule(&Request { policy, placed: &placed, held: &held, fleet })
 }
 
 /// `+name Reason` for what was chosen, `-name Reason` for what was not.
 fn verdicts(outcome: &Outcome) -> Vec<String> {
     let line = |verdict: &events::placement::Verdict| {
         let mark = if verdict.chosen { '+' } else { '-' };
-        format!("{mark}{} {:?}", verdict.cluster, verdict.reason)
+        format!("{mark}{} {}", verdict.cluster, verdict_reason(&verdict.reason))
     };
     outcome.verdicts.iter().map(line).collect()
 }
@@ -51,8 +55,7 @@ fn requirement(key: &str, operator: LabelOperator, values: &[&str]) -> LabelRequ
 #[test]
 fn each_filter_has_its_verdict() {
     let unjoined = ClusterView { identity: None, ..member("env=prod", "") };
-    let long_ago = Some(moment(-UNHEALTHY_GRACE_SECONDS - 1));
-    let unwell = ClusterView { unhealthy_since: long_ago, ..member("env=prod", "") };
+    let unwell = ClusterView { is_unhealthy: true, ..member("env=prod", "") };
     let fleet = fleet([
         ("a-fine", member("env=prod", "")),
         ("b-unjoined", unjoined),
@@ -68,7 +71,7 @@ fn each_filter_has_its_verdict() {
             "-b-unjoined NotJoined",
             "-c-unwell Unhealthy",
             "-d-labels LabelsDoNotMatch",
-            r#"-e-taint TaintNotTolerated { key: "gpu", value: "yes" }"#,
+            "-e-taint Taint gpu=yes",
         ]
     );
     assert!(outcome.fulfilled);
@@ -77,11 +80,8 @@ fn each_filter_has_its_verdict() {
 
 #[test]
 fn the_first_filter_that_objects_gives_the_verdict() {
-    let all_wrong = ClusterView {
-        unhealthy_since: Some(moment(-UNHEALTHY_GRACE_SECONDS - 1)),
-        identity: None,
-        ..member("env=test", "gpu=yes")
-    };
+    let all_wrong =
+        ClusterView { is_unhealthy: true, identity: None, ..member("env=test", "gpu=yes") };
     let mut cluster = all_wrong;
     let mut reason = |mend: fn(&mut ClusterView)| {
         mend(&mut cluster);
@@ -90,29 +90,15 @@ fn the_first_filter_that_objects_gives_the_verdict() {
     };
     assert_eq!(reason(|_| {}), VerdictReason::NotJoined);
     assert_eq!(reason(|c| c.identity = Some("id".to_owned())), VerdictReason::Unhealthy);
-    assert_eq!(reason(|c| c.unhealthy_since = None), VerdictReason::LabelsDoNotMatch);
+    assert_eq!(reason(|c| c.is_unhealthy = false), VerdictReason::LabelsDoNotMatch);
     let taint = VerdictReason::TaintNotTolerated { key: "gpu".to_owned(), value: "yes".to_owned() };
     assert_eq!(reason(|c| c.labels = labels("env=prod")), taint);
     assert_eq!(reason(|c| c.taints.clear()), VerdictReason::Matches);
 }
 
 #[test]
-fn a_cluster_may_be_unwell_for_the_grace_period() {
-    let since = |seconds: i64| {
-        let unhealthy_since = Some(moment(-seconds));
-        let cluster = ClusterView { unhealthy_since, ..member("", "") };
-        decide(&everywhere(), &fleet([("c", cluster)]), &[]).verdicts[0].reason.clone()
-    };
-    assert_eq!(since(0), VerdictReason::Matches);
-    assert_eq!(since(UNHEALTHY_GRACE_SECONDS), VerdictReason::Matches);
-    assert_eq!(since(UNHEALTHY_GRACE_SECONDS + 1), VerdictReason::Unhealthy);
-    assert_eq!(since(-60), VerdictReason::Matches, "clocks of two nodes may differ");
-}
-
-#[test]
 fn what_is_placed_stays_whatever_filter_objects() {
-    let long_ago = Some(moment(-UNHEALTHY_GRACE_SECONDS - 1));
-    let unwell = ClusterView { unhealthy_since: long_ago, ..member("env=prod", "") };
+    let unwell = ClusterView { is_unhealthy: true, ..member("env=prod", "") };
     let fleet = fleet([
         ("a-fine", member("env=prod", "")),
         ("b-labels", member("env=test", "")),
@@ -123,18 +109,48 @@ fn what_is_placed_stays_whatever_filter_objects() {
     let outcome = decide(&wherever("env=prod"), &fleet, &placed);
     let stays = [
         "+a-fine Matches",
-        "+b-labels StaysPlaced",
-        "+c-taint StaysPlaced",
-        "+d-unwell StaysPlaced",
+        "+b-labels StaysPlaced despite LabelsDoNotMatch",
+        "+c-taint StaysPlaced despite Taint gpu=yes",
+        "+d-unwell StaysPlaced despite Unhealthy",
     ];
     assert_eq!(verdicts(&outcome), stays, "e-gone is no cluster any more");
+}
+
+/// A hub whose clock was an hour ahead took a grace period for over, and an edit of the tolerations
+/// then removed a namespace from a member that was away for seconds.
+#[test]
+fn regression_another_policy_withdraws_nothing_from_a_cluster_because_it_is_unwell() {
+    let unwell = |labels, taints| ClusterView { is_unhealthy: true, ..member(labels, taints) };
+    let unjoined = ClusterView { identity: None, ..member("env=prod", "") };
+    let fleet = fleet([
+        ("a-held", unwell("env=prod", "")),
+        ("b-new", unwell("env=prod", "")),
+        ("c-labels", unwell("env=test", "")),
+        ("d-taint", unwell("env=prod", "gpu=yes")),
+        ("e-another-membership", unjoined),
+    ]);
+    let held = ["a-held", "c-labels", "d-taint", "e-another-membership"];
+    let outcome = decide_again(&wherever("env=prod"), &fleet, &[], &held);
+    assert_eq!(
+        verdicts(&outcome),
+        [
+            "+a-held StaysPlaced despite Unhealthy",
+            "-b-new Unhealthy",
+            "-c-labels LabelsDoNotMatch",
+            "-d-taint Taint gpu=yes",
+            "-e-another-membership NotJoined",
+        ],
+        "what goes, goes because the policy says so"
+    );
+    let named = fixed(&["a-held", "b-new"]);
+    let outcome = decide_again(&named, &fleet, &[], &held);
+    assert_eq!(verdicts(&outcome), ["+a-held StaysPlaced despite Unhealthy", "-b-new Unhealthy"]);
 }
 
 #[test]
 fn a_fixed_policy_looks_at_names_and_eligibility_only() {
     let unjoined = ClusterView { identity: None, ..member("", "") };
-    let long_ago = Some(moment(-UNHEALTHY_GRACE_SECONDS - 1));
-    let unwell = ClusterView { unhealthy_since: long_ago, ..member("", "") };
+    let unwell = ClusterView { is_unhealthy: true, ..member("", "") };
     let fleet = fleet([
         ("a-tainted", member("", "gpu=yes")),
         ("b-unjoined", unjoined),
@@ -151,7 +167,7 @@ fn a_fixed_policy_looks_at_names_and_eligibility_only() {
             "+a-tainted Named",
             "-b-unjoined NotJoined",
             "-c-unwell Unhealthy",
-            "+d-placed StaysPlaced",
+            "+d-placed StaysPlaced despite Unhealthy",
             "-x-missing NotFound",
         ]
     );
@@ -272,10 +288,10 @@ fn a_record_names_every_chosen_cluster_but_only_the_first_rejected_ones() {
 fn any_fleet() -> impl Strategy<Value = FleetView> {
     let env = prop_oneof![Just("env=prod"), Just("env=test"), Just("")];
     let taint = prop_oneof![3 => Just(""), 1 => Just("gpu=yes")];
-    let cluster = (env, taint, any::<bool>(), prop::option::of(-600..0i64));
+    let cluster = (env, taint, any::<bool>(), any::<bool>());
     let view = cluster.prop_map(|(env, taint, joined, unwell)| ClusterView {
         identity: joined.then(|| "id".to_owned()),
-        unhealthy_since: unwell.map(moment),
+        is_unhealthy: unwell,
         ..member(env, taint)
     });
     prop::collection::btree_map("[a-f]", view, 0..6)
@@ -298,7 +314,7 @@ proptest! {
         policy in any_policy(),
         placed in prop::collection::btree_set("[a-f]", 0..4),
     ) {
-        let request = Request { policy: &policy, placed: &placed, fleet: &fleet, now: moment(0) };
+        let request = Request { policy: &policy, placed: &placed, held: &placed, fleet: &fleet };
         let outcome = schedule(&request);
         // A view that was stored and read back has its entries in other places of the memory.
         let read: FleetView = serde_json::from_str(&serde_json::to_string(&fleet).unwrap()).unwrap();
@@ -311,13 +327,38 @@ proptest! {
     /// Looking again right after a decision changes nothing: what was chosen stays chosen.
     #[test]
     fn an_outcome_is_stable(fleet in any_fleet(), policy in any_policy()) {
+        let nowhere = BTreeSet::new();
         let first = schedule(&Request {
-            policy: &policy, placed: &BTreeSet::new(), fleet: &fleet, now: moment(0),
+            policy: &policy, placed: &nowhere, held: &nowhere, fleet: &fleet,
         });
         let chosen = first.verdicts.iter().filter(|verdict| verdict.chosen);
         let placed = chosen.map(|verdict| verdict.cluster.clone()).collect();
-        let request = Request { policy: &policy, placed: &placed, fleet: &fleet, now: moment(0) };
+        let request = Request { policy: &policy, placed: &placed, held: &placed, fleet: &fleet };
         prop_assert_eq!(schedule(&request), first);
+    }
+
+    /// Whatever the policies before and after: no cluster goes that would stay if it were well.
+    #[test]
+    fn health_withdraws_nothing(
+        fleet in any_fleet(), before in any_policy(), after in any_policy(), unwell in "[a-f]",
+    ) {
+        let chosen = |outcome: &Outcome| -> BTreeSet<String> {
+            let chosen = outcome.verdicts.iter().filter(|verdict| verdict.chosen);
+            chosen.map(|verdict| verdict.cluster.clone()).collect()
+        };
+        let nowhere = BTreeSet::new();
+        let held = chosen(&schedule(&Request {
+            policy: &before, placed: &nowhere, held: &nowhere, fleet: &fleet,
+        }));
+        let request = Request { policy: &after, placed: &nowhere, held: &held, fleet: &fleet };
+        let while_well = chosen(&schedule(&request));
+        let mut later = fleet.clone();
+        if let Some(cluster) = later.clusters.get_mut(&unwell) {
+            cluster.is_unhealthy = true;
+        }
+        let while_unwell = chosen(&schedule(&Request { fleet: &later, ..request }));
+        let withdrawn: Vec<_> = held.difference(&while_unwell).collect();
+        prop_assert_eq!(withdrawn, held.difference(&while_well).collect::<Vec<_>>());
     }
 
     /// No cluster that a policy places on is lost because the fleet grows.

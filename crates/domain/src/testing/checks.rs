@@ -221,6 +221,7 @@ fn delivery_of(event: &Event, key: &PlacementKey) -> Option<u64> {
         | ClusterEvent::ClusterJoined(_)
         | ClusterEvent::ClusterLinkFailed(_)
         | ClusterEvent::ClusterHealthLost(_)
+        | ClusterEvent::ClusterHealthGraceEnded(_)
         | ClusterEvent::ClusterHealthRestored(_)
         | ClusterEvent::ClusterPropertiesChanged(_)
         | ClusterEvent::DeliveryApplied(_)

@@ -8,7 +8,9 @@ use events::{AggregateId, PlacementKey};
 use super::make;
 use super::member::{Member, Mood};
 use super::world::World;
-use crate::cluster::{ClusterCommand, ObserveCluster, RemoveCluster, ReportHealth, ReportLink};
+use crate::cluster::{
+    CheckHealthGrace, ClusterCommand, ObserveCluster, RemoveCluster, ReportHealth, ReportLink,
+};
 use crate::placement::{
     DeletePlacement, PlacementCommand, PlacementState, RefusePlacement, SubmitPlacement,
 };
@@ -119,6 +121,12 @@ impl Hub {
         let message = if healthy { "it answers" } else { "no answer" }.to_owned();
         let report = ReportHealth { healthy, message, properties: None };
         self.tell_cluster(name, ClusterCommand::ReportHealth(report));
+    }
+
+    /// Looks whether a member was unwell for the grace period.
+    pub(crate) fn end_grace(&mut self, name: &str) {
+        self.tell_cluster(name, ClusterCommand::CheckHealthGrace(CheckHealthGrace {}));
+        self.world.settle();
     }
 
     fn tell_cluster(&mut self, name: &str, command: ClusterCommand) {

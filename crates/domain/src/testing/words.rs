@@ -52,6 +52,9 @@ pub(crate) fn cluster_event(event: &ClusterEvent) -> String {
             format!("ClusterLinkFailed {}", link_problem(&e.problem))
         }
         ClusterEvent::ClusterHealthLost(e) => format!("ClusterHealthLost: {}", e.message),
+        ClusterEvent::ClusterHealthGraceEnded(e) => {
+            format!("ClusterHealthGraceEnded, unwell since {}", e.unhealthy_since)
+        }
         ClusterEvent::ClusterHealthRestored(_) => "ClusterHealthRestored".to_owned(),
         ClusterEvent::ClusterPropertiesChanged(e) => {
             format!("ClusterPropertiesChanged [{}]", labels(&e.properties))
@@ -196,17 +199,23 @@ fn command(command: &DomainCommand) -> String {
 
 fn verdict(verdict: &Verdict) -> String {
     let mark = if verdict.chosen { '+' } else { '-' };
-    let reason = match &verdict.reason {
+    format!("{mark}{} {}", verdict.cluster, verdict_reason(&verdict.reason))
+}
+
+pub(crate) fn verdict_reason(reason: &VerdictReason) -> String {
+    match reason {
         VerdictReason::TaintNotTolerated { key, value } => format!("Taint {key}={value}"),
+        VerdictReason::StaysPlaced { despite: Some(reason) } => {
+            format!("StaysPlaced despite {}", verdict_reason(reason))
+        }
+        VerdictReason::StaysPlaced { despite: None } => "StaysPlaced".to_owned(),
         VerdictReason::Matches
         | VerdictReason::Named
-        | VerdictReason::StaysPlaced
         | VerdictReason::NotFound
         | VerdictReason::NotJoined
         | VerdictReason::Unhealthy
-        | VerdictReason::LabelsDoNotMatch => format!("{:?}", verdict.reason),
-    };
-    format!("{mark}{} {reason}", verdict.cluster)
+        | VerdictReason::LabelsDoNotMatch => format!("{reason:?}"),
+    }
 }
 
 fn target_move(step: &TargetMove) -> String {

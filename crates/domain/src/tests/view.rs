@@ -26,17 +26,20 @@ fn the_view_shows_what_a_scheduler_looks_at() {
         taints: taints("gpu=yes"),
         identity: Some("id-eu-1".to_owned()),
         joined_at: Some(moment(0)),
-        unhealthy_since: Some(moment(30)),
+        is_unhealthy: false,
         properties: [].into(),
     };
     assert_eq!(hub.world.view.clusters["eu-1"], eu_1);
     assert_eq!(hub.world.view.clusters["eu-2"], ClusterView::default());
+    hub.world.now = 30 + 300;
+    hub.end_grace("eu-1");
+    assert!(hub.world.view.clusters["eu-1"].is_unhealthy);
 
     hub.mood("eu-1", Mood::Willing);
     hub.check_health("eu-1");
     hub.delete_cluster("eu-2");
     hub.world.settle();
-    assert_eq!(hub.world.view.clusters["eu-1"].unhealthy_since, None);
+    assert!(!hub.world.view.clusters["eu-1"].is_unhealthy);
     assert_eq!(hub.world.view.clusters.keys().collect::<Vec<_>>(), ["eu-1"]);
 }
 
@@ -49,10 +52,12 @@ fn a_member_whose_link_works_again_is_well() {
     let eu_1 = AggregateId::Cluster("eu-1".to_owned());
     hub.world.ask(&eu_1, ClusterCommand::ReportLinkProblem(problem)).unwrap();
     hub.world.settle();
-    assert_eq!(hub.world.view.clusters["eu-1"].unhealthy_since, Some(moment(0)));
+    hub.world.now = 300;
+    hub.end_grace("eu-1");
+    assert!(hub.world.view.clusters["eu-1"].is_unhealthy);
     hub.link("eu-1");
     hub.world.settle();
-    assert_eq!(hub.world.view.clusters["eu-1"].unhealthy_since, None);
+    assert!(!hub.world.view.clusters["eu-1"].is_unhealthy);
 }
 
 #[test]

@@ -81,7 +81,7 @@ fn summary(name: &str, state: &ClusterState) -> ClusterSummary {
 
 fn trouble_of(member: &Member) -> Option<String> {
     let link = member.link_failure.as_ref().map(|failure| failure.message.clone());
-    link.or_else(|| member.unhealthy.as_ref().map(|(_, message)| message.clone()))
+    link.or_else(|| member.unhealthy.as_ref().map(|unhealthy| unhealthy.message.clone()))
 }
 
 fn detail(name: &str, state: &ClusterState) -> ClusterDetail {

@@ -140,7 +140,7 @@ fn name_of(reason: &VerdictReason) -> &'static str {
     match reason {
         VerdictReason::Matches => "Matches",
         VerdictReason::Named => "Named",
-        VerdictReason::StaysPlaced => "StaysPlaced",
+        VerdictReason::StaysPlaced { .. } => "StaysPlaced",
         VerdictReason::NotFound => "NotFound",
         VerdictReason::NotJoined => "NotJoined",
         VerdictReason::Unhealthy => "Unhealthy",

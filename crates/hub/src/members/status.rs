@@ -188,7 +188,7 @@ fn agent_judgements(member: Option<&Member>, inputs: &MemberStatusInputs<'_>) ->
     }];
     if member.identity.is_some() {
         let problem = member.link_failure.as_ref().map(|failure| &failure.message);
-        let unwell = member.unhealthy.as_ref().map(|(_, message)| problem.unwrap_or(message));
+        let unwell = member.unhealthy.as_ref().map(|it| problem.unwrap_or(&it.message));
         judgements.push(match unwell {
             None => {
                 healthy(Status::True, agent_reason::HEALTHY, "the cluster answers that it is well")

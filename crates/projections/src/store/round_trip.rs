@@ -7,7 +7,7 @@ use std::fmt::Debug;
 
 use domain::ClusterView;
 use domain::cluster::{
-    ClusterState, Credential, Delivery, DeliveryPhase, LinkFailure, Member, Membership,
+    ClusterState, Credential, Delivery, DeliveryPhase, LinkFailure, Member, Membership, Unhealthy,
 };
 use domain::fleet::FleetState;
 use domain::placement::{PlacementState, Problem, Revision, Scheduled, Specified, Target};
@@ -129,10 +129,18 @@ fn credential() -> impl Strategy<Value = Credential> {
     })
 }
 
+fn unhealthy() -> impl Strategy<Value = Unhealthy> {
+    (time(), text(), any::<bool>()).prop_map(|(since, message, is_grace_over)| Unhealthy {
+        since,
+        message,
+        is_grace_over,
+    })
+}
+
 fn member() -> impl Strategy<Value = Member> {
     (
         (text(), map(), taints(), any::<u32>(), of(text())),
-        (text(), of(time()), of(link_failure()), of((time(), text())), of(credential()), map()),
+        (text(), of(time()), of(link_failure()), of(unhealthy()), of(credential()), map()),
     )
         .prop_map(|((uid, labels, taints, heartbeat_period_seconds, identity), rest)| {
             let (kubernetes_version, joined_at, link_failure, unhealthy, credential, properties) =
@@ -236,7 +244,8 @@ fn verdicts() -> impl Strategy<Value = Vec<Verdict>> {
         select(vec![
             VerdictReason::Matches,
             VerdictReason::Named,
-            VerdictReason::StaysPlaced,
+            VerdictReason::StaysPlaced { despite: None },
+            VerdictReason::StaysPlaced { despite: Some(Box::new(VerdictReason::Unhealthy)) },
             VerdictReason::NotFound,
             VerdictReason::NotJoined,
             VerdictReason::Unhealthy,
@@ -335,13 +344,13 @@ fn fleet() -> impl Strategy<Value = FleetState> {
 }
 
 fn view() -> impl Strategy<Value = ViewRow> {
-    let view = (map(), taints(), of(text()), of(time()), of(time()), map()).prop_map(
-        |(labels, taints, identity, joined_at, unhealthy_since, properties)| ClusterView {
+    let view = (map(), taints(), of(text()), of(time()), any::<bool>(), map()).prop_map(
+        |(labels, taints, identity, joined_at, is_unhealthy, properties)| ClusterView {
             labels,
             taints,
             identity,
             joined_at,
-            unhealthy_since,
+            is_unhealthy,
             properties,
         },
     );
@@ -353,15 +362,10 @@ fn checkpoint() -> impl Strategy<Value = Checkpoint> {
     let chain = || any::<[u8; 32]>().prop_map(ChainHash);
     let owner = (text(), any::<u128>())
         .prop_map(|(node, incarnation)| Owner { node, incarnation: Uuid::from_u128(incarnation) });
-    (any::<u64>(), any::<u64>(), chain(), of((any::<u64>(), chain())), of(owner)).prop_map(
-        |(epoch, last, hash, last_record, owner)| Checkpoint {
-            epoch: Epoch(epoch),
-            last: Sequence(last),
-            hash,
-            last_record,
-            owner,
-        },
-    )
+    let places = (any::<u64>(), any::<u64>(), chain(), of((any::<u64>(), chain())));
+    (places, of(owner), time()).prop_map(|((epoch, last, hash, last_record), owner, time)| {
+        Checkpoint { epoch: Epoch(epoch), last: Sequence(last), hash, last_record, owner, time }
+    })
 }
 
 fn run() -> impl Strategy<Value = Run> {

@@ -8,6 +8,7 @@ use super::{
     registered, unwell, well, withdraw,
 };
 use crate::ClusterView;
+use crate::cluster::Unhealthy;
 use crate::testing::Scene;
 use crate::testing::make::moment;
 
@@ -136,7 +137,8 @@ fn only_the_edges_of_health_are_recorded() {
     cluster.now = moment(20);
     assert_eq!(cluster.when(unwell("no answer")), NOTHING);
     let unhealthy = cluster.state.member().unwrap().unhealthy.clone();
-    assert_eq!(unhealthy, Some((moment(10), "readyz says no".to_owned())));
+    let message = "readyz says no".to_owned();
+    assert_eq!(unhealthy, Some(Unhealthy { since: moment(10), message, is_grace_over: false }));
     assert_eq!(cluster.when(well()), ["ClusterHealthRestored"]);
     assert_eq!(cluster.when(well()), NOTHING);
 }

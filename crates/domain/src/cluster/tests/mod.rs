@@ -2,6 +2,7 @@
 
 mod credential;
 mod deliveries;
+mod grace;
 mod life;
 mod link;
 mod membership;

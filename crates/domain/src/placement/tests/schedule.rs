@@ -1,10 +1,10 @@
 //! Where a placement goes when the fleet moves.
 
-use events::placement::TargetPhase;
+use events::placement::{Policy, TargetPhase};
 
 use super::{fleet, placed, relabel, report, reschedule, submit, taint, web_in};
 use crate::placement::TARGETS_PER_MOVE_MAX;
-use crate::testing::make::{everywhere, fixed, moment, wherever};
+use crate::testing::make::{everywhere, fixed, moment, tolerates, wherever};
 use crate::{Decider, placement::Placement};
 
 const NOTHING: [&str; 0] = [];
@@ -59,10 +59,27 @@ fn labels_taints_and_health_that_change_later_move_nothing() {
     assert_eq!(
         web.when(reschedule()),
         ["PlacementScheduled 1 policy 0: 2 of 2 clusters match the policy: \
-          [+eu-1 StaysPlaced, +eu-2 StaysPlaced]"]
+          [+eu-1 StaysPlaced despite LabelsDoNotMatch, +eu-2 StaysPlaced despite Taint gpu=yes]"]
     );
-    web.fleet.clusters.get_mut("eu-1").unwrap().unhealthy_since = Some(moment(-10_000));
-    assert_eq!(web.when(reschedule()), NOTHING);
+    web.fleet.clusters.get_mut("eu-1").unwrap().is_unhealthy = true;
+    assert_eq!(
+        web.when(reschedule()),
+        ["PlacementScheduled 1 policy 0: 2 of 2 clusters match the policy: \
+          [+eu-1 StaysPlaced despite Unhealthy, +eu-2 StaysPlaced despite Taint gpu=yes]"]
+    );
+}
+
+/// See the scheduler's test of the same kind: here the whole decision.
+#[test]
+fn regression_an_edit_of_the_tolerations_leaves_an_unwell_member_alone() {
+    let mut web = placed();
+    web.fleet.clusters.get_mut("eu-1").unwrap().is_unhealthy = true;
+    let tolerant = Policy::PickAll { terms: vec![], tolerations: vec![tolerates("gpu", None)] };
+    assert_eq!(
+        web.when(submit("p1", 2, "a", tolerant))[1..],
+        ["PlacementScheduled 2 policy 1: 2 of 2 clusters match the policy: \
+          [+eu-1 StaysPlaced despite Unhealthy, +eu-2 Matches]"]
+    );
 }
 
 #[test]

@@ -457,13 +457,17 @@ pub fn verdict_text(cluster: &str, reason: &VerdictReason) -> String {
     match reason {
         VerdictReason::Matches => format!("{cluster} matches the policy"),
         VerdictReason::Named => format!("{cluster} is named by the policy"),
-        VerdictReason::StaysPlaced => format!(
-            "{cluster} was chosen before, and changes of the cluster do not move what is placed"
-        ),
+        VerdictReason::StaysPlaced { despite } => {
+            let despite = despite.as_ref().map(|reason| verdict_text(cluster, reason));
+            let despite = despite.unwrap_or_else(|| "the cluster has changed since".to_owned());
+            format!("{cluster} holds the placement and keeps it, although {despite}")
+        }
         VerdictReason::NotFound => format!("there is no member cluster {cluster}"),
         VerdictReason::NotJoined => format!("{cluster} has not joined the fleet yet"),
         VerdictReason::Unhealthy => {
-            format!("{cluster} has been unhealthy for longer than the grace period")
+            format!(
+                "{cluster} has been unhealthy for longer than the grace period: it gets nothing new"
+            )
         }
         VerdictReason::LabelsDoNotMatch => {
             format!("the labels of {cluster} match no term of the cluster affinity")

@@ -1,8 +1,9 @@
 //! What people, members and time do to a fleet, at random.
 
 use domain::cluster::{
-    CheckCredential, DeliveryOutcome, Notes, ObserveCluster, RemoveCluster, ReportCredential,
-    ReportDelivery, ReportHealth, ReportLink, ReportLinkProblem, ReportRemoval,
+    CheckCredential, CheckHealthGrace, DeliveryOutcome, HEALTH_GRACE, Notes, ObserveCluster,
+    RemoveCluster, ReportCredential, ReportDelivery, ReportHealth, ReportLink, ReportLinkProblem,
+    ReportRemoval,
 };
 use domain::cluster::{ClusterCommand, DeliveryPhase};
 use domain::fleet::{FleetCommand, FoundFleet};
@@ -167,6 +168,11 @@ impl MiniHub {
                     properties: Some(properties),
                 };
                 self.direct(cluster(*name), ClusterCommand::ReportHealth(report));
+                if !healthy {
+                    self.now = self.now.checked_add(HEALTH_GRACE).unwrap();
+                    let check = ClusterCommand::CheckHealthGrace(CheckHealthGrace {});
+                    self.direct(cluster(*name), check);
+                }
             }
             Act::LinkProblem { name } => {
                 let problem = ReportLinkProblem {
