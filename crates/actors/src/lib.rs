@@ -24,4 +24,5 @@ pub mod node;
 pub mod replay;
 pub mod set_aside;
 pub mod shard;
+pub mod supervised;
 pub mod trace;

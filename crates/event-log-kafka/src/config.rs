@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use event_log::{LogError, PARTITIONS};
+use event_log::{LogError, NodeClock, PARTITIONS};
 use rdkafka::ClientConfig;
 
 /// How long a question to the brokers may take (metadata, ends of partitions, topic settings).
@@ -66,6 +66,8 @@ pub struct KafkaConfig {
     /// More settings of the driver (librdkafka), such as `security.protocol` or `sasl.password`.
     /// They override ours, except those that safety rests on, which are refused.
     pub properties: BTreeMap<String, String>,
+    /// This node's clock.
+    pub clock: NodeClock,
 }
 
 impl KafkaConfig {
@@ -81,6 +83,7 @@ impl KafkaConfig {
             mode: Mode::Production,
             content_cache_bytes: CONTENT_CACHE_BYTES,
             properties: BTreeMap::new(),
+            clock: NodeClock::default(),
         }
     }
 }

@@ -14,7 +14,6 @@
 //! | `topics` | names of the topics, and which stream is where |
 //! | `setup`, [`mod@doctor`] | topics are created and examined before anything is written |
 //! | `producer`, `error` | entries on their way; whether what failed happened |
-//! | `clock` | this node's clock, compared with the brokers' |
 //! | `lane`, `lanes`, `slots`, `feed` | streams on their way back; a slow reader pauses only itself |
 //! | `examine` | a log that went backwards is found out |
 //! | `content` | bytes by their SHA-256: chunks, an index, a cache |
@@ -25,7 +24,6 @@
 //! an *indeterminate* failure, which a claim settles.
 
 mod aside;
-mod clock;
 mod config;
 mod content;
 mod context;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use event_log::port::check_size;
-use event_log::{ENTRY_BYTES_MAX, Log, LogError, Reader, Stream};
+use event_log::{ENTRY_BYTES_MAX, Log, LogClock, LogError, Reader, Stream};
 use events::ContentHash;
 
 use crate::config::{Fetch, KafkaConfig};
@@ -44,9 +44,6 @@ pub struct Stats {
     /// Consumers: one, and one more for each further reader of the same stream, which is given back
     /// a minute after it was needed last.
     pub lanes: usize,
-    /// By how many milliseconds this node's clock is ahead of a broker's; negative when it is
-    /// behind. `None` until a lease or a submitted command was stored.
-    pub clock_ahead_ms: Option<i64>,
 }
 
 impl KafkaLog {
@@ -66,7 +63,8 @@ impl KafkaLog {
             tracing::warn!("{finding}");
         }
 
-        let producer = Arc::new(Producer::start(config.producer())?);
+        let producer =
+            Arc::new(Producer::start(config.producer(), LogClock::of_log(config.clock.clone()))?);
         let follow = config.consumer(Fetch::FOLLOW);
         let lanes = Arc::new(Lanes::start("lane", follow, Arc::clone(&topics))?);
         let picks = Lanes::start("pick", config.consumer(Fetch::PICK), Arc::clone(&topics))?;
@@ -101,7 +99,6 @@ impl KafkaLog {
             streams_paused: self.lanes.load().pauses(),
             bytes_waiting: self.lanes.load().bytes(),
             lanes: self.lanes.count(),
-            clock_ahead_ms: self.producer.clock().ahead_ms(),
         }
     }
 
@@ -125,6 +122,10 @@ impl fmt::Debug for KafkaLog {
 
 #[async_trait]
 impl Log for KafkaLog {
+    fn clock(&self) -> LogClock {
+        self.producer.clock().clone()
+    }
+
     /// What cannot be settled within some ten seconds is indeterminate.
     async fn append(&self, stream: Stream, bytes: Bytes) -> Result<u64, LogError> {
         check_size(&bytes, ENTRY_BYTES_MAX)?;

@@ -10,17 +10,16 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use event_log::LogError;
+use event_log::{LogClock, LogError};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _};
 use rdkafka::{ClientConfig, Timestamp};
 
 use crate::aside::Aside;
-use crate::clock::{Clock, now_ms};
 use crate::config::{ASK_AGAIN_AFTER, QUESTION_TIMEOUT};
 use crate::context::Context;
 use crate::error::{no_client, not_delivered, not_queued, refused, unsettled};
-use crate::topics::{Topics, Track};
+use crate::topics::{Topic, Topics, Track};
 
 type Client = FutureProducer<Context>;
 
@@ -44,7 +43,7 @@ struct Shared {
     deaths: SyncSender<()>,
     replaced: AtomicU64,
     refused: AtomicU64,
-    clock: Arc<Clock>,
+    clock: LogClock,
 }
 
 struct Current {
@@ -61,12 +60,13 @@ impl Current {
 /// An entry on its way.
 pub(crate) struct Sent {
     delivery: DeliveryFuture,
-    sent_ms: i64,
-    clock: Arc<Clock>,
+    /// When it was sent, and the clock that learns from when it was stored.
+    timed: Option<(Instant, LogClock)>,
 }
 
 impl Producer {
-    pub(crate) fn start(config: ClientConfig) -> Result<Self, LogError> {
+    /// `clock` learns the brokers' time from what is sent.
+    pub(crate) fn start(config: ClientConfig, clock: LogClock) -> Result<Self, LogError> {
         // Room for one: who is told of a death looks for himself, so more would say no more.
         let (deaths, told) = sync_channel(1);
         let current = Current::new(create(&config, deaths.clone())?);
@@ -76,7 +76,7 @@ impl Producer {
             deaths,
             replaced: AtomicU64::new(0),
             refused: AtomicU64::new(0),
-            clock: Arc::default(),
+            clock,
         });
         let watched = Arc::downgrade(&shared);
         thread::Builder::new()
@@ -99,9 +99,11 @@ impl Producer {
             .partition(i32::from(track.partition))
             .payload(bytes);
         let record = if key.is_empty() { record } else { record.key(key) };
-        let (sent_ms, clock) = (now_ms(), Arc::clone(&self.shared.clock));
+        // One topic with one partition: brokers may differ, and this one's leader is asked.
+        let tells_the_time = track.topic == Topic::Membership;
+        let timed = tells_the_time.then(|| (Instant::now(), self.shared.clock.clone()));
         let queued = self.shared.current().client.send_result(record);
-        queued.map(|delivery| Sent { delivery, sent_ms, clock }).map_err(|(error, _)| {
+        queued.map(|delivery| Sent { delivery, timed }).map_err(|(error, _)| {
             self.shared.refused.fetch_add(1, Ordering::Relaxed);
             if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
                 tell(&self.shared.deaths);
@@ -151,8 +153,8 @@ impl Producer {
         self.shared.refused.load(Ordering::Relaxed)
     }
 
-    /// This node's clock, compared with the brokers'.
-    pub(crate) fn clock(&self) -> &Clock {
+    /// The brokers' clock.
+    pub(crate) fn clock(&self) -> &LogClock {
         &self.shared.clock
     }
 
@@ -170,8 +172,8 @@ impl Sent {
             answer.map_err(|late| unsettled("append: the driver does not answer", late))?;
         let answer = answer.map_err(|gone| unsettled("append: the producer is gone", gone))?;
         let delivery = answer.map_err(|(error, _)| not_delivered(error))?;
-        if let Timestamp::LogAppendTime(stored_ms) = delivery.timestamp {
-            self.clock.compare(self.sent_ms, stored_ms, now_ms());
+        if let Some((sent, clock)) = self.timed {
+            learn(&clock, sent, delivery.timestamp);
         }
         // The driver reports success without an offset when it only concludes that an entry is
         // stored: a later one of the same partition is. On a partition that knows nothing of this
@@ -179,6 +181,18 @@ impl Sent {
         // is wrong: the first one is lost (seen on new topics). So this is no success.
         u64::try_from(delivery.offset)
             .map_err(|unknown| unsettled("append: nobody knows at which offset", unknown))
+    }
+}
+
+/// Tells the clock when an entry was stored, if the broker says so.
+fn learn(clock: &LogClock, sent: Instant, timestamp: Timestamp) {
+    match timestamp {
+        Timestamp::LogAppendTime(ms) => match events::Timestamp::from_millisecond(ms) {
+            Ok(stored) => clock.stamped(sent, stored),
+            Err(error) => tracing::warn!(ms, %error, "a Kafka broker tells an impossible time"),
+        },
+        // The topic is not set up as it should be, which the doctor tells and a laptop may ignore.
+        Timestamp::CreateTime(_) | Timestamp::NotAvailable => clock.not_stamped(),
     }
 }
 
@@ -226,13 +240,12 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
-    use event_log::Failure;
+    use event_log::{Failure, NodeClock};
     use rdkafka::mocking::MockCluster;
     use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
     use super::*;
     use crate::config::KafkaConfig;
-    use crate::topics::Topic;
 
     const TRACK: Track = Track { topic: Topic::Events, partition: 0 };
 
@@ -243,7 +256,8 @@ mod tests {
         let config = KafkaConfig::new(brokers.bootstrap_servers());
         let topics = Topics::new(&config);
         brokers.create_topic(topics.name(Topic::Events), 1, 1).unwrap();
-        (brokers, topics, Producer::start(config.producer()).unwrap())
+        let producer = Producer::start(config.producer(), LogClock::of_log(config.clock)).unwrap();
+        (brokers, topics, producer)
     }
 
     async fn append(producer: &Producer, topics: &Topics) -> Result<u64, LogError> {
@@ -313,8 +327,9 @@ mod tests {
         let brokers = MockCluster::new(1).unwrap();
         let mut config = KafkaConfig::new(brokers.bootstrap_servers());
         config.properties.insert("queue.buffering.max.messages".to_owned(), "2".to_owned());
+        let clock = LogClock::of_log(NodeClock::default());
         let (topics, producer) =
-            (Topics::new(&config), Producer::start(config.producer()).unwrap());
+            (Topics::new(&config), Producer::start(config.producer(), clock).unwrap());
         brokers.create_topic(topics.name(Topic::Events), 1, 1).unwrap();
         brokers.broker_down(1).unwrap();
 

@@ -39,7 +39,7 @@ impl Topic {
 
     /// Whether brokers note when they stored a record, and not its writer. Where records are kept
     /// for a while only, the clock of a node must not say for how long; and a node learns the
-    /// brokers' time from it (see `clock`).
+    /// brokers' time from it (see [`event_log::clock`]).
     pub(crate) fn is_stamped_by_brokers(self) -> bool {
         self.retention_ms().is_some()
     }

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use events::ContentHash;
 use fastrand::Rng;
 
+use crate::clock::LogClock;
 use crate::port::{Failure, Log, LogError, Pull, Reader, StoredRecord, Stream};
 
 /// How many later appends it takes at most until a late one lands. More makes zombies that come
@@ -222,6 +223,10 @@ impl Faults {
 
 #[async_trait]
 impl<L: Log> Log for FaultyLog<L> {
+    fn clock(&self) -> LogClock {
+        self.log.clock()
+    }
+
     async fn append(&self, stream: Stream, bytes: Bytes) -> Result<u64, LogError> {
         let (fault, landing) = self.faults().next_append();
         for (stream, bytes) in landing {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`port`] | the five verbs that a backend offers, and how it fails |
 //! | [`acceptance`] | which records count, decided by every reader alike |
+//! | [`clock`] | the clock whose times are compared: the log's |
 //! | [`partition`] | which partition an aggregate lives in |
 //! | [`lease`] | which node should own which partition |
 //! | [`memory`] | the log in memory, for tests and simulations |
@@ -11,10 +12,11 @@
 //! | [`embedded`] | the log of one node, in one file |
 //! | `conformance` | the suite that every backend passes (feature `conformance`) |
 //!
-//! **Invariant.** Safety rests on the acceptance rule alone. No clock, lease or broker feature is
+//! **Invariant.** Who may write rests on the acceptance rule alone. No clock, lease or broker feature is
 //! needed for it; those only decide how soon somebody acts.
 
 pub mod acceptance;
+pub mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod embedded;
@@ -25,6 +27,7 @@ pub mod partition;
 pub mod port;
 
 pub use acceptance::{Accepted, Acceptor, Rejection};
+pub use clock::{ClockReading, LogClock, NodeClock};
 pub use embedded::{EmbeddedConfig, EmbeddedLog};
 pub use faults::{AppendFault, FaultyLog, Odds};
 pub use lease::{LeaseActions, LeaseConfig, LeaseCore, LeaseRecord};

@@ -7,12 +7,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use events::ContentHash;
+use events::{ContentHash, Timestamp};
 use tokio::sync::watch;
 
+use crate::clock::{LogClock, NodeClock};
 use crate::port::{
     CONTENT_BYTES_MAX, ENTRY_BYTES_MAX, Log, LogError, Pull, Reader, StoredRecord, Stream,
     check_size, went_backwards,
@@ -23,6 +25,7 @@ use crate::port::{
 #[derive(Debug, Clone)]
 pub struct MemoryLog {
     shared: Arc<Shared>,
+    clock: LogClock,
 }
 
 #[derive(Debug)]
@@ -66,7 +69,15 @@ impl MemoryLog {
     #[must_use]
     pub fn with_holes(stride: u64) -> Self {
         assert!(stride > 0, "offsets rise");
-        Self { shared: Arc::new(Shared { stride, state: Mutex::default() }) }
+        let shared = Arc::new(Shared { stride, state: Mutex::default() });
+        Self { shared, clock: LogClock::of_node(NodeClock::default()) }
+    }
+
+    /// The same log as the node of this clock sees it. What it stamps it stamps with the time of the
+    /// machine.
+    #[must_use]
+    pub fn with_clock(&self, clock: LogClock) -> Self {
+        Self { shared: Arc::clone(&self.shared), clock }
     }
 
     /// Everything that stands in a stream.
@@ -103,8 +114,15 @@ impl Shared {
 
 #[async_trait]
 impl Log for MemoryLog {
+    fn clock(&self) -> LogClock {
+        self.clock.clone()
+    }
+
     async fn append(&self, stream: Stream, bytes: Bytes) -> Result<u64, LogError> {
         check_size(&bytes, ENTRY_BYTES_MAX)?;
+        if stream == Stream::Membership {
+            self.clock.stamped(Instant::now(), Timestamp::now());
+        }
         let mut state = self.shared.state();
         let stream = state.streams.entry(stream).or_default();
         stream.entries.push(bytes);

@@ -6,6 +6,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use events::{ContentHash, Partition};
 
+use crate::clock::LogClock;
+
 /// The most bytes that an entry of a stream may have, in every backend alike: what fits one fits
 /// all, so a history can move between them. The bound of a record is the bound of an entry.
 pub const ENTRY_BYTES_MAX: usize = events::frame::RECORD_BYTES_MAX;
@@ -225,4 +227,9 @@ pub trait Log: Send + Sync + 'static {
 
     /// Reads bytes that were stored. `None` when there are none of that name.
     async fn get(&self, hash: ContentHash) -> Result<Option<Bytes>, LogError>;
+
+    /// The log's clock, as this node knows it: every backend that several nodes share learns it from
+    /// what the node appends to [`Stream::Membership`], which has one place in the backend and so one
+    /// clock.
+    fn clock(&self) -> LogClock;
 }

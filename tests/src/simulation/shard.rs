@@ -123,7 +123,7 @@ impl Shard {
         self.flush_is_due = true;
         let Some(requests) = self.core.hand_out(id, now) else { return vec![] };
         let entity = self.entities.entry(id.clone()).or_insert_with(|| Entity::of(id, model));
-        let proposed = entity.propose(&requests, now, &model.view);
+        let proposed = entity.propose(&requests, self.core.time(now), &model.view);
         self.core.proposed(id, proposed)
     }
 

@@ -11,7 +11,7 @@ use acceptance::{hubs, in_a_system, scenarios};
 use actors::node::Ownership;
 use async_trait::async_trait;
 use bytes::Bytes;
-use event_log::{EmbeddedLog, Log, LogError, Reader, Stream};
+use event_log::{EmbeddedLog, Log, LogClock, LogError, Reader, Stream};
 use events::ContentHash;
 use hub::Hub;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -27,6 +27,10 @@ struct CountedLog {
 
 #[async_trait]
 impl Log for CountedLog {
+    fn clock(&self) -> LogClock {
+        self.log.clock()
+    }
+
     async fn append(&self, stream: Stream, bytes: Bytes) -> Result<u64, LogError> {
         self.log.append(stream, bytes).await
     }

@@ -9,8 +9,10 @@ use acceptance::wait::eventually;
 use acceptance::{hubs, scenarios};
 use actors::node::Ownership;
 use event_log::lease::LeaseConfig;
-use event_log::{Log, PARTITIONS};
+use event_log::{Log, NodeClock, PARTITIONS};
 use event_log_kafka::{KafkaConfig, KafkaLog, Mode};
+use events::Timestamp;
+use jiff::SignedDuration;
 use xtask::bed::Bed;
 
 /// How soon the other hub owns everything after one has ended in order. The budget is 300 ms on an
@@ -19,9 +21,14 @@ use xtask::bed::Bed;
 const HAND_OVER_MAX: Duration = Duration::from_secs(2);
 
 async fn connect(bootstrap: &str, prefix: &str) -> Arc<dyn Log> {
+    connect_with(bootstrap, prefix, NodeClock::default()).await
+}
+
+async fn connect_with(bootstrap: &str, prefix: &str, clock: NodeClock) -> Arc<dyn Log> {
     let config = KafkaConfig {
         topic_prefix: prefix.to_owned(),
         mode: Mode::Development,
+        clock,
         ..KafkaConfig::new(bootstrap)
     };
     Arc::new(KafkaLog::connect(config).await.unwrap())
@@ -65,6 +72,69 @@ fn share_the_work_and_take_over_from_each_other() {
         scenarios::shows(&ground, "later", &scenarios::available(1)).await;
 
         second.shutdown().await;
+        let report = actors::replay::verify(&*log, PARTITIONS).await.unwrap();
+        assert_eq!(report.first_difference, None);
+        ground.stop();
+    });
+}
+
+/// What is said of a hub's clock.
+fn clock_of(hub: &hub::Hub) -> Option<String> {
+    let concerns = hub.router().concerns().all().into_iter();
+    concerns.filter(|it| it.check == "clock").map(|it| it.message).next()
+}
+
+/// By the brokers' clock: a hub that is an hour ahead owns nothing and says so, takes part when its
+/// clock is right, and hands over when it is wrong again. What is recorded has the brokers' time
+/// throughout.
+#[test]
+fn regression_a_hub_whose_clock_is_wrong_owns_nothing() {
+    acceptance::in_a_system(async {
+        let Some(bed) = Bed::shared() else { return };
+        let bootstrap = bed.kafka().bootstrap();
+        let prefix = format!("wrong-clock-{}.", uuid::Uuid::new_v4().simple());
+        let ground = Ground::simulated(1).await;
+        let dir = tempfile::tempdir().unwrap();
+        let ownership = Ownership::Leased(LeaseConfig::default());
+        let all = usize::from(PARTITIONS);
+        let owns = |hub: &hub::Hub| hub.router().status().owning.len();
+
+        let clock = NodeClock::default();
+        clock.set_ahead(SignedDuration::from_hours(1));
+        let log = connect_with(bootstrap, &prefix, clock.clone()).await;
+        let data = dir.path().join("wrong");
+        let wrong = hubs::start("hub-wrong", &ground, log.clone(), &data, ownership).await;
+        eventually("it says what both clocks show", || async {
+            clock_of(&wrong).is_some_and(|told| told.contains("s ahead of the log's"))
+        })
+        .await;
+        assert_eq!(owns(&wrong), 0);
+
+        let other_log = connect(bootstrap, &prefix).await;
+        let data = dir.path().join("right");
+        let right = hubs::start("hub-right", &ground, other_log, &data, ownership).await;
+        eventually("the other owns everything", || async { owns(&right) == all }).await;
+        assert_eq!((owns(&wrong), clock_of(&right)), (0, None));
+
+        clock.set_ahead(SignedDuration::ZERO);
+        eventually("they share", || async {
+            owns(&wrong) > 0 && owns(&wrong) + owns(&right) == all
+        })
+        .await;
+        assert_eq!(clock_of(&wrong), None);
+        clock.set_ahead(SignedDuration::from_secs(-7));
+        eventually("it hands over", || async { owns(&wrong) == 0 && owns(&right) == all }).await;
+        assert!(clock_of(&wrong).is_some_and(|told| told.contains("7 s behind")));
+
+        // Both are on this machine, so nothing can be recorded that is later than now.
+        let latest = {
+            let model = right.router().fold().model();
+            model.checkpoints.values().map(|checkpoint| checkpoint.time).max().unwrap()
+        };
+        let ahead = latest.duration_since(Timestamp::now());
+        assert!(ahead < SignedDuration::from_secs(2), "{ahead}");
+        wrong.shutdown().await;
+        right.shutdown().await;
         let report = actors::replay::verify(&*log, PARTITIONS).await.unwrap();
         assert_eq!(report.first_difference, None);
         ground.stop();

@@ -303,6 +303,15 @@ impl EffectQueue {
         }
     }
 
+    /// Whoever ran effects is no more: what ran has to be tried again.
+    pub fn nothing_runs(&mut self, now_ms: u64) {
+        let running = self.entries.iter().filter(|(_, entry)| entry.stage != Stage::Waiting);
+        let running: Vec<EffectKey> = running.map(|(key, _)| key.clone()).collect();
+        for key in running {
+            self.finished(&key, Finished::Retry, 1.0, now_ms);
+        }
+    }
+
     /// When something is due next, as far as the bounds allow it.
     #[must_use]
     pub fn next_due_ms(&self) -> Option<u64> {

@@ -152,10 +152,11 @@ impl Runner {
         (Self { sink: sink.clone(), config }, sink)
     }
 
-    /// Runs for ever. Reports go through `router`.
-    pub async fn run(self, router: Router) {
+    /// Runs for ever, and may be run again when it has ended or panicked. Reports go through `router`.
+    pub async fn run(&self, router: Router) {
         let mut running = Running::default();
         let mut owning = self.config.owning.clone();
+        self.sink.with(EffectQueue::nothing_runs);
         loop {
             for due in self.sink.with(EffectQueue::take_due) {
                 self.start(due, &router, &mut running);

@@ -12,7 +12,12 @@ use crate::fold::FoldHandle;
 /// Has commands decided.
 #[derive(Message)]
 #[rtype(result = "Proposed")]
-pub struct Decide(pub Vec<Request>);
+pub struct Decide {
+    /// The commands.
+    pub requests: Vec<Request>,
+    /// The time that they are decided at.
+    pub now: Timestamp,
+}
 
 /// Events of the entity's count.
 #[derive(Message)]
@@ -50,9 +55,13 @@ impl<D: Decider> Actor for EntityActor<D> {
 impl<D: Decider> Handler<Decide> for EntityActor<D> {
     type Result = MessageResult<Decide>;
 
-    fn handle(&mut self, Decide(requests): Decide, _ctx: &mut Context<Self>) -> Self::Result {
+    fn handle(
+        &mut self,
+        Decide { requests, now }: Decide,
+        _ctx: &mut Context<Self>,
+    ) -> Self::Result {
         let model = self.fold.model();
-        MessageResult(self.core.propose(&requests, Timestamp::now(), &model.view))
+        MessageResult(self.core.propose(&requests, now, &model.view))
     }
 }
 

@@ -105,7 +105,9 @@ impl Folder {
         let core = FoldCore::resume(&config.model, config.partitions);
         let (records, incoming) = mpsc::channel(RECORDS_PER_STEP_MAX);
         for acceptor in core.acceptors() {
-            tokio::spawn(Follower::new(config.log.clone(), *acceptor, records.clone()).run());
+            tokio::spawn(
+                Follower::new(config.log.clone(), *acceptor, records.clone()).run_to_its_end(),
+            );
         }
 
         let watermark = Watermark(core.acceptors().map(|at| (at.partition, at.last)).collect());

@@ -4,14 +4,17 @@
 //! the same one: a log that was replaced, or went backwards and grew again, is noticed by that.
 
 use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use event_log::{Acceptor, Failure, Log, LogError, Reader, StoredRecord, Stream};
 use events::Partition;
+use futures::FutureExt as _;
 use tokio::sync::mpsc;
 
 use super::core::FoldError;
+use crate::supervised::words;
 
 /// How long to wait before a partition is read again after an error.
 const READ_RETRY: Duration = Duration::from_millis(200);
@@ -93,8 +96,19 @@ impl Follower {
         Stream::Events(self.partition)
     }
 
-    /// Runs until nobody listens, or reading cannot go on.
-    pub(super) async fn run(mut self) {
+    /// Runs until nobody listens, or reading cannot go on. Who panics has not read all there is, and
+    /// says so: without a word, the folder would wait for this partition for ever.
+    pub(super) async fn run_to_its_end(self) {
+        let (to, partition) = (self.to.clone(), self.partition);
+        if let Err(panic) = AssertUnwindSafe(self.run()).catch_unwind().await {
+            let what = format!("its reader panicked ({})", words(&*panic));
+            let stopped = Told::Stopped(FoldError::Damaged { partition, what });
+            // Nobody listening is fine.
+            drop(to.send((partition, stopped)).await);
+        }
+    }
+
+    async fn run(mut self) {
         loop {
             let Err(ended) = self.read().await;
             let ended = match ended {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use event_log::{Failure, Log, LogError, MemoryLog, Pull, Reader, StoredRecord, Stream};
+use event_log::{Failure, Log, LogClock, LogError, MemoryLog, Pull, Reader, StoredRecord, Stream};
 use events::ContentHash;
 use tokio::sync::watch;
 
@@ -68,6 +68,10 @@ impl Replaceable {
 
 #[async_trait]
 impl Log for Replaceable {
+    fn clock(&self) -> LogClock {
+        self.current().clock()
+    }
+
     async fn append(&self, stream: Stream, bytes: Bytes) -> Result<u64, LogError> {
         if *self.hangs.borrow() != Hangs::No {
             self.hangs.send_replace(Hangs::OneWaits);

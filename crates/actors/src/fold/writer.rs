@@ -18,6 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::FoldStatus;
 use super::rebuild::{Rebuilding, Rebuilt};
+use crate::supervised::words;
 
 /// How many bytes of folded records may wait for the disk, as they stand in the log; in memory
 /// they take about three times as much. When more do, folding waits as well: twice as many would
@@ -95,7 +96,7 @@ impl Writer {
         let thread = Thread { store, model, status, rebuilding, dirty: BTreeSet::new() };
         let thread = thread::Builder::new()
             .name("projections".to_owned())
-            .spawn(move || thread.run(waiting))
+            .spawn(move || thread.run_to_its_end(waiting))
             .expect("a thread can be started");
         Self { queue: Some(queue), alive: Some(alive), thread: Some(thread) }
     }
@@ -138,6 +139,21 @@ struct Thread {
 }
 
 impl Thread {
+    /// Decisions go on without rows; history and `why` do not.
+    fn run_to_its_end(self, waiting: Waiting) {
+        let status = self.status.clone();
+        let ended = catch_unwind(AssertUnwindSafe(|| self.run(waiting)));
+        if let Err(panic) = ended {
+            let reason = format!(
+                "the writer of the projections panicked ({}); see the log of this hub, then restart \
+                 it",
+                words(&*panic)
+            );
+            tracing::error!("{reason}");
+            status.send_modify(|status| status.projections = Some(reason));
+        }
+    }
+
     fn run(mut self, mut waiting: Waiting) {
         loop {
             // sled panics where it finds pages that rotted.

@@ -80,7 +80,8 @@ async fn regression_a_node_takes_part_only_when_it_has_read_the_log() {
     first.shutdown().await;
 
     log.hold(Stream::Events(Partition(2)));
-    let leases = Ownership::Leased(LeaseConfig { ttl_ms: 300, renew_every_ms: 100 });
+    let leases =
+        Ownership::Leased(LeaseConfig { ttl_ms: 300, renew_every_ms: 100, ..Default::default() });
     let node = start(config(Arc::new(log.clone()), leases)).await;
     let router = node.router();
     shows(router, "it waits for one partition alone", |status| {
@@ -278,7 +279,8 @@ async fn regression_rows_that_could_not_be_written_are_built_again() {
 #[actix::test]
 async fn regression_a_node_whose_name_was_taken_says_so_and_rests() {
     let log = MemoryLog::new();
-    let leases = Ownership::Leased(LeaseConfig { ttl_ms: 600, renew_every_ms: 200 });
+    let leases =
+        Ownership::Leased(LeaseConfig { ttl_ms: 600, renew_every_ms: 200, ..Default::default() });
     let first = start(config(Arc::new(log.clone()), leases)).await;
     shows(first.router(), "it owns everything", owns_all).await;
     let second = start(config(Arc::new(log.clone()), leases)).await;

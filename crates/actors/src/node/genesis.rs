@@ -6,7 +6,7 @@ use bytes::Bytes;
 use domain::fleet::{FleetCommand, FoundFleet};
 use event_log::{Acceptor, Log, LogError, Stream};
 use events::frame::RECORD_FORMAT;
-use events::{AggregateId, Genesis, Partition, Principal, Record, Timestamp};
+use events::{AggregateId, Genesis, Partition, Principal, Record};
 use projections::Model;
 use uuid::Uuid;
 
@@ -69,7 +69,7 @@ pub(super) async fn found(
             deployment: Uuid::now_v7(),
             partitions,
             format: RECORD_FORMAT,
-            time: Timestamp::now(),
+            time: log.clock().now(),
         });
         let bytes = genesis.to_bytes().expect("a genesis is plain data");
         // Whether this failed or not, and whether it came first: the log says.

@@ -7,10 +7,14 @@ use std::time::Duration;
 use event_log::lease::{LeaseActions, LeaseConfig, LeaseCore, LeaseRecord};
 use event_log::{Log, LogError, Reader, Stream};
 use events::Partition;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use uuid::Uuid;
 
+use crate::concerns::Gravity;
 use crate::shard::ClaimIdentity;
+use crate::supervised::Supervisor;
 
 /// How long to wait before the membership stream is read again after an error.
 const READ_RETRY: Duration = Duration::from_millis(200);
@@ -29,7 +33,11 @@ pub(super) struct Wanted {
 pub(super) struct Leases {
     pub(super) wanted: watch::Receiver<Wanted>,
     leave: mpsc::Sender<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
 }
+
+/// Who asks to leave.
+type Leaving = mpsc::Receiver<oneshot::Sender<()>>;
 
 impl Leases {
     /// Starts to renew.
@@ -39,14 +47,22 @@ impl Leases {
         partitions: u16,
         config: LeaseConfig,
         superseded: watch::Sender<Option<String>>,
+        supervisor: &Supervisor,
     ) -> Self {
         let node = identity.node.clone();
-        let core = LeaseCore::new(node.clone(), identity.incarnation, partitions, config);
         let (wanted, wanted_seen) = watch::channel(Wanted::default());
         let (leave, leaving) = mpsc::channel(1);
-        let task = Task { log, node, core, wanted, superseded, started: Instant::now() };
-        tokio::spawn(task.run(leaving));
-        Self { wanted: wanted_seen, leave }
+        let leaving = Arc::new(Mutex::new(leaving));
+        let task = supervisor.keep("leases", Gravity::Warning, leaving, move |leaving| {
+            // A node that takes part again is another run: what the former one had appended may come
+            // late.
+            let (wanted, superseded) = (wanted.clone(), superseded.clone());
+            let core = LeaseCore::new(node.clone(), Uuid::new_v4(), partitions, config);
+            let (log, node, started) = (log.clone(), node.clone(), Instant::now());
+            let task = Task { log, node, core, wanted, superseded, started };
+            task.run(leaving)
+        });
+        Self { wanted: wanted_seen, leave, task }
     }
 
     /// Says goodbye, so that others take over at once.
@@ -63,6 +79,13 @@ impl Leases {
     }
 }
 
+/// Without a goodbye, others take over when the lease has run out.
+impl Drop for Leases {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
 struct Task {
     log: Arc<dyn Log>,
     node: String,
@@ -70,6 +93,13 @@ struct Task {
     wanted: watch::Sender<Wanted>,
     superseded: watch::Sender<Option<String>>,
     started: Instant,
+}
+
+/// Whoever does not renew may be taken for gone, so it must not claim either.
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.wanted.send_modify(|wanted| wanted.may_claim = false);
+    }
 }
 
 /// How a stretch of reading ended.
@@ -87,11 +117,12 @@ impl Task {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    async fn run(mut self, mut leaving: mpsc::Receiver<oneshot::Sender<()>>) {
+    async fn run(mut self, leaving: Arc<Mutex<Leaving>>) {
+        let mut leaving = leaving.lock().await;
         let mut from = None;
         loop {
             match self.read(from, &mut leaving).await {
-                Ok(Ended::Left) => return,
+                Ok(Ended::Left) => std::future::pending().await,
                 Ok(Ended::At(next)) => from = Some(next),
                 Ok(Ended::Lost) | Err(LogError::Corrupt { .. }) => from = None,
                 Err(error) => tracing::warn!(%error, "the membership stream is read again"),
@@ -103,11 +134,7 @@ impl Task {
     }
 
     /// Reads the membership stream from where it was read to, or as at the start.
-    async fn read(
-        &mut self,
-        from: Option<u64>,
-        leaving: &mut mpsc::Receiver<oneshot::Sender<()>>,
-    ) -> Result<Ended, LogError> {
+    async fn read(&mut self, from: Option<u64>, leaving: &mut Leaving) -> Result<Ended, LogError> {
         let from = match from {
             Some(from) => from,
             None => LeaseCore::read_from(self.log.end(Stream::Membership).await?),
@@ -117,12 +144,7 @@ impl Task {
     }
 
     /// Reads and renews until the stream ends or this node takes no part any more.
-    async fn follow(
-        &mut self,
-        reader: &mut Reader,
-        from: u64,
-        leaving: &mut mpsc::Receiver<oneshot::Sender<()>>,
-    ) -> Ended {
+    async fn follow(&mut self, reader: &mut Reader, from: u64, leaving: &mut Leaving) -> Ended {
         let mut from = from;
         loop {
             let actions = self.tick();
@@ -188,8 +210,12 @@ impl Task {
                 }
             });
         }
-        let wanted = Wanted { partitions: actions.desired.clone(), may_claim: actions.may_claim };
+        let (desired, may_claim) = (&actions.desired, actions.may_claim);
         self.wanted.send_if_modified(|known| {
+            // A run that begins knows nothing of others: what the node has it keeps until then.
+            let knows_nothing = desired.is_empty() && !may_claim;
+            let partitions = if knows_nothing { &known.partitions } else { desired };
+            let wanted = Wanted { partitions: partitions.clone(), may_claim };
             let moved = *known != wanted;
             *known = wanted;
             moved
@@ -201,9 +227,9 @@ impl Task {
 #[cfg(test)]
 mod tests {
     use event_log::MemoryLog;
-    use uuid::Uuid;
 
     use super::*;
+    use crate::concerns::Concerns;
     use crate::fold::testing::Replaceable;
 
     /// The stream is kept for a day, and may be made anew at any time.
@@ -219,9 +245,12 @@ mod tests {
             incarnation: Uuid::from_u128(1),
             version: "0".to_owned(),
         };
-        let config = LeaseConfig { ttl_ms: 300, renew_every_ms: 100 };
+        let config = LeaseConfig { ttl_ms: 300, renew_every_ms: 100, ..Default::default() };
         let superseded = watch::Sender::new(None);
-        let mut leases = Leases::start(Arc::new(log.clone()), &identity, 4, config, superseded);
+        let supervisor = Supervisor::new(Concerns::default());
+        let log_of_leases = Arc::new(log.clone());
+        let mut leases =
+            Leases::start(log_of_leases, &identity, 4, config, superseded, &supervisor);
         leases.wanted.wait_for(|wanted| wanted.may_claim).await.unwrap();
 
         log.replace(MemoryLog::new());
@@ -231,6 +260,31 @@ mod tests {
         let back = tokio::time::timeout(Duration::from_secs(10), back).await;
         assert!(back.is_ok(), "no lease comes back");
         drop(back);
+        assert_eq!(leases.wanted.borrow().partitions.len(), 4);
+        leases.leave().await;
+    }
+
+    /// Others count a node as gone that does not renew, whatever it knows itself.
+    #[tokio::test(start_paused = true)]
+    async fn regression_a_node_behind_a_dead_lease_task_claims_nothing() {
+        let identity = ClaimIdentity {
+            node: "test".to_owned(),
+            incarnation: Uuid::from_u128(1),
+            version: "0".to_owned(),
+        };
+        let config = LeaseConfig { ttl_ms: 300, renew_every_ms: 100, ..Default::default() };
+        let (log, superseded) = (Arc::new(MemoryLog::new()), watch::Sender::new(None));
+        let concerns = Concerns::default();
+        let supervisor = Supervisor::new(concerns.clone());
+        let mut leases = Leases::start(log, &identity, 4, config, superseded, &supervisor);
+        leases.wanted.wait_for(|wanted| wanted.may_claim).await.unwrap();
+
+        supervisor.break_task("leases");
+        let stopped = leases.wanted.wait_for(|wanted| !wanted.may_claim).await.unwrap().clone();
+        assert_eq!(stopped.partitions.len(), 4, "what it has it goes on with");
+        let told = concerns.all();
+        assert_eq!((told[0].check, told[0].about.as_str()), ("task", "leases"));
+        leases.wanted.wait_for(|wanted| wanted.may_claim).await.unwrap();
         assert_eq!(leases.wanted.borrow().partitions.len(), 4);
         leases.leave().await;
     }

@@ -2,12 +2,17 @@
 
 #[cfg(test)]
 mod bad_days_tests;
+mod clock;
+#[cfg(test)]
+mod clock_tests;
 mod derived;
 mod genesis;
 mod leases;
 mod ownership;
 mod rescheduler;
 mod router;
+#[cfg(test)]
+mod supervision_tests;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -20,10 +25,11 @@ use projections::{Model, Store, StoreError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::concerns::Concerns;
+use crate::concerns::{Concerns, Gravity};
 use crate::effects::{EffectSink, Performer, Runner, RunnerConfig};
 use crate::fold::{CatchUp, FoldHandle, Folder, FolderConfig};
 use crate::shard::ClaimIdentity;
+use crate::supervised::Supervisor;
 
 pub use genesis::GenesisError;
 pub use ownership::Ownership;
@@ -106,13 +112,15 @@ impl Node {
             owning: owning_seen.clone(),
             partitions,
         });
+        let concerns = Concerns::default();
         let router = Router::new(Parts {
             log: config.log.clone(),
             fold: fold.clone(),
             effects,
             owning: owning_seen,
             superseded: superseded_seen,
-            concerns: Concerns::default(),
+            supervisor: Supervisor::new(concerns.clone()),
+            concerns,
             partitions,
         });
         let ownership = ownership::start(ownership::Config {
@@ -126,9 +134,18 @@ impl Node {
             partitions,
             threads: config.threads,
         });
+        let supervisor = router.supervisor();
+        let performing = (Arc::new(runner), router.clone());
         let tasks = vec![
-            tokio::spawn(runner.run(router.clone())),
-            tokio::spawn(rescheduler::run(router.clone())),
+            supervisor.keep(
+                "effects",
+                Gravity::Warning,
+                performing,
+                |(runner, router)| async move {
+                    runner.run(router).await;
+                },
+            ),
+            supervisor.keep("rescheduler", Gravity::Warning, router.clone(), rescheduler::run),
             tokio::spawn(genesis::record(router.clone(), genesis.clone(), config.identity)),
         ];
         Ok(Self { router, genesis, tasks, ownership })
@@ -149,6 +166,7 @@ impl Node {
     /// Ends in order: takes nothing in any more, waits for what is in the log, hands the partitions
     /// over.
     pub async fn shutdown(self) {
+        self.router.supervisor().end();
         self.ownership.stop().await;
         for task in self.tasks {
             task.abort();
@@ -186,6 +204,7 @@ struct Parts {
     owning: watch::Receiver<BTreeMap<Partition, Epoch>>,
     superseded: watch::Receiver<Option<String>>,
     concerns: Concerns,
+    supervisor: Supervisor,
     partitions: u16,
 }
 

@@ -1,19 +1,26 @@
 //! Which partitions this node runs: starts and stops shards as ownership moves.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, Addr, Arbiter};
-use event_log::Log;
-use event_log::lease::LeaseConfig;
+use event_log::lease::{LeaseConfig, LeaseRecord, TimeAsked};
+use event_log::{Log, Stream};
 use events::{Epoch, Partition};
+use futures::FutureExt as _;
+use jiff::SignedDuration;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use super::Router;
+use super::clock::{ClockCheck, Judged};
 use super::leases::{Leases, Wanted};
+use crate::concerns::{Concern, Gravity};
 use crate::fold::FoldHandle;
 use crate::shard::{ClaimIdentity, ShardActor, ShardConfig, Stop};
+use crate::supervised::{self, words};
 
 /// Whether other nodes share the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +36,12 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How long a shard may take to end in order.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often a node that takes no part in leases, which would tell it, asks for the log's time.
+const TIME_ASKED_EVERY: Duration = Duration::from_secs(1);
+
+/// The check that `/readyz` and `status` show when the clocks disagree.
+const CLOCK: &str = "clock";
 
 pub(super) struct Config {
     pub(super) ownership: Ownership,
@@ -60,6 +73,8 @@ impl Task {
 struct Shards {
     config: Config,
     leases: Option<Leases>,
+    clock: ClockCheck,
+    time_asked_at: Option<Instant>,
     arbiters: Vec<Arbiter>,
     running: BTreeMap<Partition, Addr<ShardActor>>,
 }
@@ -68,14 +83,33 @@ struct Shards {
 pub(super) fn start(config: Config) -> Task {
     let arbiters = (0..config.threads.max(1)).map(|_| Arbiter::new()).collect();
     let (stop, stopping) = mpsc::channel(1);
-    let shards = Shards { config, leases: None, arbiters, running: BTreeMap::new() };
+    let off_max_ms = match config.ownership {
+        Ownership::Alone => 0,
+        Ownership::Leased(leases) => leases.clock_off_max_ms,
+    };
+    let off_max = SignedDuration::from_millis(i64::try_from(off_max_ms).unwrap_or(i64::MAX));
+    let shards = Shards {
+        config,
+        leases: None,
+        clock: ClockCheck::new(off_max),
+        time_asked_at: None,
+        arbiters,
+        running: BTreeMap::new(),
+    };
     tokio::spawn(shards.run(stopping));
     Task { stop }
 }
 
 impl Shards {
     async fn run(mut self, mut stopping: mpsc::Receiver<oneshot::Sender<()>>) {
-        let stop = self.work(&mut stopping).await;
+        let worked = AssertUnwindSafe(self.work(&mut stopping)).catch_unwind().await;
+        let stop = match worked {
+            Ok(stop) => stop,
+            Err(panic) => {
+                self.give_up(&words(&*panic)).await;
+                stopping.recv().await
+            }
+        };
         self.stop_all().await;
         if let Some(done) = stop {
             done.send(()).unwrap_or_else(|()| tracing::debug!("nobody waits any more"));
@@ -93,7 +127,7 @@ impl Shards {
         tokio::select! {
             stop = stopping.recv() => return stop,
             caught_up = fold.caught_up() => match caught_up {
-                Ok(()) => self.start_leases(),
+                Ok(()) => {}
                 Err(reason) => tracing::error!(%reason, "no partition is taken over"),
             }
         }
@@ -107,16 +141,84 @@ impl Shards {
                     return stopping.recv().await;
                 }
                 () = self.wanted_moved() => self.adjust().await,
-                _ = check.tick() => self.adjust().await,
+                _ = check.tick() => self.look().await,
             }
         }
     }
 
+    /// Takes part while this node's clock agrees with the log's, and steps back while it does not.
+    async fn look(&mut self) {
+        let judged = match self.config.ownership {
+            Ownership::Alone => Judged::Agree,
+            Ownership::Leased(_) => self.clock.judge(self.config.log.clock().reading()),
+        };
+        let (message, takes_part) = match judged {
+            Judged::Agree => (None, true),
+            Judged::Unknown => (Some("the log has not told its time yet".to_owned()), false),
+            Judged::Off(message) => (Some(message), false),
+        };
+        self.config.router.concerns().set(CLOCK, "", Gravity::Blocking, message.clone());
+        if takes_part {
+            self.start_leases();
+            self.adjust().await;
+        } else {
+            self.step_back(&message.unwrap_or_default()).await;
+            self.ask_for_time();
+        }
+    }
+
+    /// Lets go of everything in order: the others take over at once.
+    async fn step_back(&mut self, reason: &str) {
+        if self.running.is_empty() && self.leases.is_none() {
+            return;
+        }
+        tracing::error!("{reason}");
+        self.stop(self.running.keys().copied().collect()).await;
+        if let Some(leases) = self.leases.take() {
+            leases.leave().await;
+        }
+    }
+
+    /// The log tells its time with what is stored.
+    fn ask_for_time(&mut self) {
+        if self.time_asked_at.is_some_and(|at| at.elapsed() < TIME_ASKED_EVERY) {
+            return;
+        }
+        self.time_asked_at = Some(Instant::now());
+        let (log, node) = (self.config.log.clone(), self.config.identity.node.clone());
+        tokio::spawn(async move {
+            let asked = LeaseRecord::TimeAsked(TimeAsked { node });
+            if let Err(error) = log.append(Stream::Membership, asked.to_bytes()).await {
+                tracing::warn!(%error, "the log does not tell its time");
+            }
+        });
+    }
+
+    /// What this node believed to own cannot be told any more: others take over. To begin anew here
+    /// would be to run a partition twice under one name.
+    async fn give_up(&mut self, panic: &str) {
+        let message = format!(
+            "it panicked ({panic}), so this hub lets go of its partitions; see its log, then restart \
+             it"
+        );
+        tracing::error!(task = "ownership", "{message}");
+        let (check, about) = (supervised::CHECK, "ownership".to_owned());
+        let concern = Concern { check, about, gravity: Gravity::Blocking, message };
+        self.config.router.concerns().raise(concern);
+        self.let_go().await;
+    }
+
     fn start_leases(&mut self) {
         let Ownership::Leased(leases) = self.config.ownership else { return };
+        let is_superseded = self.config.superseded.borrow().is_some();
+        if self.leases.is_some() || is_superseded {
+            return;
+        }
         let Config { log, identity, superseded, partitions, .. } = &self.config;
-        let superseded = superseded.clone();
-        self.leases = Some(Leases::start(log.clone(), identity, *partitions, leases, superseded));
+        let supervisor = self.config.router.supervisor();
+        let (log, superseded) = (log.clone(), superseded.clone());
+        self.leases =
+            Some(Leases::start(log, identity, *partitions, leases, superseded, supervisor));
     }
 
     /// Nothing is read any more, so nothing that a shard appends would ever be acted on: all end at
@@ -149,9 +251,10 @@ impl Shards {
     }
 
     fn wanted(&self) -> Wanted {
-        match &self.leases {
-            Some(leases) => leases.wanted.borrow().clone(),
-            None => Wanted {
+        match (&self.leases, self.config.ownership) {
+            (Some(leases), _) => leases.wanted.borrow().clone(),
+            (None, Ownership::Leased(_)) => Wanted::default(),
+            (None, Ownership::Alone) => Wanted {
                 partitions: (0..self.config.partitions).map(Partition).collect(),
                 may_claim: true,
             },

@@ -29,9 +29,11 @@ const RETRY_MAX: Duration = Duration::from_secs(10);
 /// at with the next change of the fleet.
 const RETRIES_MAX: u32 = 18;
 
+/// Runs for ever, and may be run again when it has ended or panicked: it begins with a look at all.
 pub(super) async fn run(router: Router) {
     let mut changes = router.fold().changes();
     let mut owning = router.owning();
+    owning.mark_changed();
     let (mut lookout, mut busy) = (Lookout::default(), Busy::default());
     loop {
         let moved = tokio::select! {

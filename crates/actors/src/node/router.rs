@@ -8,7 +8,7 @@ use actix::prelude::SendError;
 use bytes::Bytes;
 use domain::DomainCommand;
 use event_log::{Log, LogError, Stream};
-use events::{AggregateId, CommandEnvelope, Epoch, Partition, Principal, Timestamp};
+use events::{AggregateId, CommandEnvelope, Epoch, Partition, Principal};
 use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
 
@@ -18,6 +18,7 @@ use crate::concerns::Concerns;
 use crate::effects::EffectSink;
 use crate::fold::FoldHandle;
 use crate::shard::{Route, ShardActor};
+use crate::supervised::Supervisor;
 
 /// Finds the owner of an aggregate on this node. Cheap to clone.
 #[derive(Clone)]
@@ -52,7 +53,7 @@ impl Router {
         let origin = Origin {
             id: Uuid::now_v7(),
             principal,
-            time: Timestamp::now(),
+            time: self.parts.log.clock().now(),
             traceparent: crate::trace::current_traceparent(),
         };
         self.ask_as(aggregate, &command, &origin).await
@@ -136,6 +137,12 @@ impl Router {
     #[must_use]
     pub fn concerns(&self) -> &Concerns {
         &self.parts.concerns
+    }
+
+    /// Who looks after the tasks of this node.
+    #[must_use]
+    pub fn supervisor(&self) -> &Supervisor {
+        &self.parts.supervisor
     }
 
     /// What this node shows of itself.

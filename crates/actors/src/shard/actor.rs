@@ -28,7 +28,7 @@ use super::messages::{Flush, Folded, InboxMoved, Rejected, Route, Start, Stop, S
 use super::timers::{wake_up_of, wake_ups};
 use crate::ask::{Answer, AskError};
 use crate::effects::{EffectSink, after_take_over, effects_of};
-use crate::entity::{Decide, Proposed, Request, Settle, Settled, Ticket};
+use crate::entity::{Decide, Proposed, Settle, Settled, Ticket};
 use crate::fold::FoldHandle;
 use crate::trace::adopted;
 
@@ -105,6 +105,11 @@ impl ShardActor {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
+    /// What the log's clock shows.
+    fn now(&self) -> Timestamp {
+        self.config.log.clock().now()
+    }
+
     fn flush_soon(&mut self, ctx: &mut Context<Self>) {
         if !self.flush_is_due {
             self.flush_is_due = true;
@@ -114,14 +119,14 @@ impl ShardActor {
 
     /// Does what the core wants next, until it wants to wait.
     fn advance(&mut self, ctx: &mut Context<Self>) {
-        let now_ms = self.now_ms();
+        let (now, now_ms) = (self.now(), self.now_ms());
         if let Some(core) = &mut self.core {
-            core.wake(Timestamp::now(), now_ms, Uuid::now_v7);
+            core.wake(now, now_ms, Uuid::now_v7);
         }
         loop {
             self.hand_out(ctx);
             let Some(core) = &mut self.core else { return };
-            match core.next_step(Timestamp::now(), now_ms) {
+            match core.next_step(now, now_ms) {
                 Step::Wait => break,
                 Step::Append(bytes) => self.append(bytes, ctx),
                 Step::Answer(answers) => self.answer(answers),
@@ -132,18 +137,20 @@ impl ShardActor {
 
     /// Hands every aggregate that is ready what waits for it.
     fn hand_out(&mut self, ctx: &mut Context<Self>) {
+        let now = self.now();
         while let Some(core) = &mut self.core {
             let Some(id) = core.first_ready() else { return };
-            if let Some(requests) = core.hand_out(&id, Timestamp::now()) {
-                self.decide(id, requests, ctx);
+            if let Some(requests) = core.hand_out(&id, now) {
+                let decide = Decide { requests, now: core.time(now) };
+                self.decide(id, decide, ctx);
             }
         }
     }
 
-    fn decide(&mut self, id: AggregateId, requests: Vec<Request>, ctx: &mut Context<Self>) {
+    fn decide(&mut self, id: AggregateId, decide: Decide, ctx: &mut Context<Self>) {
         let entity = self.entities.get_or_start(&id, &self.config.fold);
         let number = entity.number;
-        let decided = entity.decide.send(Decide(requests));
+        let decided = entity.decide.send(decide);
         let done = decided.into_actor(self).map(move |proposed, shard, ctx| {
             if shard.is_current(&id, number) {
                 match proposed {
@@ -304,8 +311,9 @@ impl ShardActor {
     /// Sleeps until the core has something to do by the clock.
     fn set_alarm(&mut self, ctx: &mut Context<Self>) {
         let Some(core) = &self.core else { return };
+        let now = core.time(self.now());
         let wake_up = core.next_wake_up().map(|at| {
-            let wait = at.duration_since(Timestamp::now());
+            let wait = at.duration_since(now);
             Duration::try_from(wait).unwrap_or(Duration::ZERO).min(SLEEP_MAX)
         });
         let now_ms = self.now_ms();
@@ -372,7 +380,9 @@ impl Handler<Start> for ShardActor {
 
     fn handle(&mut self, Start { acceptor }: Start, ctx: &mut Context<Self>) {
         let identity = self.config.identity.clone();
-        self.core = Some(ShardCore::new(identity, &acceptor, Bounds::default()));
+        let mut core = ShardCore::new(identity, &acceptor, Bounds::default());
+        core.note_time(self.config.fold.model().checkpoint(self.config.partition).time);
+        self.core = Some(core);
         self.advance(ctx);
     }
 }

@@ -21,6 +21,7 @@ use super::bounds::Bounds;
 use super::dispatch::{Answered, Dispatch, Handed};
 use super::frames::{Appended, ClaimIdentity, Counted, Frames, Next, ShardState};
 use super::intake::{Intake, Taken};
+use super::time::LatestTime;
 use super::timers::Timers;
 use crate::ask::{AskError, AskSource, Origin, envelope};
 use crate::entity::{Proposed, Request, Ticket};
@@ -73,6 +74,7 @@ pub struct ShardCore {
     intake: Intake,
     dispatch: Dispatch,
     timers: Timers,
+    latest: LatestTime,
     /// Before this, nothing is appended again.
     retry_at_ms: Option<u64>,
     stopping: bool,
@@ -87,6 +89,7 @@ impl ShardCore {
             intake: Intake::new(at.partition, bounds),
             dispatch: Dispatch::new(bounds),
             timers: Timers::default(),
+            latest: LatestTime::default(),
             retry_at_ms: None,
             stopping: false,
         }
@@ -102,6 +105,17 @@ impl ShardCore {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.is_owning() && self.frames.is_idle() && self.dispatch.is_idle()
+    }
+
+    /// This time stands in the partition already.
+    pub fn note_time(&mut self, recorded: Timestamp) {
+        self.latest.note(recorded);
+    }
+
+    /// The time for a decision, when the log's clock shows this.
+    #[must_use]
+    pub fn time(&self, log: Timestamp) -> Timestamp {
+        self.latest.time(log)
     }
 
     /// Nothing is taken in any more; what was proposed is still recorded.
@@ -206,7 +220,7 @@ impl ShardCore {
 
     /// Takes what waits first for an aggregate that is ready: its entity has to decide it.
     pub fn hand_out(&mut self, id: &AggregateId, now: Timestamp) -> Option<Vec<Request>> {
-        match self.dispatch.hand_out(id, now)? {
+        match self.dispatch.hand_out(id, self.time(now))? {
             Handed::Decide(requests) => Some(requests),
             Handed::Record(proposal) => {
                 self.frames.propose(proposal);
@@ -263,6 +277,7 @@ impl ShardCore {
 
     /// Asks what is due to be asked by the clock. `id` gives each command its name.
     pub fn wake(&mut self, now: Timestamp, now_ms: u64, mut id: impl FnMut() -> Uuid) {
+        let now = self.time(now);
         while self.is_owning()
             && let Some((aggregate, command)) = self.timers.fire(now)
         {
@@ -288,7 +303,7 @@ impl ShardCore {
             return Step::Wait;
         }
         self.retry_at_ms = None;
-        match self.frames.next(now) {
+        match self.frames.next(self.time(now)) {
             Next::Wait => Step::Wait,
             Next::Append(bytes) => Step::Append(bytes),
             Next::Abandon { aggregate, bytes } => {
@@ -315,6 +330,7 @@ impl ShardCore {
 
     /// A record of this partition counts, ours or not. Called for every one, in order.
     pub fn accepted(&mut self, accepted: &Accepted, now_ms: u64) -> Told {
+        self.latest.note_record(&accepted.record);
         let appended = self.frames.accepted(accepted);
         if let Some(before) = self.intake.decided(accepted) {
             self.frames.note_commands_before(before);

@@ -11,6 +11,7 @@ mod intake;
 mod messages;
 #[cfg(test)]
 mod tests;
+mod time;
 mod timers;
 
 pub use actor::{ShardActor, ShardConfig};

@@ -65,7 +65,7 @@ pub async fn doctor(config: &KafkaConfig, mode: Mode) -> Vec<Finding> {
 /// driver keeps that to itself; a broker that is too old for an idempotent producer (before 0.11) is
 /// refused by the driver. It does not compare clocks either: a broker tells its time only with an
 /// entry that it stores, and nothing is written here. A log that is open compares them with every
-/// lease (see [`crate::Stats::clock_ahead_ms`]), for which the topics must be set up.
+/// lease (see [`event_log::clock`]), for which the topics must be set up.
 pub async fn examine(config: &KafkaConfig, mode: Mode) -> Examined {
     let seen = match config.check() {
         Ok(()) => observe(config, &Topics::new(config)).await,

@@ -44,6 +44,7 @@ use self::queue::{Queue, Request};
 use self::store::{Store, StoreError, Trim, Write};
 use self::tables::Ends;
 use self::writer::Writer;
+use crate::clock::{LogClock, NodeClock};
 use crate::port::{CONTENT_BYTES_MAX, ENTRY_BYTES_MAX, Log, LogError, Reader, Stream, check_size};
 use crate::{Failure, StoredRecord};
 
@@ -206,6 +207,10 @@ impl Drop for EmbeddedLog {
 
 #[async_trait]
 impl Log for EmbeddedLog {
+    fn clock(&self) -> LogClock {
+        LogClock::of_node(NodeClock::default())
+    }
+
     async fn append(&self, stream: Stream, bytes: Bytes) -> Result<u64, LogError> {
         check_size(&bytes, ENTRY_BYTES_MAX)?;
         let (answer, answered) = oneshot::channel();

@@ -42,7 +42,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use events::Partition;
 use uuid::Uuid;
 
-pub use record::{LeaseRecord, NodeLeaving, NodeSeen};
+pub use record::{LeaseRecord, NodeLeaving, NodeSeen, TimeAsked};
 
 /// How many of the newest membership records a node reads when it starts: what 300 nodes append in
 /// a TTL. Twice as many would only be more dead nodes to wait a TTL for.
@@ -64,11 +64,15 @@ pub struct LeaseConfig {
     /// How often a node renews: a third of the TTL. While its last renewal has not come back, twice
     /// as often, so that one lost renewal stops nobody.
     pub renew_every_ms: u64,
+    /// How far a node's clock may be off from the log's while it takes part. Clocks that are looked
+    /// after agree within milliseconds; at twice the default, people who compare what two nodes say
+    /// notice.
+    pub clock_off_max_ms: u64,
 }
 
 impl Default for LeaseConfig {
     fn default() -> Self {
-        Self { ttl_ms: 3_000, renew_every_ms: 1_000 }
+        Self { ttl_ms: 3_000, renew_every_ms: 1_000, clock_off_max_ms: 5_000 }
     }
 }
 
@@ -177,6 +181,7 @@ impl LeaseCore {
             LeaseRecord::NodeSeen(seen) if seen.node == self.node => self.on_own_name(seen, now_ms),
             LeaseRecord::NodeSeen(seen) => self.on_other(seen, now_ms),
             LeaseRecord::NodeLeaving(leaving) => self.on_leaving(leaving, now_ms),
+            LeaseRecord::TimeAsked(_) => {}
         }
     }
 

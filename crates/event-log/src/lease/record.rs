@@ -15,6 +15,16 @@ pub enum LeaseRecord {
     NodeSeen(NodeSeen),
     /// A node goes, and says so.
     NodeLeaving(NodeLeaving),
+    /// A node wants to know the log's time, which it learns when this is stored. It says nothing
+    /// about leases.
+    TimeAsked(TimeAsked),
+}
+
+/// A node asks for the time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimeAsked {
+    /// Its name.
+    pub node: String,
 }
 
 /// A node is there. It says so again before the time is over.
@@ -90,11 +100,13 @@ mod tests {
             text(&seen),
             r#"{"node_seen":{"node":"hub-1","generation":3,"incarnation":"00000000-0000-0000-0000-000000000007","renewal":42,"ttl_ms":3000}}"#
         );
+        let asked = LeaseRecord::TimeAsked(TimeAsked { node: "hub-1".to_owned() });
+        assert_eq!(text(&asked), r#"{"time_asked":{"node":"hub-1"}}"#);
         assert_eq!(
             text(&leaving),
             r#"{"node_leaving":{"node":"hub-1","generation":3,"incarnation":"00000000-0000-0000-0000-000000000007","partitions":[1,30]}}"#
         );
-        for record in [seen, leaving] {
+        for record in [seen, leaving, asked] {
             assert_eq!(LeaseRecord::from_bytes(&record.to_bytes()).unwrap(), record);
         }
     }

@@ -11,13 +11,14 @@ mod tests;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use delivery::AdoptedRemoval;
 use domain::selection::{KindRules, NamespaceRules, SelectionRules};
 use event_log_kafka::{KafkaConfig, Mode};
 use serde::Deserialize;
 
-use crate::serve::{HubAccess, LogChoice, ServeConfig};
+use crate::serve::{CLOCK_OFF_MAX, HubAccess, LogChoice, ServeConfig};
 
 pub use error::ConfigError;
 
@@ -36,6 +37,7 @@ struct File {
     data_dir: PathBuf,
     system_namespace: Option<String>,
     threads: Option<usize>,
+    clock_off_max_seconds: Option<u32>,
     log: Option<LogSection>,
     #[serde(default)]
     hub: HubSection,
@@ -169,6 +171,9 @@ pub fn parse(path: &Path, text: &str) -> Result<ServeConfig, ConfigError> {
             AdoptedSection::Delete => AdoptedRemoval::Delete,
         },
         threads: file.threads.unwrap_or_else(cores).max(1),
+        clock_off_max: file
+            .clock_off_max_seconds
+            .map_or(CLOCK_OFF_MAX, |seconds| Duration::from_secs(seconds.max(1).into())),
         data_dir,
     })
 }

@@ -16,7 +16,7 @@ fn errors_name_file_line_and_what_is_known() {
     let table = [
         (
             "data_dir = \"d\"\nlisten = 1",
-            "etc/taffrail.toml:2: unknown field `listen`, expected one of `node`, `data_dir`, `system_namespace`, `threads`, `log`, `hub`, `http`, `selection`, `removal`",
+            "etc/taffrail.toml:2: unknown field `listen`, expected one of `node`, `data_dir`, `system_namespace`, `threads`, `clock_off_max_seconds`, `log`, `hub`, `http`, `selection`, `removal`",
         ),
         ("", "etc/taffrail.toml:1: missing field `data_dir`"),
         ("data_dir = 7", "etc/taffrail.toml:1: invalid type: integer `7`, expected path string"),

@@ -203,6 +203,7 @@ async fn start_hub(fleet: &SimulatedFleet, data: &Path) -> Result<Running> {
             rules: Default::default(),
             adopted: Default::default(),
             threads: 2,
+            clock_off_max: serve::CLOCK_OFF_MAX,
         };
         serve::start(config, |step| output::line(&format!("           {step}")))
     };

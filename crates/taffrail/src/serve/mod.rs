@@ -53,7 +53,12 @@ pub struct ServeConfig {
     pub adopted: AdoptedRemoval,
     /// On how many threads it works.
     pub threads: usize,
+    /// How far this node's clock may be off from that of a shared log while it owns partitions.
+    pub clock_off_max: Duration,
 }
+
+/// See [`ServeConfig::clock_off_max`].
+pub const CLOCK_OFF_MAX: Duration = Duration::from_secs(5);
 
 /// Where the log is.
 #[derive(Debug, Clone)]
@@ -112,7 +117,7 @@ pub async fn start(config: ServeConfig, report: impl Fn(&str)) -> Result<Running
     std::fs::create_dir_all(&config.data_dir)
         .with_context(|| format!("cannot make the directory {}", config.data_dir.display()))?;
 
-    let (log, ownership) = open_log(&config.log, &report).await?;
+    let (log, ownership) = open_log(&config, &report).await?;
     let log = Arc::new(WatchedLog::new(log));
     let (check, log_at_end) = (log.check(), Arc::downgrade(&log));
 
@@ -174,8 +179,11 @@ pub async fn start(config: ServeConfig, report: impl Fn(&str)) -> Result<Running
     Ok(Running { hub, http, log: log_at_end })
 }
 
-async fn open_log(choice: &LogChoice, report: impl Fn(&str)) -> Result<(Arc<dyn Log>, Ownership)> {
-    match choice {
+async fn open_log(
+    config: &ServeConfig,
+    report: impl Fn(&str),
+) -> Result<(Arc<dyn Log>, Ownership)> {
+    match &config.log {
         LogChoice::Embedded { path } => {
             if let Some(directory) = path.parent() {
                 std::fs::create_dir_all(directory)
@@ -189,12 +197,14 @@ async fn open_log(choice: &LogChoice, report: impl Fn(&str)) -> Result<(Arc<dyn 
             report(&format!("log: embedded, {}", path.display()));
             Ok((Arc::new(log), Ownership::Alone))
         }
-        LogChoice::Kafka(config) => {
-            let log = KafkaLog::connect(KafkaConfig::clone(config));
+        LogChoice::Kafka(kafka) => {
+            let log = KafkaLog::connect(KafkaConfig::clone(kafka));
             let log = log.await.context("the log cannot be opened")?;
-            let (brokers, prefix) = (&config.bootstrap, &config.topic_prefix);
+            let (brokers, prefix) = (&kafka.bootstrap, &kafka.topic_prefix);
             report(&format!("log: Kafka at {brokers}, topics {prefix}*"));
-            Ok((Arc::new(log), Ownership::Leased(LeaseConfig::default())))
+            let clock_off_max_ms = u64::try_from(config.clock_off_max.as_millis())?;
+            let leases = LeaseConfig { clock_off_max_ms, ..LeaseConfig::default() };
+            Ok((Arc::new(log), Ownership::Leased(leases)))
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use api::http::NotReady;
 use async_trait::async_trait;
 use bytes::Bytes;
-use event_log::{Log, LogError, Reader, Stream};
+use event_log::{Log, LogClock, LogError, Reader, Stream};
 use events::ContentHash;
 use hub::http::Check;
 
@@ -47,6 +47,10 @@ impl WatchedLog {
 
 #[async_trait]
 impl Log for WatchedLog {
+    fn clock(&self) -> LogClock {
+        self.inner.clock()
+    }
+
     async fn append(&self, stream: Stream, bytes: Bytes) -> Result<u64, LogError> {
         self.note(self.inner.append(stream, bytes).await)
     }

@@ -22,6 +22,7 @@ fn config(fleet: &Fleet, data_dir: &Path) -> ServeConfig {
         rules: Default::default(),
         adopted: Default::default(),
         threads: 1,
+        clock_off_max: taffrail::serve::CLOCK_OFF_MAX,
     }
 }
 

@@ -100,6 +100,7 @@ async fn a_change_is_one_trace() {
         rules: Default::default(),
         adopted: Default::default(),
         threads: 1,
+        clock_off_max: taffrail::serve::CLOCK_OFF_MAX,
     };
     let running = start(config, |_| ()).await.unwrap();
     place_something(&hub, &server.kubeconfig(&[("eu", "eu")])).await;

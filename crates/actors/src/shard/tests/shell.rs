@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use async_trait::async_trait;
-use event_log::{Log, LogError, MemoryLog, Reader, Stream, partition_of};
+use event_log::{Log, LogClock, LogError, MemoryLog, Reader, Stream, partition_of};
 use events::{ContentHash, Epoch};
 use projections::Model;
 use tokio::sync::{oneshot, watch};
@@ -25,6 +25,10 @@ struct Gated {
 
 #[async_trait]
 impl Log for Gated {
+    fn clock(&self) -> LogClock {
+        self.log.clock()
+    }
+
     async fn append(&self, stream: Stream, bytes: Bytes) -> Result<u64, LogError> {
         self.open.clone().wait_for(|open| *open).await.unwrap();
         self.log.append(stream, bytes).await
