@@ -17,6 +17,7 @@
 //! here deletes anything on a member because something is *absent*; only a deletion that was seen
 //! does.
 
+mod api_server;
 pub mod contents;
 pub mod http;
 pub mod index;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use actors::concerns::Gravity;
 use actors::node::{Node, NodeConfig, NodeError, Ownership, Router};
 use actors::shard::ClaimIdentity;
 use api::{ClusterResourcePlacement, ResourcePlacement};
@@ -12,9 +13,10 @@ use event_log::Log;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client, ResourceExt};
 use projections::{Model, Store};
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 
+use crate::api_server;
 use crate::contents::Contents;
 use crate::index::{Index, IndexConfig};
 use crate::links::Links;
@@ -120,7 +122,7 @@ impl Hub {
 
         let index_config =
             IndexConfig { client: config.client.clone(), rules: config.rules.kinds.clone() };
-        let (index, index_task) = Index::start(index_config);
+        let (index, index_task) = Index::start(index_config, router.supervisor());
         let heartbeats = Heartbeats::new(router.clone(), links.clone(), hub_identity);
         let controller = ControllerConfig {
             client: config.client.clone(),
@@ -129,10 +131,16 @@ impl Hub {
             rules: config.rules,
             contents: contents.clone(),
         };
+        let supervisor = router.supervisor();
+        let observing = (Arc::new(Mutex::new(observed)), outcomes.clone());
+        let telling = (outcomes.clone(), router.clone());
         let mut tasks = vec![
             index_task,
-            tokio::spawn(take_observations(observed, outcomes.clone())),
-            tokio::spawn(outcomes.clone().run(router.clone())),
+            api_server::watch(config.client.clone(), supervisor, router.concerns().clone()),
+            supervisor.keep("observations", Gravity::Warning, observing, take_observations),
+            supervisor.keep("outcomes", Gravity::Warning, telling, |(outcomes, router)| {
+                outcomes.run(router)
+            }),
         ];
         tasks.extend(Controller::<ClusterResourcePlacement>::start(controller.clone()));
         tasks.extend(Controller::<ResourcePlacement>::start(controller));
@@ -179,6 +187,7 @@ impl Hub {
 
     /// Ends in order: no new input, then the node.
     pub async fn shutdown(self) {
+        self.router().supervisor().end();
         for task in &self.tasks {
             task.abort();
         }
@@ -187,7 +196,10 @@ impl Hub {
 }
 
 /// What links observe of deliveries is told to their clusters.
-async fn take_observations(mut observed: mpsc::Receiver<Observation>, outcomes: Outcomes) {
+async fn take_observations(
+    (observed, outcomes): (Arc<Mutex<mpsc::Receiver<Observation>>>, Outcomes),
+) {
+    let mut observed = observed.lock().await;
     while let Some(observation) = observed.recv().await {
         let Observation { cluster, placement, generation, availability, .. } = observation;
         outcomes.observed(EffectKey { cluster, placement }, generation, availability);

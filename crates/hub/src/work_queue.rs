@@ -62,6 +62,17 @@ impl<K: Ord + Clone> State<K> {
         (taken, self.order.first().map(|(at, _)| *at))
     }
 
+    /// Whoever worked is no more: what was being looked at has to be looked at again.
+    fn nobody_works(&mut self, now: Instant) {
+        for key in std::mem::take(&mut self.running) {
+            if let Some(at) = self.due.remove(&key) {
+                self.order.insert((at, key.clone()));
+                self.due.insert(key.clone(), at);
+            }
+            self.mark(key, now);
+        }
+    }
+
     fn done(&mut self, key: &K) {
         self.running.remove(key);
         if let Some(at) = self.due.get(key) {
@@ -111,12 +122,14 @@ impl<K: Ord + Clone + Send + 'static> WorkQueue<K> {
         f(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Works for ever, at `workers` keys at once. A panic costs one look, which is repeated.
+    /// Works for ever, at `workers` keys at once. A panic costs one look, which is repeated. It may be
+    /// run again when it was stopped.
     pub(crate) async fn run<F, W>(self, workers: usize, work: W)
     where
         F: Future<Output = Next> + Send + 'static,
         W: Fn(K) -> F,
     {
+        self.with(|state| state.nobody_works(Instant::now()));
         let mut running = JoinSet::new();
         let mut keys = HashMap::new();
         loop {
@@ -199,6 +212,28 @@ mod tests {
         assert_eq!(state.take(9, start), (vec![], None));
         state.done(&"a");
         assert_eq!(state.take(9, start), (vec!["a"], None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_looked_at_when_the_queue_was_stopped_is_looked_at_again() {
+        let (queue, looks) = (WorkQueue::new(), Arc::new(AtomicUsize::new(0)));
+        for key in ["a", "b"] {
+            queue.mark(key, Duration::ZERO);
+        }
+        let stuck = tokio::spawn(queue.clone().run(2, |_| std::future::pending()));
+        tokio::time::sleep(PANICKED).await;
+        queue.mark("b", Duration::ZERO);
+        stuck.abort();
+        assert!(stuck.await.is_err());
+
+        let seen = looks.clone();
+        let running = tokio::spawn(queue.run(2, move |_| {
+            seen.fetch_add(1, Ordering::SeqCst);
+            std::future::ready(Next::Wait)
+        }));
+        tokio::time::sleep(PANICKED).await;
+        assert_eq!(looks.load(Ordering::SeqCst), 2, "each once");
+        running.abort();
     }
 
     #[tokio::test(start_paused = true)]

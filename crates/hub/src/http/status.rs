@@ -23,8 +23,11 @@ use super::state::HttpState;
 pub(super) async fn status(state: web::Data<HttpState>) -> web::Json<HubStatus> {
     let node = state.node();
     let genesis = &state.config.genesis;
-    let (clusters, placements) =
-        state.look(|model| (cluster_counts(model), placement_counts(model)));
+    let (clusters, placements, orders_waiting) = state.look(|model| {
+        // Those of all hubs: this one may own none of the members that do not answer.
+        let orders = model.clusters.values().map(|cluster| cluster.state.orders_waiting());
+        (cluster_counts(model), placement_counts(model), orders.sum())
+    });
     let owned = node.owning.iter();
     web::Json(HubStatus {
         node: state.config.node.clone(),
@@ -38,7 +41,7 @@ pub(super) async fn status(state: web::Data<HttpState>) -> web::Json<HubStatus> 
             .collect(),
         watermark: watermark(&node.watermark),
         records_rejected: state.records_rejected(),
-        effects_waiting: node.effects,
+        effects_waiting: orders_waiting,
         index: index(&state),
         clusters,
         placements,

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
+use actors::concerns::Concerns;
 use actors::node::{Node, NodeConfig, Ownership, Router};
 use actors::shard::ClaimIdentity;
+use actors::supervised::Supervisor;
 use api::http::{
     ClusterDetail, ClusterPhase, ClusterSummary, ErrorBody, EventsPage, HubStatus, NotReady,
     PlacementDetail, PlacementPhase, PlacementSummary, Readiness, RecordedEvent, ReplayReport, Why,
@@ -192,7 +194,9 @@ async fn index() -> Index {
     let fleet = Fleet::new();
     fleet.add_cluster("hub", ClusterOptions::default()).unwrap();
     let client = kube::Client::new(fleet.service("hub"), "default");
-    let (index, _task) = Index::start(IndexConfig { client, rules: Default::default() });
+    let supervisor = Supervisor::new(Concerns::default());
+    let (index, _task) =
+        Index::start(IndexConfig { client, rules: Default::default() }, &supervisor);
     index
 }
 

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
+use actors::concerns::Gravity;
+use actors::supervised::Supervisor;
 use domain::selection::{GroupVersionKind, HubObject, KindRules};
 use futures::{StreamExt, TryStreamExt};
 use kube::api::DynamicObject;
@@ -70,12 +72,13 @@ pub struct Index {
 impl Index {
     /// Starts to watch. Runs until the returned task is aborted.
     #[must_use]
-    pub fn start(config: IndexConfig) -> (Self, JoinHandle<()>) {
+    pub fn start(config: IndexConfig, supervisor: &Supervisor) -> (Self, JoinHandle<()>) {
         let objects = Objects::default();
         let (changes, _) = broadcast::channel(CHANGES_BUFFERED_MAX);
         let (status, _) = watch::channel(status_of(&objects));
         let index = Self { objects: Arc::new(RwLock::new(objects)), changes, status };
-        let task = tokio::spawn(follow_kinds(index.clone(), config));
+        let following = follow_kinds(index.clone(), config);
+        let task = supervisor.guard("index", Gravity::Blocking, following);
         (index, task)
     }
 

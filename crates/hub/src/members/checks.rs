@@ -6,8 +6,6 @@
 
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
-
 use super::heartbeat::Heartbeats;
 use super::objects::Objects;
 use super::statuses::Statuses;
@@ -65,15 +63,16 @@ impl Checks {
     }
 
     /// Checks for ever.
-    pub(super) fn start(&self) -> [JoinHandle<()>; 2] {
+    pub(super) async fn run(self) {
         let bounds = [(Kind::Well, PROBES_AT_ONCE_MAX), (Kind::Unwell, UNWELL_PROBES_AT_ONCE_MAX)];
-        bounds.map(|(kind, at_once_max)| {
+        let [well, unwell] = bounds.map(|(kind, at_once_max)| {
             let checks = self.clone();
-            tokio::spawn(self.queue(kind).clone().run(at_once_max, move |cluster: String| {
+            self.queue(kind).clone().run(at_once_max, move |cluster: String| {
                 let checks = checks.clone();
                 async move { checks.check(kind, &cluster).await }
-            }))
-        })
+            })
+        });
+        tokio::join!(well, unwell);
     }
 
     async fn check(&self, kind: Kind, cluster: &str) -> Next {

@@ -21,8 +21,11 @@ mod status;
 mod statuses;
 mod writer;
 
+use actors::concerns::Gravity;
 use actors::node::Router;
 use events::AggregateId;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use kube::{Client, ResourceExt};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinHandle;
@@ -77,19 +80,22 @@ pub fn start(config: MembersConfig) -> Vec<JoinHandle<()>> {
     let memberships =
         Memberships::new(client.clone(), router.clone(), objects.clone(), checks.clone());
     let controller = Controller { config, objects, memberships, checks, statuses };
-    let mut tasks = vec![
-        tokio::spawn(controller.clone().watch()),
-        tokio::spawn(links::watch(
-            controller.config.client.clone(),
-            controller.config.system_namespace.clone(),
-            controller.config.links.clone(),
-        )),
-        tokio::spawn(controller.memberships.clone().run()),
-        tokio::spawn(controller.statuses.clone().run()),
-    ];
-    tasks.extend(controller.checks.start());
-    tasks.push(tokio::spawn(controller.listen()));
-    tasks
+    let supervisor = controller.config.router.supervisor().clone();
+    let keep = |what: &str, start: fn(Controller) -> BoxFuture<'static, ()>| {
+        let name = format!("{what} of MemberClusters");
+        supervisor.keep(name, Gravity::Warning, controller.clone(), start)
+    };
+    vec![
+        keep("watch", |it| it.watch().boxed()),
+        keep("links", |it| {
+            let MembersConfig { client, system_namespace, links, .. } = it.config;
+            links::watch(client, system_namespace, links).boxed()
+        }),
+        keep("memberships", |it| it.memberships.run().boxed()),
+        keep("statuses", |it| it.statuses.run().boxed()),
+        keep("health checks", |it| it.checks.run().boxed()),
+        keep("log", |it| it.listen().boxed()),
+    ]
 }
 
 impl Controller {
@@ -114,6 +120,8 @@ impl Controller {
         let mut changes = self.config.router.fold().changes();
         let mut owning = self.config.router.owning();
         let mut links = self.config.links.moved();
+        // What changed before this listens.
+        self.mark_all();
         loop {
             tokio::select! {
                 change = changes.recv() => match change {

@@ -12,13 +12,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use actors::ask::AskError;
+use actors::concerns::Gravity;
 use actors::node::Router;
 use actors::trace::adopted;
 use domain::DomainCommand;
 use domain::placement::PlacementCommand;
 use domain::selection::SelectionRules;
 use events::{AggregateId, ContentHash, PlacementKey, Principal};
-use futures::TryStreamExt;
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, TryStreamExt};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch_objects};
 use kube::{Client, ResourceExt};
@@ -87,6 +89,10 @@ pub(super) struct Known<P> {
 struct Notes {
     /// Placements of which it cannot be said what they select, and what of that is to be shown.
     waiting: BTreeMap<PlacementKey, Option<String>>,
+    /// Placements on whose latest change nobody decides, in words.
+    unobserved: BTreeMap<PlacementKey, String>,
+    /// Why the latest change of a placement is not decided on here.
+    refusals: BTreeMap<PlacementKey, String>,
     /// Objects whose deletion was seen and is not decided yet.
     departed: BTreeMap<PlacementKey, Departed>,
     /// The trace context of what the next status shows.
@@ -125,27 +131,43 @@ impl<P: PlacementObject> Controller<P> {
             objects: Arc::default(),
             notes: Arc::default(),
         };
-        let submitting = controller.clone();
-        let writing = controller.clone();
+        let supervisor = controller.config.router.supervisor().clone();
+        let keep = |what: &str, start: fn(Self) -> BoxFuture<'static, ()>| {
+            let name = format!("{what} of {}s", P::kind(&()));
+            supervisor.keep(name, Gravity::Warning, controller.clone(), start)
+        };
         vec![
-            tokio::spawn(controller.clone().watch()),
-            tokio::spawn(controller.clone().listen_to_objects()),
-            tokio::spawn(controller.clone().listen_to_log()),
-            tokio::spawn(controller.clone().listen_to_ownership()),
-            tokio::spawn(controller.submits.clone().run(SUBMITS_AT_ONCE_MAX, move |key| {
-                let controller = submitting.clone();
-                let span = tracing::debug_span!("submit", placement = %key);
-                async move { controller.submit(&key).await }.instrument(span)
-            })),
-            tokio::spawn(controller.statuses.clone().run(STATUS_WRITES_AT_ONCE_MAX, move |key| {
-                let controller = writing.clone();
-                let span = adopted(
-                    tracing::debug_span!("status", placement = %key),
-                    controller.notes().traceparents.remove(&key).as_deref(),
-                );
-                async move { controller.show(&key).await }.instrument(span)
-            })),
+            keep("watch", |it| it.watch().boxed()),
+            keep("objects", |it| it.listen_to_objects().boxed()),
+            keep("log", |it| it.listen_to_log().boxed()),
+            keep("ownership", |it| it.listen_to_ownership().boxed()),
+            keep("submissions", |it| it.submit_all().boxed()),
+            keep("statuses", |it| it.write_statuses().boxed()),
+            keep("unobserved changes", |it| it.look_for_unobserved().boxed()),
         ]
+    }
+
+    async fn submit_all(self) {
+        let queue = self.submits.clone();
+        let submit = move |key: PlacementKey| {
+            let controller = self.clone();
+            let span = tracing::debug_span!("submit", placement = %key);
+            async move { controller.submit(&key).await }.instrument(span)
+        };
+        queue.run(SUBMITS_AT_ONCE_MAX, submit).await;
+    }
+
+    async fn write_statuses(self) {
+        let queue = self.statuses.clone();
+        let show = move |key: PlacementKey| {
+            let controller = self.clone();
+            let span = adopted(
+                tracing::debug_span!("status", placement = %key),
+                controller.notes().traceparents.remove(&key).as_deref(),
+            );
+            async move { controller.show(&key).await }.instrument(span)
+        };
+        queue.run(STATUS_WRITES_AT_ONCE_MAX, show).await;
     }
 
     async fn watch(self) {
@@ -243,9 +265,39 @@ impl<P: PlacementObject> Controller<P> {
         }
     }
 
-    /// What is in the way of a selection, for people.
+    /// What is in the way of a decision, for people.
     pub(super) fn obstacle(&self, key: &PlacementKey) -> Option<String> {
+        self.obstacle_to_selection(key).or_else(|| self.unobserved(key))
+    }
+
+    pub(super) fn obstacle_to_selection(&self, key: &PlacementKey) -> Option<String> {
         self.notes().waiting.get(key).cloned().flatten()
+    }
+
+    /// That nobody decides on the latest change of a placement, if that is so.
+    pub(super) fn unobserved(&self, key: &PlacementKey) -> Option<String> {
+        self.notes().unobserved.get(key).cloned()
+    }
+
+    /// These are all of which that is so. Answers with those before.
+    pub(super) fn replace_unobserved(
+        &self,
+        unobserved: BTreeMap<PlacementKey, String>,
+    ) -> BTreeMap<PlacementKey, String> {
+        std::mem::replace(&mut self.notes().unobserved, unobserved)
+    }
+
+    /// What was answered when a decision was asked for last, unless that was a yes.
+    pub(super) fn refusal(&self, key: &PlacementKey) -> Option<String> {
+        self.notes().refusals.get(key).cloned()
+    }
+
+    pub(super) fn note_refusal(&self, key: &PlacementKey, refusal: Option<String>) {
+        let refusals = &mut self.notes().refusals;
+        match refusal {
+            Some(refusal) => drop(refusals.insert(key.clone(), refusal)),
+            None => drop(refusals.remove(key)),
+        }
     }
 
     pub(super) fn departed(&self, key: &PlacementKey) -> Option<Departed> {

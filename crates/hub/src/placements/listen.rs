@@ -25,6 +25,8 @@ impl<P: PlacementObject> Controller<P> {
         let mut changes = self.config.index.changes();
         let mut status = self.config.index.status();
         let mut moves = status.borrow().moves;
+        // What changed before this listens.
+        self.mark_submits();
         loop {
             tokio::select! {
                 change = changes.recv() => match change {
@@ -74,6 +76,7 @@ impl<P: PlacementObject> Controller<P> {
 
     pub(super) async fn listen_to_log(self) {
         let mut changes = self.config.router.fold().changes();
+        self.mark_statuses();
         loop {
             match changes.recv().await {
                 Ok(change) => {
@@ -94,6 +97,7 @@ impl<P: PlacementObject> Controller<P> {
 
     pub(super) async fn listen_to_ownership(self) {
         let mut owning = self.config.router.owning();
+        self.mark_all();
         while owning.changed().await.is_ok() {
             self.mark_all();
         }

@@ -7,6 +7,7 @@ mod selected;
 mod show;
 mod status;
 mod submit;
+mod unobserved;
 mod writer;
 
 pub use controller::{Controller, ControllerConfig};

@@ -61,7 +61,9 @@ impl<P: PlacementObject> Controller<P> {
     pub(super) async fn show(&self, key: &PlacementKey) -> Next {
         let Some(known) = self.known(key) else { return Next::Wait };
         let object = &known.object;
-        if !self.config.router.owns(&AggregateId::Placement(key.clone())) {
+        // What nobody decides on has no owner who would say so.
+        let is_ours = self.config.router.owns(&AggregateId::Placement(key.clone()));
+        if !is_ours && self.unobserved(key).is_none() {
             return Next::Wait;
         }
         if object.meta().deletion_timestamp.is_some() {

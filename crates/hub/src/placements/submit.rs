@@ -64,7 +64,7 @@ impl<P: PlacementObject> Controller<P> {
             Err(next) => return next,
         };
         let principal = self.principal(key, object);
-        self.asked(self.ask(id, command, principal).await)
+        self.asked(key, self.ask(id, command, principal).await)
     }
 
     /// Asks for the deletion of what an object placed that is gone, until it is decided; by whom
@@ -88,7 +88,7 @@ impl<P: PlacementObject> Controller<P> {
                 Next::Wait
             }
             Err(AskError::NotOwner { .. }) => Next::After(NOT_OURS),
-            other => self.asked(other),
+            other => self.asked(key, other),
         }
     }
 
@@ -97,7 +97,7 @@ impl<P: PlacementObject> Controller<P> {
     async fn delete(&self, key: &PlacementKey, object: &P, id: AggregateId) -> Next {
         let delete = DeletePlacement { uid: object.uid().unwrap_or_default() };
         let command = PlacementCommand::DeletePlacement(delete);
-        let asked = self.asked(self.ask(id, command, author(object)).await);
+        let asked = self.asked(key, self.ask(id, command, author(object)).await);
         let is_gone = {
             let model = self.config.router.fold().model();
             model.placements.get(key).is_none_or(|placement| is_gone(&placement.state))
@@ -108,7 +108,8 @@ impl<P: PlacementObject> Controller<P> {
         patched(key, remove_finalizer(&self.config.client, object).await)
     }
 
-    fn asked(&self, answer: Result<(), AskError>) -> Next {
+    fn asked(&self, key: &PlacementKey, answer: Result<(), AskError>) -> Next {
+        self.note_refusal(key, answer.as_ref().err().map(ToString::to_string));
         match answer {
             Ok(()) | Err(AskError::NotOwner { .. }) => Next::Wait,
             Err(AskError::Refused(reason)) => {

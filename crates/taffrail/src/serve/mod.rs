@@ -1,6 +1,7 @@
 //! A hub in this process: log, projections, hub, HTTP, in that order, and back in the other.
 
 mod checks;
+mod topics;
 mod watched_log;
 
 use std::fmt;
@@ -21,6 +22,7 @@ use hub::http::{HttpConfig, HttpServer};
 use hub::{Hub, HubConfig};
 use kube::Client;
 use projections::Store;
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::kubernetes;
@@ -106,6 +108,8 @@ pub struct Running {
     hub: Hub,
     http: HttpServer,
     log: Weak<WatchedLog>,
+    /// What looks at the topics of a log on Kafka.
+    topics: Option<JoinHandle<()>>,
 }
 
 /// Starts a hub, and tells `report` of each step. Must be called where an actix system runs.
@@ -176,7 +180,11 @@ pub async fn start(config: ServeConfig, report: impl Fn(&str)) -> Result<Running
         }
     };
     report(&format!("http: http://{}", http.address()));
-    Ok(Running { hub, http, log: log_at_end })
+    let topics = match config.log {
+        LogChoice::Embedded { .. } => None,
+        LogChoice::Kafka(kafka) => Some(topics::watch(&hub, *kafka)),
+    };
+    Ok(Running { hub, http, log: log_at_end, topics })
 }
 
 async fn open_log(
@@ -228,7 +236,10 @@ impl Running {
     /// # Errors
     /// When the HTTP server's end cannot be waited for.
     pub async fn shutdown(self) -> Result<()> {
-        let Self { hub, http, log } = self;
+        let Self { hub, http, log, topics } = self;
+        if let Some(topics) = topics {
+            topics.abort();
+        }
         tokio::task::spawn_blocking(move || http.stop()).await?;
         hub.shutdown().await;
         let let_go = async {
