@@ -93,6 +93,12 @@ impl Supervisor {
         self.is_ending.store(true, Ordering::SeqCst);
     }
 
+    /// The names of the tasks.
+    #[must_use]
+    pub fn tasks(&self) -> Vec<String> {
+        self.breakers().keys().cloned().collect()
+    }
+
     /// Has a task panic, for tests.
     ///
     /// # Panics

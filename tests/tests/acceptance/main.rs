@@ -14,4 +14,5 @@ mod silence;
 mod simulation;
 mod slow_members;
 mod submitted;
+mod tasks;
 mod two_hubs;

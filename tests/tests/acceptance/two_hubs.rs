@@ -80,8 +80,8 @@ fn share_the_work_and_take_over_from_each_other() {
 
 /// What is said of a hub's clock.
 fn clock_of(hub: &hub::Hub) -> Option<String> {
-    let concerns = hub.router().concerns().all().into_iter();
-    concerns.filter(|it| it.check == "clock").map(|it| it.message).next()
+    let mut concerns = hub.router().concerns().all().into_iter();
+    concerns.find(|concern| concern.check == "clock").map(|concern| concern.message)
 }
 
 /// By the brokers' clock: a hub that is an hour ahead owns nothing and says so, takes part when its

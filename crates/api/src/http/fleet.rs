@@ -29,7 +29,7 @@ pub struct HubStatus {
     pub watermark: BTreeMap<String, u64>,
     /// Records in the log that do not count. Some are normal where hubs took over from each other.
     pub records_rejected: u64,
-    /// Orders to members that are not done.
+    /// Orders to members that are not done, whichever hub carries them out.
     pub effects_waiting: usize,
     /// The objects on the hub that placements may select.
     pub index: IndexView,

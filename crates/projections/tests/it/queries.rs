@@ -280,7 +280,7 @@ fn a_history_comes_in_pages() {
 /// States are written long before the tests above would need one: this history is long enough.
 #[test]
 fn states_between_their_rows_are_folded_from_the_row_before() {
-    let recording = Recording::of(long_history(PARTITIONS, 3_000), 50);
+    let recording = Recording::of(long_history(PARTITIONS, 4_000), 50);
     let queries = recording.queries();
     let mut compared = 0;
     for (n, (at, envelope)) in recording.events.iter().enumerate() {
