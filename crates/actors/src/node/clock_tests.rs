@@ -47,6 +47,8 @@ async fn regression_a_node_whose_clock_is_off_owns_nothing_and_says_so() {
     let (log, clock) = (MemoryLog::new(), NodeClock::default());
     clock.set_ahead(SignedDuration::from_hours(1));
     let wrong = node("wrong", &log, &clock).await;
+    let founded = wrong.genesis().time.duration_since(Timestamp::now());
+    assert!(founded.abs() < SignedDuration::from_mins(1), "founded {founded} from now");
     let right = node("right", &log, &NodeClock::default()).await;
     owns(right.router(), PARTITIONS).await;
     let (gravity, message) = told(wrong.router()).unwrap();

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::fleet::{FleetCommand, FoundFleet};
-use event_log::{Acceptor, Log, LogError, Stream};
+use event_log::lease::{LeaseRecord, TimeAsked};
+use event_log::{Acceptor, ClockReading, Log, LogError, Stream};
 use events::frame::RECORD_FORMAT;
 use events::{AggregateId, Genesis, Partition, Principal, Record};
 use projections::Model;
@@ -57,6 +58,7 @@ pub enum GenesisError {
 /// two nodes that do so at once, the first in the log wins.
 pub(super) async fn found(
     log: &dyn Log,
+    node: &str,
     partitions: u16,
     model: &Model,
 ) -> Result<Genesis, NodeError> {
@@ -65,6 +67,7 @@ pub(super) async fn found(
         if let Some(known) = &model.genesis {
             return Err(GenesisError::Emptied { projections: known.deployment }.into());
         }
+        learn_time(log, node).await;
         let genesis = Record::Genesis(Genesis {
             deployment: Uuid::now_v7(),
             partitions,
@@ -78,6 +81,17 @@ pub(super) async fn found(
         }
     }
     read(log, stream).await
+}
+
+/// The log tells its time with what is stored: this node's own clock may be wrong, and what it says
+/// would stand in the record for ever.
+async fn learn_time(log: &dyn Log, node: &str) {
+    if log.clock().reading() == ClockReading::Unknown {
+        let asked = LeaseRecord::TimeAsked(TimeAsked { node: node.to_owned() });
+        if let Err(error) = log.append(Stream::Membership, asked.to_bytes()).await {
+            tracing::warn!(%error, "the log does not tell its time");
+        }
+    }
 }
 
 /// How long to wait for the first record of a log that is not empty.

@@ -97,7 +97,8 @@ impl Node {
     /// When the log does not answer or is another deployment's, or when the projections cannot be
     /// set aside.
     pub async fn start(config: NodeConfig) -> Result<Self, NodeError> {
-        let genesis = genesis::found(&*config.log, config.partitions, &config.model).await?;
+        let (node, partitions) = (&config.identity.node, config.partitions);
+        let genesis = genesis::found(&*config.log, node, partitions, &config.model).await?;
         genesis::check(&config.model, &genesis)?;
         let partitions = genesis.partitions;
         let (model, store) =
