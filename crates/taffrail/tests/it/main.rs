@@ -8,5 +8,6 @@ mod full_disk;
 mod join;
 mod otlp;
 mod serve;
+mod topics;
 mod trace;
 mod verbs;
