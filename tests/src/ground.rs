@@ -10,7 +10,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config, ResourceExt};
 use serde_json::json;
 use simulator::{ClusterOptions, Fleet, ServerHandle};
-use xtask::bed::Bed;
+use xtask::bed::{Bed, Turn};
 
 use crate::wait::eventually;
 
@@ -33,6 +33,8 @@ pub struct Ground {
     /// Set for a simulated ground: to break it.
     pub fleet: Option<Fleet>,
     server: Option<ServerHandle>,
+    /// For a real ground: nobody else uses the clusters meanwhile.
+    turn: Option<Turn>,
 }
 
 /// Simulated clusters, served over HTTP by this process.
@@ -89,19 +91,23 @@ impl Ground {
         }
         let members = all.split_off(1);
         let hub = all.pop().expect("a ground has a hub");
-        let ground = Self { hub, members, fleet: None, server: None };
+        let ground = Self { hub, members, fleet: None, server: None, turn: None };
         ground.install_crds().await;
         ground
     }
 
-    /// The real clusters of the shared test bed; `None` when it is not wanted.
+    /// The real clusters of the shared test bed; `None` when it is not wanted. Waits until no other
+    /// test has them. A test that calls this has `real` in its name, so that `cargo xtask test`
+    /// does not start two that would wait for each other.
     pub async fn real() -> Option<Self> {
         let bed = Bed::shared()?;
+        let turn = Turn::alone(bed);
         let kubeconfig = |name: String| {
             let kubeconfig = bed.context(&name).kubeconfig();
             (name, kubeconfig)
         };
-        Some(Self::at(bed.context_names().into_iter().map(kubeconfig).collect()).await)
+        let clusters = bed.context_names().into_iter().map(kubeconfig).collect();
+        Some(Self { turn: Some(turn), ..Self::at(clusters).await })
     }
 
     async fn install_crds(&self) {
@@ -203,6 +209,7 @@ impl Ground {
         if let Some(server) = self.server {
             server.stop();
         }
+        drop(self.turn);
     }
 }
 

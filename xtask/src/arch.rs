@@ -143,6 +143,7 @@ mod tests {
             version: "0.1.0".into(),
             license: None,
             source: None,
+            manifest_path: Default::default(),
             dependencies,
         }
     }

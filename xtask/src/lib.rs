@@ -1,7 +1,8 @@
-//! The part of the workspace's tasks that tests use too: the test bed. The tasks themselves are
-//! modules of the program, one for each subcommand of `cargo xtask`.
+//! The part of the workspace's tasks that tests use too: the test bed, and how hard a test tries.
+//! The tasks themselves are modules of the program, one for each subcommand of `cargo xtask`.
 
 pub mod bed;
+pub mod trial;
 
 use std::{
     env,

@@ -1,6 +1,6 @@
 //! What Cargo knows about this workspace: its packages, what they depend on, where that is from.
 
-use std::{env, ffi::OsStr, process::Command};
+use std::{env, ffi::OsStr, path::PathBuf, process::Command};
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -20,6 +20,8 @@ pub(crate) struct Package {
     pub(crate) license: Option<String>,
     /// Where it comes from; `None` for the packages of this workspace.
     pub(crate) source: Option<String>,
+    #[serde(default)]
+    pub(crate) manifest_path: PathBuf,
     pub(crate) dependencies: Vec<Dependency>,
 }
 

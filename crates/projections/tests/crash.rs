@@ -15,7 +15,9 @@ use support::{Step, dirty, fold, folded, long_history, partition_of, write};
 
 const PARTITIONS: u16 = 4;
 const ACTS: usize = 4_000;
+/// How often the process is killed: in an ordinary run, and in a long one.
 const ROUNDS: usize = 20;
+const ROUNDS_SOAK: usize = 300;
 const DIR: &str = "PROJECTIONS_CRASH_DIR";
 
 fn check(opened: &Opened, steps: &[Step]) -> usize {
@@ -68,7 +70,7 @@ fn a_process_that_is_killed_leaves_a_prefix() {
     let tmp = tempfile::tempdir().unwrap();
     let dir = tmp.path().join("rows");
     let (mut reached, mut progress, mut rebuilt) = (0, 0, 0);
-    for round in 0..ROUNDS {
+    for round in 0..xtask::trial::rounds(ROUNDS, ROUNDS_SOAK) {
         run_and_kill(&dir, 1 + round * 53 % 120);
         let opened = Store::open(&dir, partition_of).unwrap();
         let count = check(&opened, &steps);

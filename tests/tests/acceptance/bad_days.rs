@@ -32,6 +32,8 @@ fn a_policy_that_cannot_be_followed_leaves_the_old_targets() {
         scenarios::write_app(ground, "app-policy", "hello").await;
         scenarios::place(ground, "policy", "app-policy", &["eu"]).await;
         scenarios::shows(ground, "policy", &scenarios::available(1)).await;
+        // The placement may have been available for a moment without its last object.
+        scenarios::hold_the_same(ground, &[&ground.members[0]], "app-policy").await;
 
         let near = json!({ "key": "region", "operator": "Near", "values": ["eu"] });
         let term = json!({ "labelSelector": { "matchExpressions": [near] } });

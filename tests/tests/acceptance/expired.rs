@@ -60,7 +60,7 @@ fn unavailable() -> Vec<(String, String, String, i64)> {
 }
 
 #[test]
-fn credentials_that_expire_cost_only_their_member_until_they_are_renewed() {
+fn credentials_of_real_clusters_that_expire_cost_only_their_member_until_they_are_renewed() {
     in_a_system(async {
         let (Some(ground), Some(bed)) = (Ground::real().await, Bed::shared()) else { return };
         ground.tidy().await;

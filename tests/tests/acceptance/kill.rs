@@ -2,7 +2,7 @@
 //!
 //! Afterwards every member holds exactly what it should, the log replays clean, and nothing was
 //! ever deleted.
-#![expect(clippy::print_stdout, reason = "a failed run has to say its seed")]
+#![expect(clippy::print_stdout, reason = "the figures are worth reading")]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -25,7 +25,9 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, ResourceExt};
 use xtask::bed::Bed;
 
-const KILLS: usize = 30;
+/// How often hubs are killed: in an ordinary run, and in a long one.
+const KILLS: usize = 20;
+const KILLS_SOAK: usize = 300;
 const PLACEMENTS: usize = 50;
 
 /// Hub processes that are started again whenever they are killed.
@@ -101,15 +103,15 @@ fn app(index: usize) -> String {
     format!("app-kill-{index}")
 }
 
-async fn survives(ground: &Ground, hubs: &mut Hubs, seed: u64) {
-    println!("seed {seed}");
+async fn survives(ground: &Ground, hubs: &mut Hubs) {
+    let seed = xtask::seed!();
     let mut random = fastrand::Rng::with_seed(seed);
     for member in &ground.members {
         ground.join(member, &[("region", "eu")]).await;
     }
     let deletions = count_deletions(ground);
     let mut greetings: BTreeMap<usize, String> = BTreeMap::new();
-    for round in 0..KILLS {
+    for round in 0..xtask::trial::rounds(KILLS, KILLS_SOAK) {
         for _ in 0..random.usize(1..6) {
             let index = random.usize(0..PLACEMENTS);
             let greeting = format!("round {round}");
@@ -180,7 +182,7 @@ fn on_the_embedded_log() {
             let data = data.clone();
             move |_| hub("hub-a", &kubeconfig, &data, "embedded")
         });
-        survives(&ground, &mut hubs, fastrand::u64(..)).await;
+        survives(&ground, &mut hubs).await;
         drop(hubs);
         assert_replays(&EmbeddedLog::open(data.join("log.redb")).unwrap()).await;
         ground.stop();
@@ -203,7 +205,7 @@ fn on_kafka_with_two_hubs_and_real_clusters() {
             let name = format!("hub-{index}");
             hub(&name, &kubeconfig, &data.join(&name), &log)
         });
-        survives(&ground, &mut hubs, fastrand::u64(..)).await;
+        survives(&ground, &mut hubs).await;
         drop(hubs);
         let config = KafkaConfig {
             topic_prefix: prefix,

@@ -1,17 +1,29 @@
 //! The deterministic simulation: some seeds on every run; `cargo xtask sim` runs many.
 
 use acceptance::simulation;
+use xtask::trial;
 
-/// How many seeds every run of the tests tries.
-const SEEDS: u64 = 50;
+/// How many seeds a run of the tests tries: an ordinary one, and a long one.
+const SEEDS: usize = 50;
+const SEEDS_SOAK: usize = 2_000;
 
 #[test]
 fn whole_hubs_survive_what_happens_to_them() {
-    let halves = [0..SEEDS / 2, SEEDS / 2..SEEDS];
+    let halves = match trial::given_seed() {
+        Some(seed) => [seed..seed + 1, 0..0],
+        None => {
+            let seeds = trial::rounds(SEEDS, SEEDS_SOAK) as u64;
+            [0..seeds / 2, seeds / 2..seeds]
+        }
+    };
     std::thread::scope(|scope| {
         let run = |seeds: std::ops::Range<u64>| {
             for seed in seeds {
                 if let Some(violation) = simulation::run(seed, false).violation {
+                    eprintln!(
+                        "{}",
+                        trial::told(seed, "-p acceptance --test acceptance simulation")
+                    );
                     panic!("{violation}\nsee it with: cargo xtask sim --seed {seed}");
                 }
             }

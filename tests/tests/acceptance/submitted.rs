@@ -1,6 +1,6 @@
-//! A node that is killed 200 times, with SIGKILL, while commands are put into the log, some of them
+//! A node that is killed again and again, with SIGKILL, while commands are put into the log, some of them
 //! twice: every command that stands there, and every follow-up, is decided exactly once.
-#![expect(clippy::print_stdout, reason = "a failed run has to say its seed")]
+#![expect(clippy::print_stdout, reason = "the figures are worth reading")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
@@ -24,11 +24,14 @@ use events::{
 use uuid::Uuid;
 use xtask::bed::Bed;
 
-const KILLS: usize = 200;
+/// How often the node is killed: in an ordinary run, and in a long one.
+const KILLS: usize = 20;
+const KILLS_SOAK: usize = 300;
 
-/// How many lives the node has at most. On a slow machine more of them end before anything was
-/// decided, so that it needs more than [`KILLS`] until it has decided as often.
-const LIVES_MAX: usize = 2 * KILLS;
+/// How many lives the node has at most, for each time that it is to be killed. On a slow machine
+/// more of them end before anything was decided, so that it needs more until it has decided as
+/// often.
+const LIVES_PER_KILL_MAX: usize = 3;
 
 const CLUSTERS: usize = 5;
 const PLACEMENTS: usize = 6;
@@ -36,7 +39,8 @@ const PLACEMENTS: usize = 6;
 /// How many commands come in each life of the node, besides those that come again.
 const COMMANDS_PER_LIFE: usize = 6;
 
-/// Until when a life is cut off, counted from its beginning.
+/// Until when a life is cut off: in most of them counted from the first command that stands in the
+/// log, in every fourth from the beginning.
 const LIFE_MS_MAX: u64 = 250;
 
 /// The node, and what it says.
@@ -71,16 +75,23 @@ impl Node {
         writeln!(self.input, "{line}").expect("the node runs");
     }
 
+    /// Waits until it calls a command durable.
+    fn durable(&self) -> CommandId {
+        let line = self.lines.recv_timeout(wait::PATIENCE);
+        durable_in(&line.expect("a command becomes durable"))
+    }
+
     /// Kills it. Says which commands it called durable.
     fn kill(mut self) -> Vec<CommandId> {
         self.process.kill().expect("it runs");
         self.process.wait().expect("it was killed");
-        let durable = |line: String| {
-            let id = line.strip_prefix("durable ").expect("nothing else is said");
-            CommandId(id.parse().expect("an id"))
-        };
-        self.lines.iter().map(durable).collect()
+        self.lines.iter().map(|line| durable_in(&line)).collect()
     }
+}
+
+fn durable_in(line: &str) -> CommandId {
+    let id = line.strip_prefix("durable ").expect("nothing else is said");
+    CommandId(id.parse().expect("an id"))
 }
 
 /// The `n`-th command.
@@ -196,13 +207,14 @@ impl Decided {
 }
 
 async fn survives(data: &Path, log: &str) {
-    let seed = fastrand::u64(..);
-    println!("seed {seed}");
-    let mut random = fastrand::Rng::with_seed(seed);
+    let mut random = fastrand::Rng::with_seed(xtask::seed!());
+    let kills = xtask::trial::rounds(KILLS, KILLS_SOAK);
     let mut commands: Vec<CommandEnvelope> = vec![];
     let mut durable: BTreeSet<CommandId> = BTreeSet::new();
     let mut lives = 0;
-    while lives < KILLS || lives < LIVES_MAX && so_far(data, log).await.epochs.len() <= KILLS {
+    while lives < kills
+        || lives < kills * LIVES_PER_KILL_MAX && so_far(data, log).await.epochs.len() <= kills
+    {
         lives += 1;
         let mut node = Node::start(data, log);
         // What was not called durable comes again, and so does some of what was.
@@ -212,6 +224,9 @@ async fn survives(data: &Path, log: &str) {
             commands.push(command(commands.len()));
             node.submit(commands.last().expect("it was just put there"));
         }
+        if random.u8(..4) > 0 {
+            durable.insert(node.durable());
+        }
         tokio::time::sleep(Duration::from_millis(random.u64(0..LIFE_MS_MAX))).await;
         durable.extend(node.kill());
     }
@@ -219,9 +234,7 @@ async fn survives(data: &Path, log: &str) {
     let left = commands.iter().filter(|it| !durable.contains(&it.id));
     left.for_each(|command| node.submit(command));
     while durable.len() < commands.len() {
-        let line = node.lines.recv_timeout(wait::PATIENCE).expect("all become durable");
-        let id = line.strip_prefix("durable ").expect("nothing else is said");
-        durable.insert(CommandId(id.parse().expect("an id")));
+        durable.insert(node.durable());
     }
     node.kill();
 
@@ -239,7 +252,7 @@ async fn survives(data: &Path, log: &str) {
         decided.follow_ups.len(),
         decided.epochs.len()
     );
-    assert!(decided.epochs.len() > KILLS, "the node decided in most of its lives");
+    assert!(decided.epochs.len() > kills, "the node decided in most of its lives");
 
     let log = logs::open(log, data).await.expect("the log can be opened");
     let report = actors::replay::verify(&*log, PARTITIONS).await.expect("the log can be read");

@@ -50,7 +50,7 @@ pub use self::{
     context::Context,
     kafka::Kafka,
     pki::Credentials,
-    share::{BED_DIR, BED_KUBECONFIG, BED_MODE, SKIPPED, shared, start_shareable, wanted},
+    share::{BED_DIR, BED_KUBECONFIG, BED_MODE, SKIPPED, Turn, shared, start_shareable, wanted},
     state::{ClusterState, ProcessId, Started, State},
     stop::stop,
 };

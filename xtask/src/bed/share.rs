@@ -5,7 +5,14 @@
 //! or starts one for the test process if the parts are built. Otherwise it says that it skips: a
 //! first build takes minutes and is not what somebody asked for who ran one crate's tests.
 
-use std::{env, io::Write, path::Path, sync::OnceLock, thread};
+use std::{
+    env,
+    fs::File,
+    io::{self, Write as _},
+    path::Path,
+    sync::OnceLock,
+    thread,
+};
 
 use anyhow::Result;
 
@@ -66,6 +73,39 @@ pub fn wanted() -> bool {
         panic!("cannot say that {test} is skipped: {error}");
     }
     false
+}
+
+/// The clusters of a bed, for as long as this is held. Tests of several processes share them.
+#[derive(Debug)]
+pub struct Turn {
+    _lock: File,
+}
+
+impl Turn {
+    /// Waits until nobody else uses the bed's clusters, and keeps them: one hub rules a fleet, and
+    /// what it does not know of its members is in its way.
+    ///
+    /// # Panics
+    /// The bed's directory cannot be written to.
+    pub fn alone(bed: &Bed) -> Self {
+        Self::take(bed, File::lock)
+    }
+
+    /// Waits until nobody has the bed's clusters alone, and keeps it so: for tests that keep to
+    /// names of their own, beside each other.
+    ///
+    /// # Panics
+    /// As for [`Self::alone`].
+    pub fn beside_others(bed: &Bed) -> Self {
+        Self::take(bed, File::lock_shared)
+    }
+
+    fn take(bed: &Bed, lock: impl FnOnce(&File) -> io::Result<()>) -> Self {
+        let path = bed.dir().join("clusters.lock");
+        let file = File::options().create(true).append(true).open(&path);
+        let file = file.and_then(|file| lock(&file).map(|()| file));
+        Self { _lock: file.unwrap_or_else(|error| panic!("lock {}: {error}", path.display())) }
+    }
 }
 
 fn reason_to_skip() -> Option<&'static str> {

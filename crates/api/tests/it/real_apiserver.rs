@@ -1,12 +1,11 @@
 //! What a real API server makes of the CRDs: it serves them, fills in the defaults, and admits
 //! and refuses what it should.
 //!
-//! Needs the test bed (`cargo xtask bed up`, or `cargo xtask test`), whose kubeconfig
-//! `TAFFRAIL_BED_KUBECONFIG` names. Everything that these tests create starts with `api-` and is
-//! deleted again; most of it is dry runs.
+//! Needs the test bed (`cargo xtask bed up`, or `cargo xtask test`). Everything that these tests
+//! create starts with `api-` and is deleted again; most of it is dry runs.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use futures::future::try_join_all;
@@ -20,6 +19,7 @@ use kube::runtime::{conditions, wait::await_condition};
 use kube::{Client, Config};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use xtask::bed::Turn;
 
 use crate::common::{fixtures, lost, name_of, through_its_type};
 
@@ -48,16 +48,13 @@ fn cases() -> Vec<Case> {
 struct Bed(Kubeconfig);
 
 impl Bed {
-    /// The bed that the environment names. Without one, says that the calling test is skipped.
+    /// The shared bed. Without one, says that the calling test is skipped.
     fn find() -> Option<Self> {
-        if let Some(path) = std::env::var_os("TAFFRAIL_BED_KUBECONFIG") {
-            return Some(Self(Kubeconfig::read_from(path).expect("the kubeconfig is readable")));
-        }
-        assert!(std::env::var("TAFFRAIL_BED").as_deref() != Ok("required"), "there is no test bed");
-        let test = std::thread::current().name().unwrap_or("a test").to_owned();
-        // Not `eprintln!`, which the test harness shows for failed tests only.
-        writeln!(std::io::stderr(), "skipped: no test bed: {test}").expect("stderr is open");
-        None
+        static TURN: OnceLock<Turn> = OnceLock::new();
+        let bed = xtask::bed::shared()?;
+        TURN.get_or_init(|| Turn::beside_others(bed));
+        let kubeconfig = Kubeconfig::read_from(bed.kubeconfig_path());
+        Some(Self(kubeconfig.expect("the kubeconfig is readable")))
     }
 
     /// A client for the hub, with the CRDs of a hub in place.

@@ -1,24 +1,22 @@
 //! The suite against a real kube-apiserver: the first member of the test bed.
 
-#![allow(clippy::print_stdout, reason = "a test says that it was skipped")]
-
 use crate::suite::World;
+use std::sync::OnceLock;
+
 use delivery::{Link as _, LinkError, PushLink};
 use events::cluster::LinkProblem;
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use tokio::sync::mpsc;
+use xtask::bed::Turn;
 
-/// Where the test runner says that the bed is.
-const KUBECONFIG_VARIABLE: &str = "TAFFRAIL_BED_KUBECONFIG";
 /// The context of the bed that these tests use.
 const CONTEXT: &str = "member-1";
 
 fn kubeconfig() -> Option<Kubeconfig> {
-    let Ok(path) = std::env::var(KUBECONFIG_VARIABLE) else {
-        println!("skipped: no test bed");
-        return None;
-    };
-    Some(Kubeconfig::read_from(path).expect("the bed's kubeconfig can be read"))
+    static TURN: OnceLock<Turn> = OnceLock::new();
+    let bed = xtask::bed::shared()?;
+    TURN.get_or_init(|| Turn::beside_others(bed));
+    Some(Kubeconfig::read_from(bed.kubeconfig_path()).expect("the bed's kubeconfig can be read"))
 }
 
 async fn client() -> Option<kube::Client> {

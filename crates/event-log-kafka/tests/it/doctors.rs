@@ -24,7 +24,7 @@ async fn refusal(config: KafkaConfig) -> (String, String) {
     (problem, remedy)
 }
 
-/// Somebody has created the events topic by hand, with the broker's defaults.
+/// Somebody has created the events topic by hand, with the broker's defaults; the broker knows it.
 async fn created_by_hand(config: &KafkaConfig, partitions: i32) -> String {
     let topic = format!("{}events", config.topic_prefix);
     let admin: AdminClient<DefaultClientContext> =
@@ -32,15 +32,21 @@ async fn created_by_hand(config: &KafkaConfig, partitions: i32) -> String {
     let new = NewTopic::new(&topic, partitions, TopicReplication::Fixed(1));
     let created = admin.create_topics(&[new], &AdminOptions::new()).await.expect("an answer");
     assert!(created[0].is_ok(), "{created:?}");
+    once_known(config, &format!("{topic} does not exist")).await;
     topic
 }
 
 /// What the doctor finds. A broker hears of a new topic a moment after the controller has answered.
 async fn once_all_topics_are_known(config: &KafkaConfig) -> Vec<Finding> {
+    once_known(config, "does not exist").await
+}
+
+/// The same, as soon as nothing is found of this kind.
+async fn once_known(config: &KafkaConfig, unknown: &str) -> Vec<Finding> {
     let asking = async {
         loop {
             let findings = doctor(config, Mode::Development).await;
-            if !findings.iter().any(|finding| finding.problem.contains("does not exist")) {
+            if !findings.iter().any(|finding| finding.problem.contains(unknown)) {
                 return findings;
             }
         }

@@ -147,7 +147,7 @@ fn said(owner: &Owner) -> BTreeMap<&str, usize> {
 #[tokio::test]
 async fn owners_come_through_everything() {
     let mut faults = 0;
-    for seed in 0..40 {
+    for seed in xtask::seeds!(40, 2_000) {
         let memory = MemoryLog::new();
         let faulty = FaultyLog::seeded(memory.clone(), seed, Odds::foul());
         let log: Arc<dyn Log> = Arc::new(faulty.clone());

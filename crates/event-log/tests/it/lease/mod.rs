@@ -11,9 +11,12 @@ use uuid::Uuid;
 
 use self::simulation::{Fault, NodeId, Simulation, Weather};
 
-/// How many histories each property is tried on. `LEASE_SEEDS` raises it.
-fn seeds() -> std::ops::Range<u64> {
-    0..std::env::var("LEASE_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(60)
+/// How many histories each property is tried on: in an ordinary run, and in a long one.
+const SEEDS: usize = 60;
+const SEEDS_SOAK: usize = 3_000;
+
+fn seeds() -> impl Iterator<Item = u64> {
+    xtask::seeds!(SEEDS, SEEDS_SOAK)
 }
 
 /// Who owns what, when each partition has one node that may claim it.
