@@ -64,7 +64,7 @@ pub(crate) fn as_rustdoc() -> Option<ExitCode> {
     let arguments: Vec<OsString> = env::args_os().skip(1).collect();
     let run = |arguments: &[OsString]| {
         let status = Command::new(&real).args(arguments).status();
-        status.map_or(false, |status| status.success())
+        status.is_ok_and(|status| status.success())
     };
     let is_fine = pages(&arguments).is_none_or(|pages| run(&pages)) && run(&arguments);
     Some(if is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -28,7 +28,7 @@ impl<'a> Report<'a> {
         }
         for done in self.done.iter().filter(|done| done.has_failed()) {
             println!("{done}");
-            for test in done.failed_tests() {
+            for test in done.failed_tests().filter(|test| !done.name.ends_with(test)) {
                 println!("  {test}");
             }
             println!("  again: {}", done.again);

@@ -46,7 +46,7 @@ impl Done {
             // A program that ends without a result counts as one failure.
             sum.failed = sum.failed.max(1);
         }
-        let seed = output.lines().filter_map(trial::seed_in).last();
+        let seed = output.lines().filter_map(trial::seed_in).next_back();
         let seed = seed.map(|seed| format!("--seed {seed} ")).unwrap_or_default();
         Self {
             name: job.name.clone(),
