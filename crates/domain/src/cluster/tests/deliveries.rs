@@ -6,7 +6,8 @@ use super::{
     assign, assign_as, available, eu_1, joined, observe, registered, removal, remove, report,
     withdraw,
 };
-use crate::cluster::DeliveryOutcome;
+use crate::cluster::{Cluster, DeliveryOutcome};
+use crate::testing::Scene;
 use crate::testing::make::failure;
 
 const NOTHING: [&str; 0] = [];
@@ -190,4 +191,20 @@ fn a_withdrawal_that_nobody_can_report_any_more_ends_when_the_cluster_leaves() {
             "=> forget cluster/web on eu-1",
         ]
     );
+}
+
+#[test]
+fn an_order_waits_until_what_it_is_about_is_available_or_gone() {
+    let waiting = |cluster: &Scene<Cluster>| {
+        assert_eq!(cluster.state.orders_waiting(), cluster.outstanding().len());
+        cluster.state.orders_waiting()
+    };
+    let cluster = joined();
+    assert_eq!(waiting(&cluster), 0);
+    let cluster = cluster.after(assign(1, 0));
+    assert_eq!(waiting(&cluster), 1);
+    let cluster = cluster.after(available(1));
+    assert_eq!(waiting(&cluster), 0);
+    let cluster = cluster.after(withdraw(2));
+    assert_eq!(waiting(&cluster), 1);
 }
