@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::cluster::{ClusterCommand, ReportLinkProblem};
+use domain::cluster::{ClusterCommand, HEALTH_GRACE, ReportHealth, ReportLinkProblem};
 use event_log::lease::LeaseConfig;
 use event_log::{LogClock, MemoryLog, NodeClock, Stream, partition_of};
 use events::cluster::LinkProblem;
-use events::{AggregateId, Record, Timestamp};
+use events::placement::VerdictReason;
+use events::{AggregateId, PlacementKey, Record, Timestamp};
 use jiff::SignedDuration;
+use projections::Model;
 
-use super::tests::{PARTITIONS, ask, config, join, start};
+use super::tests::{PARTITIONS, ask, config, eventually, join, start, submit};
 use super::{Node, Ownership, Router};
 use crate::concerns::Gravity;
 use crate::shard::ClaimIdentity;
@@ -116,4 +118,34 @@ async fn what_a_new_owner_decides_is_not_earlier_than_what_stands_in_its_partiti
 
 fn eu_1() -> AggregateId {
     AggregateId::Cluster("eu-1".to_owned())
+}
+
+/// From the wake-up of the cluster to what its placements say, with nothing else that moves.
+#[actix::test]
+async fn the_end_of_a_grace_period_reaches_the_placements() {
+    let clock = NodeClock::default();
+    let log = MemoryLog::new().with_clock(LogClock::of_node(clock.clone()));
+    let hub = start(config(Arc::new(log), Ownership::Alone)).await;
+    let router = hub.router();
+    let web = PlacementKey::cluster("web");
+    join(router, "eu-1").await;
+    ask(router, AggregateId::Placement(web.clone()), submit(1, b"one")).await;
+    let message = "no answer".to_owned();
+    let lost = ReportHealth { healthy: false, message, properties: None };
+    ask(router, eu_1(), ClusterCommand::ReportHealth(lost.clone())).await;
+    let verdict = |model: &Model| {
+        let scheduled = model.placements[&web].state.scheduled.as_ref();
+        scheduled.and_then(|scheduled| scheduled.verdict("eu-1")).cloned()
+    };
+    assert_eq!(verdict(&router.fold().model()), Some(VerdictReason::Matches));
+
+    clock.set_ahead(HEALTH_GRACE);
+    // Alarms are set by a clock that cannot be set; what is said again moves nothing, and has the
+    // shard look at its own.
+    ask(router, eu_1(), ClusterCommand::ReportHealth(lost)).await;
+    let despite = Some(Box::new(VerdictReason::Unhealthy));
+    let stays = Some(VerdictReason::StaysPlaced { despite });
+    eventually(router, "it stays, and says so", |model| verdict(model) == stays).await;
+    assert!(router.fold().model().placements[&web].state.targets.contains_key("eu-1"));
+    hub.shutdown().await;
 }
