@@ -1,10 +1,13 @@
 //! Labels, annotations, finalizers and object names that existing users and tools look for.
 //!
 //! Names of objects are functions of what they are about, so that finding an object never needs
-//! an index. None of the functions checks lengths except [`binding`]; the API server refuses what
-//! is too long.
+//! an index. None of the functions checks lengths except [`binding`] and [`work`]; the API server
+//! refuses what is too long.
 
 use sha2::{Digest as _, Sha256};
+
+/// How long the name of an object may be: that of a DNS subdomain.
+const NAME_BYTES_MAX: usize = 253;
 
 /// Labels on the objects of the fleet.
 pub mod label {
@@ -201,10 +204,20 @@ pub fn work_base(placement_namespace: Option<&str>, placement: &str) -> String {
     }
 }
 
-/// The work for the first chunk of a snapshot.
+/// The work for the first chunk of a snapshot. Names that would be too long for an object are
+/// shortened, with the start of a hash over all of it that keeps them apart.
 #[must_use]
 pub fn work(base: &str) -> String {
-    format!("{base}-work")
+    const HASH_BYTES: usize = 8;
+    const SUFFIX: &str = "-work";
+    if base.len() + SUFFIX.len() <= NAME_BYTES_MAX {
+        return format!("{base}{SUFFIX}");
+    }
+    let hash = hex::encode(&Sha256::digest(base)[..HASH_BYTES]);
+    let room = NAME_BYTES_MAX - SUFFIX.len() - hash.len() - "-".len();
+    // A part of a name may not end with a dot or a dash.
+    let start = base[..base.floor_char_boundary(room)].trim_end_matches(['.', '-']);
+    format!("{start}-{hash}{SUFFIX}")
 }
 
 /// The work for a further chunk of a snapshot.
@@ -272,6 +285,22 @@ mod tests {
         assert_eq!(work(&work_base(None, "web")), "web-work");
         assert_eq!(work(&work_base(Some("shop"), "web")), "shop.web-work");
         assert_eq!(work_chunk("web", 1), "web-1");
+    }
+
+    #[test]
+    fn regression_a_work_of_the_longest_placement_has_a_name_of_its_own() {
+        let longest = "x".repeat(248);
+        assert_eq!(work(&longest), format!("{longest}-work"));
+        let (one, other) = (format!("{longest}-a"), format!("{longest}-b"));
+        assert_ne!(work(&one), work(&other));
+        // Where the cut falls must not matter for what the API server takes.
+        let base = work_base(Some(&"n".repeat(63)), &"a.-b".repeat(63));
+        for base in (0..5).map(|n| format!("{}{base}", "y".repeat(n))).chain([one, other]) {
+            let name = work(&base);
+            assert!(name.len() <= 253 && name.ends_with("-work"), "{name}");
+            let start = name.trim_end_matches("-work").rsplit_once('-').unwrap().0;
+            assert!(start.ends_with(|c: char| c.is_ascii_alphanumeric()), "{name}");
+        }
     }
 
     #[test]
