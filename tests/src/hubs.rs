@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use actors::node::Ownership;
 use actors::shard::ClaimIdentity;
+use domain::selection::SelectionRules;
 use event_log::{Log, MemoryLog, PARTITIONS, partition_of};
 use hub::{Hub, HubConfig};
 use kube::Client;
@@ -41,6 +42,18 @@ pub async fn start_with(
     data: &Path,
     ownership: Ownership,
 ) -> Hub {
+    start_under(SelectionRules::default(), name, client, log, data, ownership).await
+}
+
+/// Starts a hub that places what rules allow.
+pub async fn start_under(
+    rules: SelectionRules,
+    name: &str,
+    client: Client,
+    log: Arc<dyn Log>,
+    data: &Path,
+    ownership: Ownership,
+) -> Hub {
     init_tracing();
     let opened = Store::open(data, partition_of).expect("the projections can be opened");
     let config = HubConfig {
@@ -55,7 +68,7 @@ pub async fn start_with(
             version: "test".to_owned(),
         },
         ownership,
-        rules: Default::default(),
+        rules,
         adopted: Default::default(),
         system_namespace: "fleet-system".to_owned(),
         threads: 2,

@@ -3,6 +3,7 @@
 use events::ObjectId;
 use events::cluster::ObjectFailure;
 use kube::core::Status;
+use serde_json::Value;
 
 pub use api::conditions::work::apply_reason::{
     DECODING_ERRED, DUPLICATED, FAILED_TO_FIND, FAILED_TO_TAKE_OVER, FOUND_GENERATE_NAME,
@@ -21,7 +22,14 @@ pub fn failure(object: &ObjectId, reason: &str, message: impl Into<String>) -> O
         object: object.clone(),
         reason: reason.to_owned(),
         message: shortened(message.into()),
+        generation: None,
     }
+}
+
+/// The generation of an object, if its kind counts them.
+#[must_use]
+pub fn generation_of(object: &Value) -> Option<i64> {
+    object["metadata"]["generation"].as_i64()
 }
 
 /// Why a member refused to take an object. Of a Secret only the reason and the paths are told,

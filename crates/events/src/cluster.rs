@@ -41,11 +41,11 @@ event_family! {
         /// It holds the assigned revision, and nothing of the revisions before it.
         DeliveryApplied = 1,
         /// Some objects of the assigned revision could not be applied.
-        DeliveryFailed = 1,
+        DeliveryFailed = 2,
         /// Everything of the assigned revision that can be tracked is available.
         DeliveryAvailable = 1,
         /// Something of the assigned revision is not, or no longer, available.
-        DeliveryUnavailable = 1,
+        DeliveryUnavailable = 2,
         /// It should no longer hold anything of a placement.
         DeliveryWithdrawn = 1,
         /// Something was done with single objects that its order alone does not tell.
@@ -249,6 +249,9 @@ pub struct ObjectFailure {
     pub reason: String,
     /// In words. Never holds values of Secrets.
     pub message: String,
+    /// The generation of the object on the member, if it is there and counts them.
+    #[serde(default)]
+    pub generation: Option<i64>,
 }
 
 /// See [`ClusterEvent::DeliveryFailed`].

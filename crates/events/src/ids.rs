@@ -371,13 +371,16 @@ impl fmt::Display for CorrelationId {
     }
 }
 
-/// Who caused something, written `user:alice`, `member:eu-1`, `system`.
+/// Who caused something, written `user:alice`, `claimed:kubectl`, `member:eu-1`, `system`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Principal {
     /// Taffrail itself.
     System,
-    /// A Kubernetes user or field manager on the hub.
+    /// A Kubernetes user on the hub, as its API server knows them.
     User(String),
+    /// Somebody on the hub of whom only the field manager is known: whoever writes an object says
+    /// of themselves what stands there, and nobody has checked it.
+    Claimed(String),
     /// A member cluster, as observed through its link.
     Member(String),
 }
@@ -387,6 +390,7 @@ impl fmt::Display for Principal {
         match self {
             Self::System => f.write_str("system"),
             Self::User(name) => write!(f, "user:{name}"),
+            Self::Claimed(manager) => write!(f, "claimed:{manager}"),
             Self::Member(name) => write!(f, "member:{name}"),
         }
     }
@@ -399,6 +403,7 @@ impl FromStr for Principal {
         match text.split_once(':') {
             None if text == "system" => Ok(Self::System),
             Some(("user", name)) => Ok(Self::User(name.to_owned())),
+            Some(("claimed", manager)) => Ok(Self::Claimed(manager.to_owned())),
             Some(("member", name)) => Ok(Self::Member(name.to_owned())),
             _ => Err(InvalidId { text: text.to_owned(), expected: "a principal" }),
         }

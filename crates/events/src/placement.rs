@@ -15,12 +15,14 @@ event_family! {
         PlacementRefused = 1,
         /// The objects that it selects are now these.
         RevisionRecorded = 1,
+        /// What its selectors leave out, or do not find, is now this.
+        SelectionNoted = 1,
         /// A scheduling decision, with the verdict on each cluster.
         PlacementScheduled = 2,
         /// Targets were told to hold a revision, or nothing any more.
         TargetsMoved = 1,
         /// A target reported what it holds.
-        TargetProgressed = 1,
+        TargetProgressed = 2,
         /// Somebody deleted it: everything that it placed is to be removed.
         PlacementDeletionRequested = 1,
         /// Nothing of it is left anywhere.
@@ -173,6 +175,13 @@ pub struct RevisionRecorded {
     pub manifests: ContentHash,
     /// How many objects it lists.
     pub objects: u32,
+}
+
+/// See [`PlacementEvent::SelectionNoted`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SelectionNoted {
+    /// In words, for the people who wrote the selectors; empty when there is nothing to say.
+    pub notes: Vec<String>,
 }
 
 /// See [`PlacementEvent::PlacementScheduled`]: the decision record of a scheduling decision.

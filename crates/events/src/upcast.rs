@@ -15,14 +15,28 @@ struct Upcaster {
     lift: fn(Value) -> Value,
 }
 
-const UPCASTERS: &[Upcaster] =
-    &[Upcaster { kind: "PlacementScheduled", from: 1, lift: placement_scheduled_2 }];
+const UPCASTERS: &[Upcaster] = &[
+    Upcaster { kind: "PlacementScheduled", from: 1, lift: placement_scheduled_2 },
+    Upcaster { kind: "DeliveryFailed", from: 1, lift: without_generations },
+    Upcaster { kind: "DeliveryUnavailable", from: 1, lift: without_generations },
+    Upcaster { kind: "TargetProgressed", from: 1, lift: without_generations },
+];
 
 /// `StaysPlaced` says what it stays in spite of, which was not recorded before.
 fn placement_scheduled_2(mut data: Value) -> Value {
     for verdict in data["verdicts"].as_array_mut().into_iter().flatten() {
         if verdict["reason"] == "StaysPlaced" {
             verdict["reason"] = serde_json::json!({ "StaysPlaced": { "despite": null } });
+        }
+    }
+    data
+}
+
+/// Failures of objects did not say of which generation of the object they are.
+fn without_generations(mut data: Value) -> Value {
+    for list in ["failures", "waiting"] {
+        for failure in data.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+            failure["generation"] = Value::Null;
         }
     }
     data

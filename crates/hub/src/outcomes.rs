@@ -289,7 +289,7 @@ mod tests {
             name: format!("c{number}"),
         };
         let (reason, message) = ("ManifestApplyFailed".to_owned(), "no".to_owned());
-        ObjectFailure { object, reason, message }
+        ObjectFailure { object, reason, message, generation: None }
     }
 
     #[test]

@@ -155,6 +155,7 @@ fn history(placements: usize, clusters: usize, per_frame: usize) -> MiniHub {
                 apply: ApplyStrategy::default(),
             },
             revision: RevisionInput { manifests: ContentHash::of(&n.to_be_bytes()), objects: 3 },
+            notes: vec![],
         });
         hub.direct(AggregateId::Placement(placement_key(n)), submit);
     }

@@ -189,6 +189,7 @@ fn submit(n: usize, round: i64) -> DomainCommand {
             manifests: ContentHash::of(format!("{n} {round}").as_bytes()),
             objects: 3,
         },
+        notes: vec![],
     })
     .into()
 }

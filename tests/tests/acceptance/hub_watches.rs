@@ -265,6 +265,8 @@ fn a_kind_that_moves_to_another_version_never_leaves_the_member() {
         let before = lamp_on_member(ground).await.and_then(|lamp| lamp.uid());
         for cluster in [&ground.members[0], &ground.hub] {
             let mut crd = gadget_crd("gadgets", &[("v1", false), ("v2", true)]);
+            // As long as the hub serves it, what is placed stays in it.
+            crd.spec.versions[0].served = cluster.name != ground.hub.name;
             let known =
                 crds(&cluster.client).get("gadgets.example.com").await.expect("it is there");
             crd.metadata.resource_version = known.metadata.resource_version;

@@ -10,6 +10,7 @@ mod journey;
 mod kill;
 mod ownership;
 mod restart;
+mod selection;
 mod silence;
 mod simulation;
 mod slow_members;

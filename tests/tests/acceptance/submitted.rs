@@ -147,6 +147,7 @@ fn place(n: usize) -> (AggregateId, DomainCommand) {
             apply: Default::default(),
         },
         revision: RevisionInput { manifests: ContentHash::of(&n.to_be_bytes()), objects: 1 },
+        notes: vec![],
     };
     let key = PlacementKey::cluster(format!("placement-{index}"));
     (AggregateId::Placement(key), PlacementCommand::SubmitPlacement(submit).into())

@@ -118,6 +118,7 @@ pub(crate) fn submit(generation: i64, content: &[u8]) -> PlacementCommand {
             apply: ApplyStrategy::default(),
         },
         revision: RevisionInput { manifests: ContentHash::of(content), objects: 1 },
+        notes: vec![],
     })
 }
 

@@ -16,7 +16,7 @@ use crate::DeliverOrder;
 use crate::conflict::{all_yield, describe as describe_conflicts, field_conflicts};
 use crate::failure::{
     DECODING_ERRED, FAILED_TO_FIND, FAILED_TO_TAKE_OVER, MANIFEST_APPLY_FAILED, describe, failure,
-    is_conflict, is_not_found, is_object_missing, kind_is_unknown,
+    generation_of, is_conflict, is_not_found, is_object_missing, kind_is_unknown,
 };
 use crate::fence::is_fenced;
 use crate::ownership::{
@@ -72,6 +72,16 @@ enum Attempt {
     Done(Outcome),
     /// Somebody else was faster: read again.
     Raced,
+}
+
+impl Attempt {
+    /// What failed, with the generation of the object that was found.
+    fn about(mut self, generation: Option<i64>) -> Self {
+        if let Self::Done(Outcome::Failed { failure, .. }) = &mut self {
+            failure.generation = generation;
+        }
+        self
+    }
 }
 
 impl PushMember {
@@ -130,7 +140,10 @@ impl Applier<'_> {
     async fn attempt(&self) -> Result<Attempt, Stop> {
         let id = &self.step.id;
         match self.member.requests.get(&self.resource, &id.namespace, &id.name).await {
-            Ok(live) => self.update(live).await,
+            Ok(live) => {
+                let generation = generation_of(&live);
+                Ok(self.update(live).await?.about(generation))
+            }
             Err(CallError::Refused(status)) if is_object_missing(&status, &id.name) => {
                 self.create().await
             }

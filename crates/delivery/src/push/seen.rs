@@ -8,7 +8,7 @@ use events::{ObjectId, PlacementKey};
 use serde_json::Value;
 
 use crate::availability::availability;
-use crate::failure::{NOT_AVAILABLE_YET, failure};
+use crate::failure::{NOT_AVAILABLE_YET, failure, generation_of};
 use crate::{Availability, DeliveryAvailability, Observation};
 
 /// A kind, as watches tell them apart: group and kind.
@@ -44,6 +44,7 @@ struct SeenKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct SeenObject {
     version: u64,
+    generation: Option<i64>,
     waits_for: Option<String>,
 }
 
@@ -105,6 +106,7 @@ impl Seen {
         let name = name_of(object);
         let seen = SeenObject {
             version: version_of(object),
+            generation: generation_of(object),
             waits_for: match availability(object) {
                 Availability::NotYet(what) => Some(what),
                 Availability::Available | Availability::NotTrackable => None,
@@ -203,14 +205,16 @@ impl Seen {
         let ordinal = ORDINALS.fetch_add(1, Ordering::Relaxed) + 1;
         let (mut waiting, mut missing) = (vec![], 0);
         for id in &followed.watched {
-            let message = match self.object(id) {
+            let (message, generation) = match self.object(id) {
                 None => {
                     missing += 1;
-                    Some("it is not on the member".to_owned())
+                    (Some("it is not on the member".to_owned()), None)
                 }
-                Some(seen) => seen.waits_for.clone(),
+                Some(seen) => (seen.waits_for.clone(), seen.generation),
             };
-            waiting.extend(message.map(|message| failure(id, NOT_AVAILABLE_YET, message)));
+            let failed =
+                |message| ObjectFailure { generation, ..failure(id, NOT_AVAILABLE_YET, message) };
+            waiting.extend(message.map(failed));
         }
         DeliveryAvailability { waiting, missing, untracked: followed.untracked, ordinal }
     }

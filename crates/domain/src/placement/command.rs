@@ -34,6 +34,9 @@ pub struct SubmitPlacement {
     pub spec: PlacementSpec,
     /// What it selects.
     pub revision: RevisionInput,
+    /// What its selectors leave out, or do not find, in words.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 /// The objects that a placement selects, already in the content store.

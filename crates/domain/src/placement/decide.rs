@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use events::placement::{
     PlacementDeleted, PlacementDeletionRequested, PlacementEvent, PlacementRefused,
-    PlacementScheduled, PlacementSpecified, RevisionRecorded, TargetMove, TargetPhase,
-    TargetProgressed, TargetsMoved,
+    PlacementScheduled, PlacementSpecified, RevisionRecorded, SelectionNoted, TargetMove,
+    TargetPhase, TargetProgressed, TargetsMoved,
 };
 use events::{AggregateId, Event, Timestamp};
 
@@ -133,6 +133,9 @@ fn submit(
             objects: command.revision.objects,
         });
     }
+    if draft.state.notes != command.notes {
+        draft.record(SelectionNoted { notes: command.notes.clone() });
+    }
     schedule(&mut draft);
     Ok(draft.events)
 }
@@ -148,6 +151,7 @@ fn specify(draft: &mut Draft<'_>, command: &SubmitPlacement) {
     }
     let policy_index = match before {
         None => 0,
+        Some(specified) if specified.uid != command.uid => 0,
         Some(specified) if specified.spec.policy == command.spec.policy => specified.policy_index,
         Some(specified) => specified.policy_index + 1,
     };

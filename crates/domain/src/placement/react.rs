@@ -28,6 +28,7 @@ pub(super) fn react(
         PlacementEvent::PlacementSpecified(_)
         | PlacementEvent::PlacementRefused(_)
         | PlacementEvent::RevisionRecorded(_)
+        | PlacementEvent::SelectionNoted(_)
         | PlacementEvent::PlacementScheduled(_)
         | PlacementEvent::TargetProgressed(_)
         | PlacementEvent::PlacementDeletionRequested(_)

@@ -18,6 +18,8 @@ pub struct PlacementState {
     pub problem: Option<Problem>,
     /// The latest revision.
     pub revision: Option<Revision>,
+    /// What its selectors leave out, or do not find, in words.
+    pub notes: Vec<String>,
     /// Earlier revisions that targets still hold, by index.
     pub revisions: BTreeMap<u32, Revision>,
     /// The latest scheduling decision.
@@ -132,6 +134,9 @@ impl PlacementState {
     pub(super) fn evolve(&mut self, event: &PlacementEvent, time: Timestamp) {
         match event {
             PlacementEvent::PlacementSpecified(specified) => {
+                if self.specified.as_ref().is_some_and(|before| before.uid != specified.uid) {
+                    self.begin_anew();
+                }
                 self.specified = Some(Specified {
                     uid: specified.uid.clone(),
                     generation: specified.generation,
@@ -157,6 +162,7 @@ impl PlacementState {
                 self.revisions.insert(recorded.index, revision.clone());
                 self.revision = Some(revision);
             }
+            PlacementEvent::SelectionNoted(noted) => self.notes.clone_from(&noted.notes),
             PlacementEvent::PlacementScheduled(scheduled) => {
                 self.scheduled = Some(Scheduled {
                     generation: scheduled.generation,
@@ -189,13 +195,20 @@ impl PlacementState {
                 self.deleting = Some(requested.uid.clone());
             }
             PlacementEvent::PlacementDeleted(_) => {
-                // Whoever takes the name next counts on, and may select the same.
-                let moves = self.moves;
-                let revision = self.revision.take();
-                let latest = revision.iter().map(|latest| (latest.reference.index, latest.clone()));
-                let revisions = latest.collect();
-                *self = Self { moves, revision, revisions, ..Self::default() };
+                // Members remember the moves: whoever takes the name next counts on.
+                *self = Self { moves: self.moves, ..Self::default() };
             }
+        }
+    }
+
+    /// Another object has the name, and nothing that was decided for the one before is about it.
+    /// Only as long as members hold revisions of that, their numbers have to be told apart.
+    fn begin_anew(&mut self) {
+        self.scheduled = None;
+        self.notes.clear();
+        if self.targets.values().all(|target| target.revision.is_none()) {
+            self.revision = None;
+            self.revisions.clear();
         }
     }
 

@@ -155,7 +155,17 @@ impl KindRules {
 }
 
 fn is_of_fleet(kind: &GroupVersionKind) -> bool {
-    FLEET_GROUPS.contains(&kind.group.as_str()) && !is_one_of(kind, &ENVELOPES)
+    is_fleet_group(&kind.group) && !is_envelope(&kind.group, &kind.kind)
+}
+
+/// Whether a group is part of the fleet's own API.
+pub(super) fn is_fleet_group(group: &str) -> bool {
+    FLEET_GROUPS.contains(&group)
+}
+
+/// Whether objects of the kind are wrappers around objects for members.
+pub(super) fn is_envelope(group: &str, kind: &str) -> bool {
+    ENVELOPES.contains(&(group, kind))
 }
 
 fn is_one_of(kind: &GroupVersionKind, list: &[(&str, &str)]) -> bool {

@@ -3,7 +3,7 @@
 use events::ObjectId;
 use events::placement::RefusalReason;
 
-use super::GroupVersionKind;
+use super::{GroupVersionKind, SkipReason};
 
 /// What is wrong with the selectors of a placement. Selectors are counted from 1, as people do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -50,6 +50,19 @@ pub enum SelectionProblem {
         /// The kind.
         kind: GroupVersionKind,
     },
+    /// The hub's API server has the kind, in other versions.
+    #[error(
+        "resource selector {selector}: the hub does not serve {kind}, it serves the kind as \
+         {}: use one of these versions", served.join(", ")
+    )]
+    OtherVersions {
+        /// Which term.
+        selector: usize,
+        /// The kind.
+        kind: GroupVersionKind,
+        /// Group and version of those that are served.
+        served: Vec<String>,
+    },
     /// Objects of the kind are never placed.
     #[error(
         "resource selector {selector}: objects of kind {kind} are never placed: remove the \
@@ -60,6 +73,30 @@ pub enum SelectionProblem {
         selector: usize,
         /// The kind.
         kind: GroupVersionKind,
+    },
+    /// Envelopes are not opened.
+    #[error(
+        "resource selector {selector}: {kind} is an envelope, which this version does not open, so \
+         that nothing in it would reach a member: select the objects themselves instead"
+    )]
+    Envelope {
+        /// Which term.
+        selector: usize,
+        /// The kind.
+        kind: GroupVersionKind,
+    },
+    /// A term names an object that must not be placed.
+    #[error(
+        "resource selector {selector} names {object}, which is never placed: {reason}; remove the \
+         selector"
+    )]
+    NeverPlaced {
+        /// Which term.
+        selector: usize,
+        /// The object.
+        object: Box<ObjectId>,
+        /// Why.
+        reason: SkipReason,
     },
     /// A ClusterResourcePlacement selects something in a namespace.
     #[error(
@@ -87,10 +124,42 @@ pub enum SelectionProblem {
     },
     /// The namespace belongs to Kubernetes or the fleet, or the configuration excludes it.
     #[error(
-        "namespace {namespace} and what is in it are never placed: move the objects to another \
-         namespace"
+        "namespace {namespace} and what is in it are not placed: to place single objects of it, \
+         add it to allowed_namespaces in [selection] of the hub's configuration, and select them \
+         by name with a ResourcePlacement in it"
     )]
     ExcludedNamespace {
+        /// The namespace.
+        namespace: String,
+    },
+    /// The namespace belongs to the fleet.
+    #[error(
+        "namespace {namespace} belongs to the fleet, and nothing in it is ever placed: move the \
+         objects to another namespace"
+    )]
+    FleetNamespace {
+        /// The namespace.
+        namespace: String,
+    },
+    /// In a namespace of which single objects may be placed, a term does not name one.
+    #[error(
+        "resource selector {selector}: of namespace {namespace} only single objects are placed: \
+         select them by name"
+    )]
+    NotByName {
+        /// Which term.
+        selector: usize,
+        /// The namespace.
+        namespace: String,
+    },
+    /// The namespace of a term with scope NamespaceWithResourceSelectors is not there.
+    #[error(
+        "resource selector {selector}: the hub has no Namespace {namespace}, in which the other \
+         selectors are to select: correct its name or create it"
+    )]
+    NamespaceNotThere {
+        /// Which term.
+        selector: usize,
         /// The namespace.
         namespace: String,
     },

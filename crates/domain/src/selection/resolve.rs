@@ -1,16 +1,17 @@
 //! From the selectors of a placement to the objects that it places.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use events::PlacementScope;
 use events::placement::{
     LabelOperator, LabelRequirement, LabelSelector, ResourceSelector, SelectionScope,
 };
+use events::{ObjectId, PlacementScope};
 
+use super::kinds::is_envelope;
 use super::{
-    GroupVersionKind, HubObject, KindRules, NamespaceRules, SelectionProblem, install_order,
-    reason_skipped,
+    Controller, GroupVersionKind, HubObject, KindRules, NamespaceRules, SelectionNote,
+    SelectionProblem, SkipReason, install_order, reason_skipped,
 };
 
 /// How many terms a placement may have: the bound of the public API.
@@ -29,6 +30,9 @@ pub const OBJECT_BYTES_MAX: usize = 1_400_000;
 pub trait Catalogue {
     /// A kind that the hub's API server serves, if it does.
     fn kind(&self, kind: &GroupVersionKind) -> Option<KindInfo>;
+
+    /// Group and version of each version in which the hub's API server serves a kind.
+    fn versions(&self, group: &str, kind: &str) -> Vec<String>;
 
     /// Every kind whose objects live in namespaces, each in one version.
     fn namespaced_kinds(&self) -> Vec<GroupVersionKind>;
@@ -87,11 +91,20 @@ impl Default for Limits {
     }
 }
 
-/// The objects that a placement takes along, in the order in which they can be installed.
+/// What a placement takes along.
+#[derive(Debug, Default)]
+pub struct Resolved {
+    /// The objects, in the order in which they can be installed.
+    pub objects: Vec<Arc<HubObject>>,
+    /// What is left out although somebody may have meant it.
+    pub notes: Vec<SelectionNote>,
+}
+
+/// The objects that a placement takes along.
 ///
 /// Terms are ORed. A term that names something that does not exist selects nothing: the object is
 /// picked up once it is there. Namespaces chosen by labels, and objects chosen together, leave out
-/// what is never placed; what is asked for by name and is never placed is a problem.
+/// what is never placed; what is asked for by name and must not be placed is a problem.
 ///
 /// # Errors
 /// What is wrong with the selectors, in words for the person who wrote them.
@@ -100,7 +113,7 @@ pub fn resolve(
     selectors: &[ResourceSelector],
     catalogue: &dyn Catalogue,
     rules: &SelectionRules,
-) -> Result<Vec<Arc<HubObject>>, SelectionProblem> {
+) -> Result<Resolved, SelectionProblem> {
     if selectors.len() > SELECTORS_PER_PLACEMENT_MAX {
         let (count, max) = (selectors.len(), SELECTORS_PER_PLACEMENT_MAX);
         return Err(SelectionProblem::TooManySelectors { count, max });
@@ -108,13 +121,11 @@ pub fn resolve(
     let terms: Vec<Term<'_>> =
         (1..).zip(selectors).map(|(number, s)| Term::new(number, s)).collect();
     let home = home_namespace(scope, &terms)?;
-    if let Some(namespace) = home
-        && rules.namespaces.excludes(namespace)
-    {
-        return Err(SelectionProblem::ExcludedNamespace { namespace: namespace.to_owned() });
+    if let Some(namespace) = home {
+        check_namespace(scope, namespace, &terms, rules)?;
     }
 
-    let mut selection = Selection { catalogue, rules, chosen: vec![] };
+    let mut selection = Selection::new(catalogue, rules);
     for term in &terms {
         let info = check(term, scope, home, catalogue, rules)?;
         if info.namespaced {
@@ -127,7 +138,7 @@ pub fn resolve(
             selection.take_matching(term, None)?;
         }
     }
-    selection.into_objects()
+    selection.finish()
 }
 
 /// A selector and its number, counted from 1.
@@ -145,6 +156,11 @@ impl<'a> Term<'a> {
 
     fn is_namespace(&self) -> bool {
         self.kind.is("", "Namespace")
+    }
+
+    /// Whether it asks for this very object, and not for something that the object is part of.
+    fn names(&self, object: &ObjectId) -> bool {
+        self.kind.is(&object.group, &object.kind) && self.selector.name == object.name
     }
 
     fn picks_kinds_in_namespace(&self) -> bool {
@@ -173,6 +189,26 @@ fn home_namespace<'a>(
     }
 }
 
+/// Whether anything may be placed of the namespace that terms select in.
+fn check_namespace(
+    scope: &PlacementScope,
+    namespace: &str,
+    terms: &[Term<'_>],
+    rules: &SelectionRules,
+) -> Result<(), SelectionProblem> {
+    let is_allowed = *scope != PlacementScope::Cluster && rules.namespaces.allows_named(namespace);
+    if !is_allowed || !rules.namespaces.excludes(namespace) {
+        return rules.namespaces.check(namespace);
+    }
+    match terms.iter().find(|term| term.selector.name.is_empty()) {
+        Some(term) => {
+            let namespace = namespace.to_owned();
+            Err(SelectionProblem::NotByName { selector: term.number, namespace })
+        }
+        None => Ok(()),
+    }
+}
+
 /// Whether a term can be followed at all, by itself.
 fn check(
     term: &Term<'_>,
@@ -193,9 +229,22 @@ fn check(
     if rules.kinds.excludes(&term.kind) {
         return Err(SelectionProblem::ExcludedKind { selector, kind: kind() });
     }
+    if is_envelope(&term.kind.group, &term.kind.kind) {
+        return Err(SelectionProblem::Envelope { selector, kind: kind() });
+    }
     let Some(info) = catalogue.kind(&term.kind) else {
-        return Err(SelectionProblem::UnknownKind { selector, kind: kind() });
+        let served = catalogue.versions(&term.kind.group, &term.kind.kind);
+        return Err(match served.is_empty() {
+            true => SelectionProblem::UnknownKind { selector, kind: kind() },
+            false => SelectionProblem::OtherVersions { selector, kind: kind(), served },
+        });
     };
+    if term.picks_kinds_in_namespace()
+        && catalogue.object(&term.kind, None, &term.selector.name).is_none()
+    {
+        let namespace = term.selector.name.clone();
+        return Err(SelectionProblem::NamespaceNotThere { selector, namespace });
+    }
     match (scope, info.namespaced) {
         (PlacementScope::Cluster, true) if home.is_none() => {
             Err(SelectionProblem::NamespacedKind { selector, kind: kind() })
@@ -231,15 +280,21 @@ struct Selection<'a> {
     catalogue: &'a dyn Catalogue,
     rules: &'a SelectionRules,
     chosen: Vec<(usize, Arc<HubObject>)>,
+    /// Namespaces that are taken with all that is in them.
+    whole: BTreeSet<String>,
+    notes: Vec<SelectionNote>,
 }
 
-impl Selection<'_> {
+impl<'a> Selection<'a> {
+    fn new(catalogue: &'a dyn Catalogue, rules: &'a SelectionRules) -> Self {
+        Self { catalogue, rules, chosen: vec![], whole: BTreeSet::new(), notes: vec![] }
+    }
+
     /// Whether the namespace that a cluster-scoped placement selects in is there to stay: what is
     /// in one that is being deleted goes with it.
     fn has_home(&self, scope: &PlacementScope, home: Option<&str>) -> bool {
         let (PlacementScope::Cluster, Some(home)) = (scope, home) else { return true };
-        let kind = GroupVersionKind::new("", "v1", "Namespace");
-        let namespace = self.catalogue.object(&kind, None, home);
+        let namespace = self.catalogue.object(&namespace_kind(), None, home);
         namespace.is_some_and(|namespace| namespace.skip.is_none())
     }
 
@@ -249,23 +304,28 @@ impl Selection<'_> {
         term: &Term<'_>,
         namespace: Option<&str>,
     ) -> Result<(), SelectionProblem> {
+        let before = (self.chosen.len(), self.notes.len());
         for object in self.matching(term, namespace)? {
             self.take(term, object)?;
         }
+        self.note_if_nothing(term, namespace, before);
         Ok(())
     }
 
     /// Takes the namespaces that a term names or matches, and what is in them if its scope says
     /// so.
     fn take_namespaces(&mut self, term: &Term<'_>) -> Result<(), SelectionProblem> {
+        let before = (self.chosen.len(), self.notes.len());
         for namespace in self.matching(term, None)? {
             let name = namespace.id.name.clone();
             // What is in a namespace that is being deleted is on its way out with it.
             let is_there = self.take(term, namespace)?;
             if is_there && term.selector.scope == SelectionScope::NamespaceWithResources {
                 self.take_all_in(term, &name)?;
+                self.whole.insert(name);
             }
         }
+        self.note_if_nothing(term, None, before);
         Ok(())
     }
 
@@ -282,31 +342,42 @@ impl Selection<'_> {
     }
 
     fn matching(
-        &self,
+        &mut self,
         term: &Term<'_>,
         namespace: Option<&str>,
     ) -> Result<Vec<Arc<HubObject>>, SelectionProblem> {
         let ResourceSelector { name, labels, .. } = term.selector;
         if name.is_empty() {
             let mut objects = self.catalogue.objects(&term.kind, namespace, labels.as_ref());
-            objects.retain(|object| {
-                !term.is_namespace() || !self.rules.namespaces.excludes(&object.id.name)
-            });
+            if term.is_namespace() {
+                let rules = &self.rules.namespaces;
+                let skipped = objects.iter().find(|object| rules.excludes(&object.id.name));
+                // Whoever asks for all namespaces does not mean those of the system.
+                if labels.is_some()
+                    && let Some(skipped) = skipped
+                {
+                    let namespace = skipped.id.name.clone();
+                    let selector = term.number;
+                    self.notes.push(SelectionNote::NamespaceSkipped { selector, namespace });
+                }
+                objects.retain(|object| !rules.excludes(&object.id.name));
+            }
             return Ok(objects);
         }
-        if term.is_namespace() && self.rules.namespaces.excludes(name) {
-            return Err(SelectionProblem::ExcludedNamespace { namespace: name.clone() });
+        if term.is_namespace() {
+            self.rules.namespaces.check(name)?;
         }
         Ok(self.catalogue.object(&term.kind, namespace, name).into_iter().collect())
     }
 
-    /// Takes one object, unless the hub made it for itself. Says whether it did.
+    /// Takes one object, unless there is a reason against it. Says whether it did.
     fn take(&mut self, term: &Term<'_>, object: Arc<HubObject>) -> Result<bool, SelectionProblem> {
         let service = GroupVersionKind::new("", "v1", "Service");
         let has_service = |namespace: &str, name: &str| {
             self.catalogue.object(&service, Some(namespace), name).is_some()
         };
-        if reason_skipped(&object, self.rules.hub_runs_workloads, has_service).is_some() {
+        if let Some(reason) = reason_skipped(&object, self.rules.hub_runs_workloads, has_service) {
+            self.skip(term, &object, reason)?;
             return Ok(false);
         }
         let Limits { objects, object_bytes } = self.rules.limits;
@@ -324,8 +395,64 @@ impl Selection<'_> {
         Ok(true)
     }
 
+    /// Leaves an object out, and says so where somebody may have meant it.
+    fn skip(
+        &mut self,
+        term: &Term<'_>,
+        object: &HubObject,
+        reason: SkipReason,
+    ) -> Result<(), SelectionProblem> {
+        let id = || Box::new(object.id.clone());
+        let selector = term.number;
+        if term.names(&object.id) {
+            if reason.forbids_name() {
+                return Err(SelectionProblem::NeverPlaced { selector, object: id(), reason });
+            }
+            self.notes.push(SelectionNote::NamedAndSkipped { selector, object: id(), reason });
+        } else if reason.is_worth_a_note() {
+            // Each envelope is somebody's; of the rest one is enough to know what it is about.
+            let is_told = reason != SkipReason::Envelope
+                && self.notes.iter().any(|note| note.tells_of(&object.id, reason));
+            if !is_told {
+                self.notes.push(SelectionNote::Skipped { first: id(), reason });
+            }
+        }
+        Ok(())
+    }
+
+    /// Says so when a term selects nothing and nothing else explains it.
+    fn note_if_nothing(
+        &mut self,
+        term: &Term<'_>,
+        namespace: Option<&str>,
+        before: (usize, usize),
+    ) {
+        if (self.chosen.len(), self.notes.len()) != before {
+            return;
+        }
+        let (selector, kind) = (term.number, term.kind.clone());
+        let name = term.selector.name.clone();
+        let namespace = namespace.unwrap_or_default().to_owned();
+        self.notes.push(match name.is_empty() {
+            false => SelectionNote::NotThere { selector, kind, namespace, name },
+            true => {
+                let by_labels = term.selector.labels.is_some();
+                SelectionNote::MatchesNothing { selector, kind, by_labels }
+            }
+        });
+    }
+
     /// Everything that was chosen, once each.
-    fn into_objects(self) -> Result<Vec<Arc<HubObject>>, SelectionProblem> {
+    fn finish(mut self) -> Result<Resolved, SelectionProblem> {
+        self.check_once_each()?;
+        self.leave_out_what_is_made_for_selected();
+        self.note_bindings_elsewhere();
+        let mut objects: Vec<_> = self.chosen.into_iter().map(|(_, object)| object).collect();
+        objects.sort_by(|a, b| install_order(&a.id, &b.id));
+        Ok(Resolved { objects, notes: self.notes })
+    }
+
+    fn check_once_each(&self) -> Result<(), SelectionProblem> {
         let mut chosen_by = BTreeMap::new();
         for (second, object) in &self.chosen {
             let id = &object.id;
@@ -336,8 +463,57 @@ impl Selection<'_> {
                 return Err(SelectionProblem::SelectedTwice { object, first, second });
             }
         }
-        let mut objects: Vec<_> = self.chosen.into_iter().map(|(_, object)| object).collect();
-        objects.sort_by(|a, b| install_order(&a.id, &b.id));
-        Ok(objects)
+        Ok(())
     }
+
+    /// What a controller made for an object that is selected: the member's own controller makes one
+    /// like it, and two would fight. Made for that again counts too: owners are looked for among
+    /// everything that was chosen.
+    fn leave_out_what_is_made_for_selected(&mut self) {
+        let is_controlled = |(_, object): &(usize, Arc<HubObject>)| object.controller.is_some();
+        if !self.chosen.iter().any(is_controlled) {
+            return;
+        }
+        let identity = |object: &HubObject| {
+            let ObjectId { group, kind, namespace, name, version: _ } = object.id.clone();
+            (group, kind, namespace, name)
+        };
+        let all: BTreeSet<_> = self.chosen.iter().map(|(_, object)| identity(object)).collect();
+        self.chosen.retain(|(_, object)| {
+            let Some(Controller { group, kind, name }) = object.controller.clone() else {
+                return true;
+            };
+            let within = |namespace: &str| {
+                all.contains(&(group.clone(), kind.clone(), namespace.to_owned(), name.clone()))
+            };
+            !within(&object.id.namespace) && !within("")
+        });
+    }
+
+    /// RoleBindings in namespaces that are never placed, about service accounts of namespaces that
+    /// are taken whole.
+    fn note_bindings_elsewhere(&mut self) {
+        if self.whole.is_empty() {
+            return;
+        }
+        let rules = &self.rules.namespaces;
+        let bindings = GroupVersionKind::new("rbac.authorization.k8s.io", "v1", "RoleBinding");
+        for namespace in self.catalogue.objects(&namespace_kind(), None, None) {
+            let name = &namespace.id.name;
+            if !rules.excludes(name) || rules.allows_named(name) {
+                continue;
+            }
+            for binding in self.catalogue.objects(&bindings, Some(name), None) {
+                let about = binding.service_account_namespaces();
+                if let Some(namespace) = about.into_iter().find(|of| self.whole.contains(of)) {
+                    let binding = Box::new(binding.id.clone());
+                    self.notes.push(SelectionNote::BindingElsewhere { binding, namespace });
+                }
+            }
+        }
+    }
+}
+
+fn namespace_kind() -> GroupVersionKind {
+    GroupVersionKind::new("", "v1", "Namespace")
 }

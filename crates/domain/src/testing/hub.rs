@@ -170,6 +170,7 @@ impl Hub {
             generation: object.generation,
             spec: make::spec(object.policy.clone()),
             revision: make::content(&object.content),
+            notes: vec![],
         });
         let id = AggregateId::Placement(key.clone());
         self.world.ask(&id, command).expect("what stands on the hub is current");

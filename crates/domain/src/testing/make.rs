@@ -75,5 +75,6 @@ pub(crate) fn failure(name: &str) -> ObjectFailure {
         },
         reason: "ManifestApplyFailed".to_owned(),
         message: "no".to_owned(),
+        generation: None,
     }
 }

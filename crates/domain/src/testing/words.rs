@@ -112,6 +112,7 @@ pub(crate) fn placement_event(event: &PlacementEvent) -> String {
         PlacementEvent::RevisionRecorded(e) => {
             format!("RevisionRecorded r{} of {} objects", e.index, e.objects)
         }
+        PlacementEvent::SelectionNoted(e) => format!("SelectionNoted [{}]", e.notes.join("; ")),
         PlacementEvent::PlacementScheduled(e) => format!(
             "PlacementScheduled {} policy {}: {}: [{}]",
             e.generation,

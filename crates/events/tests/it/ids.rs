@@ -49,5 +49,9 @@ fn text_that_is_no_id_is_refused() {
         assert!(text.parse::<AggregateId>().is_err(), "{text:?}");
     }
     assert!("alice".parse::<Principal>().is_err());
+    // What a field manager calls itself is no user, not even one that calls itself so.
+    let claimed = Principal::Claimed("user:alice".to_owned());
+    assert_eq!(claimed.to_string(), "claimed:user:alice");
+    assert_eq!(claimed.to_string().parse(), Ok(claimed));
     assert!("7".parse::<Position>().is_err());
 }

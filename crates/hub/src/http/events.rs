@@ -24,7 +24,7 @@ pub(super) struct EventsQuery {
     /// The event's type: `PlacementScheduled`.
     #[serde(rename = "type")]
     event_type: Option<String>,
-    /// Who caused it: `user:alice`, `member:eu-1`, `system`.
+    /// Who caused it: `claimed:kubectl`, `user:alice`, `member:eu-1`, `system`.
     principal: Option<String>,
     /// What started it all.
     correlation: Option<String>,

@@ -12,6 +12,7 @@ use projections::Versioned;
 
 use super::error::Problem;
 use super::state::HttpState;
+use crate::placements::with_notes;
 
 /// All placements, in order of scope and name.
 #[utoipa::path(
@@ -146,7 +147,7 @@ fn phase_of(state: &PlacementState) -> PlacementPhase {
 fn message(state: &PlacementState) -> String {
     match (&state.problem, &state.scheduled) {
         (Some(problem), _) => problem.message.clone(),
-        (None, Some(scheduled)) => scheduled.message.clone(),
+        (None, Some(scheduled)) => with_notes(&scheduled.message, &state.notes),
         (None, None) => String::new(),
     }
 }

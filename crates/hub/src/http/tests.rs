@@ -236,6 +236,7 @@ fn submit() -> PlacementCommand {
             apply: ApplyStrategy::default(),
         },
         revision: RevisionInput { manifests: ContentHash::of(b"one"), objects: 1 },
+        notes: vec![],
     })
 }
 

@@ -13,7 +13,7 @@ use super::error::Problem;
 use super::placements::{is_gone, key_of, no_such_placement, problem, view};
 use super::state::HttpState;
 use super::status::watermark;
-use crate::placements::verdict_text;
+use crate::placements::{verdict_text, with_notes};
 
 /// About which cluster.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -65,8 +65,11 @@ pub(super) async fn why(
             None => vec![not_considered(cluster, cluster_is_known, &placement)],
         },
     };
-    let decision =
-        found.map(|(at, decision, scheduled)| decision_view(&key, at, decision, scheduled));
+    let decision = found.map(|(at, decision, scheduled)| {
+        let view = decision_view(&key, at, decision, scheduled);
+        // What the selectors leave out may be why something that somebody looks for is nowhere.
+        DecisionView { message: with_notes(&view.message, &placement.notes), ..view }
+    });
     let problem = placement.problem.as_ref().map(problem);
     Ok(web::Json(Why { placement: key.to_string(), decision, problem, clusters }))
 }

@@ -4,6 +4,7 @@
 //! do not answer. Of a version that was never heard of it shows nothing at all: that is no word
 //! about what there is, and is kept apart here as *silent*.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -51,6 +52,8 @@ impl fmt::Display for GroupVersion {
 pub struct Discovered {
     /// Each in one version: the one that its group prefers among those that have it.
     pub kinds: Vec<DiscoveredKind>,
+    /// The same kinds in the other versions in which they are served.
+    pub others: Vec<DiscoveredKind>,
     /// Where there may be more, because whoever serves it does not answer.
     pub silent: BTreeSet<GroupVersion>,
 }
@@ -97,8 +100,10 @@ fn read(groups: Vec<APIGroupDiscovery>, rules: &KindRules) -> Discovered {
                 discovered.silent.insert(at.clone());
             }
             for resource in version.resources {
-                if let Some(kind) = read_kind(&at, resource, rules) {
-                    kinds.entry(kind.kind.kind.clone()).or_insert(kind);
+                let Some(kind) = read_kind(&at, resource, rules) else { continue };
+                match kinds.entry(kind.kind.kind.clone()) {
+                    Entry::Vacant(entry) => drop(entry.insert(kind)),
+                    Entry::Occupied(_) => discovered.others.push(kind),
                 }
             }
         }
@@ -153,13 +158,14 @@ mod tests {
     fn read_group(group: &str, versions: &Value) -> (Vec<String>, Vec<String>) {
         let group = json!({ "metadata": { "name": group }, "versions": versions });
         let group = serde_json::from_value(group).unwrap();
-        let Discovered { kinds, silent } = read(vec![group], &KindRules::default());
-        let kinds = kinds.iter().map(|kind| kind.kind.to_string()).collect();
+        let Discovered { kinds, others, silent } = read(vec![group], &KindRules::default());
+        let kinds = kinds.iter().chain(&others);
+        let kinds = kinds.map(|kind| kind.kind.to_string()).collect();
         (kinds, silent.iter().map(ToString::to_string).collect())
     }
 
     #[test]
-    fn each_kind_is_read_in_the_first_version_that_has_it() {
+    fn each_kind_is_read_in_the_first_version_that_has_it_and_then_in_the_others() {
         let versions = json!([
             { "version": "v1", "freshness": "Current", "resources": [watched("gateways", "Gateway")] },
             { "version": "v1alpha3", "freshness": "Current", "resources": [
@@ -167,7 +173,14 @@ mod tests {
             ] },
         ]);
         let (kinds, silent) = read_group("istio.io", &versions);
-        assert_eq!(kinds, ["EnvoyFilter (istio.io/v1alpha3)", "Gateway (istio.io/v1)"]);
+        assert_eq!(
+            kinds,
+            [
+                "EnvoyFilter (istio.io/v1alpha3)",
+                "Gateway (istio.io/v1)",
+                "Gateway (istio.io/v1alpha3)",
+            ]
+        );
         assert!(silent.is_empty());
     }
 

@@ -48,7 +48,7 @@ impl Interest {
                 (Some(wanted), Some(labels)) => label_selector_matches(wanted, labels),
                 (Some(_), None) => true,
             };
-            is_namespace(selector) && takes_contents && matches
+            is_namespace(selector) && takes_contents && (matches || may_be_missing(change))
         })
     }
 
@@ -67,6 +67,12 @@ impl Interest {
             same_kind && matches
         })
     }
+}
+
+/// Whether it is about a RoleBinding of those that belong to a namespace and are not in it. Of the
+/// namespaces that are never placed it is this one that they have to be in.
+fn may_be_missing(change: &ObjectsChange) -> bool {
+    change.namespace == "kube-system" && change.kind.is("rbac.authorization.k8s.io", "RoleBinding")
 }
 
 fn is_namespace(selector: &ResourceSelector) -> bool {
@@ -159,6 +165,13 @@ mod tests {
             // Of a namespace that is not known anything may be true.
             (&cluster, &labelled("bank", namespace.clone()), change(a_map, "new/a", "", "x"), true),
             (&cluster, &scoped(only, namespace.clone()), change(a_map, "shop/a", "", "x"), false),
+            // What belongs to a namespace and is in that of the system is told.
+            (
+                &cluster,
+                &named("shop", namespace.clone()),
+                change(("rbac.authorization.k8s.io/v1", "RoleBinding"), "kube-system/a", "", "x"),
+                true,
+            ),
             // A placement in a namespace looks at that one alone.
             (&shop, &map, change(a_map, "shop/settings", "", "x"), true),
             (&shop, &map, change(a_map, "bank/settings", "", "x"), false),

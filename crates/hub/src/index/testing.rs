@@ -35,10 +35,17 @@ pub(crate) fn discovered(kinds: &[&str], silent: &[&str]) -> Discovered {
         let (group, version) = at.split_once('/').unwrap();
         GroupVersion { group: group.to_owned(), version: version.to_owned() }
     };
-    Discovered {
-        kinds: kinds.iter().map(|line| served(line)).collect(),
-        silent: silent.iter().map(version).collect(),
+    // The first version of a kind is the preferred one.
+    let mut discovered =
+        Discovered { silent: silent.iter().map(version).collect(), ..Discovered::default() };
+    for kind in kinds.iter().map(|line| served(line)) {
+        let mut known = discovered.kinds.iter();
+        match known.any(|known| known.kind.is(&kind.kind.group, &kind.kind.kind)) {
+            false => discovered.kinds.push(kind),
+            true => discovered.others.push(kind),
+        }
     }
+    discovered
 }
 
 /// An index that knows kinds, of which nothing is listed yet.

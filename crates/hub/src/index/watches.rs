@@ -14,7 +14,7 @@ use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch_objects};
 use kube::{Api, Client, ResourceExt};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{Notify, broadcast, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -67,6 +67,8 @@ pub struct Index {
     objects: Arc<RwLock<Objects>>,
     changes: broadcast::Sender<Arc<ObjectsChange>>,
     status: watch::Sender<IndexStatus>,
+    /// Somebody asks for a kind in a version that is not watched yet.
+    asked_for: Arc<Notify>,
 }
 
 impl Index {
@@ -76,7 +78,8 @@ impl Index {
         let objects = Objects::default();
         let (changes, _) = broadcast::channel(CHANGES_BUFFERED_MAX);
         let (status, _) = watch::channel(status_of(&objects));
-        let index = Self { objects: Arc::new(RwLock::new(objects)), changes, status };
+        let objects = Arc::new(RwLock::new(objects));
+        let index = Self { objects, changes, status, asked_for: Arc::default() };
         let following = follow_kinds(index.clone(), config);
         let task = supervisor.guard("index", Gravity::Blocking, following);
         (index, task)
@@ -85,6 +88,13 @@ impl Index {
     /// The objects, for a selection. Watches wait while this is held.
     pub fn objects(&self) -> RwLockReadGuard<'_, Objects> {
         self.objects.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has kinds watched in these very versions, as far as they are served.
+    pub fn want(&self, kinds: &BTreeSet<GroupVersionKind>) {
+        if !self.objects().wants(kinds) && self.objects_mut().want(kinds) {
+            self.asked_for.notify_one();
+        }
     }
 
     /// Tells about every change of an object from now on. That kinds came or went is told by the
@@ -156,7 +166,10 @@ async fn follow_kinds(index: Index, config: IndexConfig) {
                 looks.failed(Instant::now());
             }
         }
-        time_for_a_look(&mut looks, &mut changes).await;
+        tokio::select! {
+            () = time_for_a_look(&mut looks, &mut changes) => {}
+            () = index.asked_for.notified() => {}
+        }
     }
 }
 

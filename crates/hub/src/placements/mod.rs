@@ -12,6 +12,6 @@ mod writer;
 
 pub use controller::{Controller, ControllerConfig};
 pub use convert::{Unsupported, placement_spec};
-pub(crate) use status::time;
 pub use status::{ShownStatus, StatusInputs, placement_status, verdict_text};
+pub(crate) use status::{time, with_notes};
 pub(crate) use writer::patch_params;

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use domain::selection::{
-    GroupVersionKind, HubObject, Reach, SelectionProblem, SelectionRules, resolve,
+    Catalogue, GroupVersionKind, HubObject, KindInfo, Reach, Resolved, SelectionProblem,
+    SelectionRules, resolve,
 };
-use events::placement::ResourceSelector;
-use events::{ManifestRef, PlacementScope};
+use events::placement::{LabelSelector, ResourceSelector};
+use events::{ManifestRef, ObjectId, PlacementScope};
 
 use crate::index::{Gap, Objects, Unknown};
 
@@ -15,7 +16,7 @@ use crate::index::{Gap, Objects, Unknown};
 #[derive(Debug)]
 pub(super) enum Selected {
     /// These objects.
-    Objects(Vec<Arc<HubObject>>),
+    Objects(Resolved),
     /// Its selectors cannot be followed.
     Problem(SelectionProblem),
     /// That cannot be said: it is not known what there is. What is not known must not look as if
@@ -23,21 +24,80 @@ pub(super) enum Selected {
     Unknown(Vec<Gap>),
 }
 
-/// What selectors select at one moment. Only what they can reach has to be known for that.
+/// What selectors select at one moment. Only what they can reach has to be known for that. What is
+/// in namespaces is taken in the versions that are to be kept.
 pub(super) fn select(
     scope: &PlacementScope,
     selectors: &[ResourceSelector],
+    kept: &BTreeSet<GroupVersionKind>,
     objects: &Objects,
     rules: &SelectionRules,
 ) -> Selected {
-    let gaps = objects.gaps_within(&Reach::of(scope, selectors));
+    let gaps = objects.gaps_within(&Reach::of(scope, selectors), kept);
     if !gaps.is_empty() {
         return Selected::Unknown(gaps);
     }
-    match resolve(scope, selectors, objects, rules) {
+    match resolve(scope, selectors, &Keeping { objects, kept }, rules) {
         Ok(objects) => Selected::Objects(objects),
         Err(problem) => Selected::Problem(problem),
     }
+}
+
+/// The index, with what is in namespaces in the versions that are to be kept: a new version on the
+/// hub, which members may not serve, changes nothing for what is placed.
+struct Keeping<'a> {
+    objects: &'a Objects,
+    kept: &'a BTreeSet<GroupVersionKind>,
+}
+
+impl Catalogue for Keeping<'_> {
+    fn kind(&self, kind: &GroupVersionKind) -> Option<KindInfo> {
+        self.objects.kind(kind)
+    }
+
+    fn versions(&self, group: &str, kind: &str) -> Vec<String> {
+        self.objects.versions(group, kind)
+    }
+
+    fn namespaced_kinds(&self) -> Vec<GroupVersionKind> {
+        self.objects.contents(self.kept)
+    }
+
+    fn object(
+        &self,
+        kind: &GroupVersionKind,
+        namespace: Option<&str>,
+        name: &str,
+    ) -> Option<Arc<HubObject>> {
+        self.objects.object(kind, namespace, name)
+    }
+
+    fn objects(
+        &self,
+        kind: &GroupVersionKind,
+        namespace: Option<&str>,
+        labels: Option<&LabelSelector>,
+    ) -> Vec<Arc<HubObject>> {
+        self.objects.objects(kind, namespace, labels)
+    }
+}
+
+/// Whether the namespace that selectors select in was there when the placement selected last. That
+/// it went is a deletion like others, and no mistake in the selectors: what was in it goes too.
+pub(super) fn is_gone_since(problem: &SelectionProblem, recorded: &[ManifestRef]) -> bool {
+    let SelectionProblem::NamespaceNotThere { namespace, .. } = problem else { return false };
+    let is_it =
+        |id: &ObjectId| id.group.is_empty() && id.kind == "Namespace" && id.name == *namespace;
+    recorded.iter().any(|manifest| is_it(&manifest.object))
+}
+
+/// The kinds of a recorded revision, in the versions in which they are recorded.
+pub(super) fn kinds_of(recorded: &[ManifestRef]) -> BTreeSet<GroupVersionKind> {
+    let kind = |manifest: &ManifestRef| {
+        let id = &manifest.object;
+        GroupVersionKind::new(&id.group, &id.version, &id.kind)
+    };
+    recorded.iter().map(kind).collect()
 }
 
 /// What is in the way, for people; `None` while it is only early.
@@ -60,15 +120,10 @@ pub(super) fn forgotten(
     objects: &Objects,
     rules: &SelectionRules,
 ) -> BTreeSet<GroupVersionKind> {
-    let kinds = recorded.iter().map(|manifest| {
-        let id = &manifest.object;
-        GroupVersionKind::new(&id.group, &id.version, &id.kind)
-    });
-    let kinds: BTreeSet<GroupVersionKind> = kinds.collect();
     let is_forgotten = |kind: &GroupVersionKind| {
         !objects.knows(&kind.group, &kind.kind) && !rules.kinds.excludes(kind)
     };
-    kinds.into_iter().filter(is_forgotten).collect()
+    kinds_of(recorded).into_iter().filter(is_forgotten).collect()
 }
 
 /// The gap that a forgotten kind is, as long as it may still be there.
@@ -98,9 +153,11 @@ mod tests {
 
     fn select_in_words(selectors: &[ResourceSelector], objects: &Objects) -> String {
         let scope = PlacementScope::Cluster;
-        match select(&scope, selectors, objects, &SelectionRules::default()) {
-            Selected::Objects(objects) => {
-                let names: Vec<&str> = objects.iter().map(|it| it.id.name.as_str()).collect();
+        let kept = BTreeSet::new();
+        match select(&scope, selectors, &kept, objects, &SelectionRules::default()) {
+            Selected::Objects(resolved) => {
+                let names: Vec<&str> =
+                    resolved.objects.iter().map(|it| it.id.name.as_str()).collect();
                 format!("selects {}", names.join(", "))
             }
             Selected::Problem(problem) => format!("refused: {problem}"),
@@ -167,6 +224,48 @@ mod tests {
             let says = select_in_words(&[waiting], &objects);
             assert!(says.contains("far.example.com/v1 on the hub does not answer"), "{says}");
         }
+    }
+
+    #[test]
+    fn a_namespace_that_went_is_a_deletion_and_one_that_never_was_a_mistake() {
+        let of = |kind: &str, path: &str| {
+            let object = object(&gvk("v1", kind), path).id;
+            ManifestRef { object, content: ContentHash::of(b""), sealed: false }
+        };
+        let namespace = "shop".to_owned();
+        let problem = SelectionProblem::NamespaceNotThere { selector: 1, namespace };
+        assert!(is_gone_since(&problem, &[of("Namespace", "shop"), of("ConfigMap", "shop/a")]));
+        assert!(!is_gone_since(&problem, &[of("Namespace", "bank")]));
+        assert!(!is_gone_since(&problem, &[]));
+        let other = SelectionProblem::NameAndLabels { selector: 1 };
+        assert!(!is_gone_since(&other, &[of("Namespace", "shop")]));
+    }
+
+    #[test]
+    fn regression_contents_stay_in_the_version_in_which_they_are_recorded() {
+        let v2 = "example.com/v2 Gadget/";
+        let mut objects = Objects::default();
+        objects.adjust(discovered(&["v1 Namespace", v2, GADGETS], &[]));
+        objects.want(&BTreeSet::from([gvk("example.com/v1", "Gadget")]));
+        objects.adjust(discovered(&["v1 Namespace", v2, GADGETS], &[]));
+        list(&mut objects, &gvk("v1", "Namespace"), &["shop"]);
+        for version in ["v1", "v2"] {
+            list(&mut objects, &gvk(&format!("example.com/{version}"), "Gadget"), &["shop/lamp"]);
+        }
+        let whole = [selector("v1", "Namespace", "shop")];
+        let versions = |kept: &[GroupVersionKind]| {
+            let kept = kept.iter().cloned().collect();
+            let scope = PlacementScope::Cluster;
+            match select(&scope, &whole, &kept, &objects, &SelectionRules::default()) {
+                Selected::Objects(it) => {
+                    it.objects.iter().map(|it| it.id.api_version()).collect::<Vec<_>>()
+                }
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(versions(&[]), ["v1", "example.com/v2"]);
+        assert_eq!(versions(&[gvk("example.com/v1", "Gadget")]), ["v1", "example.com/v1"]);
+        assert_eq!(versions(&[gvk("example.com/v0", "Gadget")]), ["v1", "example.com/v2"]);
     }
 
     #[test]

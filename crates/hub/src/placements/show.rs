@@ -6,6 +6,7 @@ use api::placement::PlacementStatus;
 use domain::placement::PlacementState;
 use events::placement::TargetPhase;
 use events::{AggregateId, PlacementKey, Timestamp};
+use kube::ResourceExt;
 
 use super::controller::{Controller, Known, RETRY};
 use super::status::{StatusInputs, digest, placement_status};
@@ -105,16 +106,19 @@ impl<P: PlacementObject> Controller<P> {
         state: &PlacementState,
         obstacle: Option<&str>,
     ) -> Option<PlacementStatus> {
+        let uid = known.object.uid().unwrap_or_default();
+        let is_own = state.specified.as_ref().is_some_and(|specified| specified.uid == uid);
         let selected = match &state.revision {
-            None => vec![],
-            Some(revision) => {
+            Some(revision) if is_own => {
                 let list = self.config.contents.revision(revision.reference.manifests).await;
                 list.inspect_err(|error| tracing::warn!(%error, "a revision cannot be read yet"))
                     .ok()?
             }
+            Some(_) | None => vec![],
         };
         Some(placement_status(&StatusInputs {
             scope: P::SCOPE,
+            uid: &uid,
             generation: known.object.meta().generation.unwrap_or_default(),
             state,
             obstacle,

@@ -1,5 +1,6 @@
 //! From placement objects to commands.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,14 +9,14 @@ use domain::placement::{
     DeletePlacement, PlacementCommand, PlacementState, RefusePlacement, RevisionInput,
     SubmitPlacement,
 };
-use domain::selection::HubObject;
-use events::placement::{PlacementSpec, RefusalReason};
-use events::{AggregateId, PlacementKey, Principal};
+use domain::selection::{HubObject, Reach, Resolved, note_texts};
+use events::placement::{PlacementSpec, RefusalReason, SelectionScope};
+use events::{AggregateId, ManifestRef, PlacementKey, Principal};
 use kube::ResourceExt;
 
 use super::controller::{Controller, Departed, RETRY};
 use super::convert::placement_spec;
-use super::selected::{Selected, forgotten, obstacle, select, unheard};
+use super::selected::{Selected, forgotten, is_gone_since, kinds_of, obstacle, select, unheard};
 use super::writer::{
     FIELD_MANAGER, PlacementObject, add_finalizer, has_finalizer, remove_finalizer,
 };
@@ -152,8 +153,12 @@ impl<P: PlacementObject> Controller<P> {
             Ok(spec) => spec,
             Err(unsupported) => return Ok(refuse(unsupported.reason, unsupported.message)),
         };
-        let objects = match self.select(key, &spec) {
-            Selected::Objects(objects) => objects,
+        let recorded = self.recorded(key, &uid, &spec).await;
+        let (objects, notes) = match self.select(key, &spec, &recorded) {
+            Selected::Objects(Resolved { objects, notes }) => (objects, note_texts(&notes)),
+            Selected::Problem(problem) if is_gone_since(&problem, &recorded) => {
+                (vec![], vec![problem.to_string()])
+            }
             Selected::Problem(problem) => {
                 let reason = RefusalReason::InvalidResourceSelectors;
                 return Ok(refuse(reason, problem.to_string()));
@@ -162,13 +167,53 @@ impl<P: PlacementObject> Controller<P> {
         };
         let revision = self.revision(key, &objects).await?;
         self.waits_no_more(key);
-        Ok(PlacementCommand::SubmitPlacement(SubmitPlacement { uid, generation, spec, revision }))
+        let submit = SubmitPlacement { uid, generation, spec, revision, notes };
+        Ok(PlacementCommand::SubmitPlacement(submit))
+    }
+
+    /// What this object selected last, as far as it matters for what it selects now: the versions of
+    /// what whole namespaces bring, and whether a namespace was there.
+    async fn recorded(
+        &self,
+        key: &PlacementKey,
+        uid: &str,
+        spec: &PlacementSpec,
+    ) -> Vec<ManifestRef> {
+        let matters = spec.selectors.iter().any(|selector| match selector.scope {
+            SelectionScope::NamespaceOnly => false,
+            SelectionScope::NamespaceWithResources => {
+                self.config.index.objects().has_other_versions()
+            }
+            SelectionScope::NamespaceWithResourceSelectors => true,
+        });
+        let list = {
+            let model = self.config.router.fold().model();
+            let state = model.placements.get(key).map(|placement| &placement.state);
+            let state = state.filter(|state| {
+                matters && state.specified.as_ref().is_some_and(|it| it.uid == uid)
+            });
+            state.and_then(|state| Some(state.revision.as_ref()?.reference.manifests))
+        };
+        let Some(list) = list else { return vec![] };
+        let read = self.config.contents.revision(list).await;
+        read.inspect_err(|error| {
+            tracing::warn!(placement = %key, %error, "what it selected last cannot be read");
+        })
+        .unwrap_or_default()
     }
 
     /// What the placement selects at this moment; what is known and what is not is of the same one.
-    fn select(&self, key: &PlacementKey, spec: &PlacementSpec) -> Selected {
-        let objects = self.config.index.objects();
-        select(&key.scope, &spec.selectors, &objects, &self.config.rules)
+    fn select(
+        &self,
+        key: &PlacementKey,
+        spec: &PlacementSpec,
+        recorded: &[ManifestRef],
+    ) -> Selected {
+        let index = &self.config.index;
+        let reach = Reach::of(&key.scope, &spec.selectors);
+        let kept = if reach.contents { kinds_of(recorded) } else { BTreeSet::new() };
+        index.want(&reach.kinds.union(&kept).cloned().collect());
+        select(&key.scope, &spec.selectors, &kept, &index.objects(), &self.config.rules)
     }
 
     fn wait_for(&self, key: &PlacementKey, gaps: &[Gap]) -> Next {
@@ -241,7 +286,8 @@ fn is_gone(state: &PlacementState) -> bool {
     state.specified.is_none() && state.deleting.is_none() && state.targets.is_empty()
 }
 
-/// Who last changed what people write in an object, by its managed fields.
+/// Who last changed what people write in an object, by its managed fields. Whoever writes chooses
+/// what they are called there, so that it is a claim and no more.
 pub(super) fn author<P: PlacementObject>(object: &P) -> Principal {
     let fields = object.managed_fields().iter();
     let by_people = fields.filter(|field| {
@@ -250,7 +296,7 @@ pub(super) fn author<P: PlacementObject>(object: &P) -> Principal {
     });
     let last = by_people.max_by_key(|field| field.time.as_ref().map(|time| time.0));
     match last.and_then(|field| field.manager.clone()) {
-        Some(manager) => Principal::User(manager),
+        Some(manager) => Principal::Claimed(manager),
         None => Principal::System,
     }
 }

@@ -94,11 +94,14 @@ fn object() -> impl Strategy<Value = ObjectId> {
 }
 
 fn failures() -> impl Strategy<Value = Vec<ObjectFailure>> {
-    let failure = (object(), text(), text()).prop_map(|(object, reason, message)| ObjectFailure {
-        object,
-        reason,
-        message,
-    });
+    let failure = (object(), text(), text(), of(any::<i64>())).prop_map(
+        |(object, reason, message, generation)| ObjectFailure {
+            object,
+            reason,
+            message,
+            generation,
+        },
+    );
     vec(failure, 0..3)
 }
 
@@ -319,13 +322,15 @@ fn placement() -> impl Strategy<Value = PlacementState> {
     (
         (of(specified), of(problem), of(revision()), btree_map(any::<u32>(), revision(), 0..3)),
         (of(scheduled), btree_map(text(), target(), 0..4), any::<u64>(), of(text())),
+        vec(text(), 0..3),
     )
-        .prop_map(|((specified, problem, revision, revisions), rest)| {
+        .prop_map(|((specified, problem, revision, revisions), rest, notes)| {
             let (scheduled, targets, moves, deleting) = rest;
             PlacementState {
                 specified,
                 problem,
                 revision,
+                notes,
                 revisions,
                 scheduled,
                 targets,

@@ -22,7 +22,7 @@ pub(crate) struct Args {
     /// Only what happened to this: cluster/eu-1, placement/web, or the beginning of an id
     #[arg(long, value_name = "NAME")]
     aggregate: Option<String>,
-    /// Only what this one caused: user:NAME, member:NAME or system
+    /// Only what this one caused: claimed:MANAGER, user:NAME, member:NAME or system
     #[arg(long, value_name = "WHO")]
     principal: Option<String>,
     /// Only what this input set in motion: the correlationid of an event

@@ -110,6 +110,7 @@ struct SelectionSection {
     allowed_apis: Vec<String>,
     skipped_apis: Vec<String>,
     skipped_namespaces: Vec<String>,
+    allowed_namespaces: Vec<String>,
     hub_runs_workloads: bool,
 }
 
@@ -220,9 +221,13 @@ fn rules(path: &Path, section: &SelectionSection) -> Result<SelectionRules, Conf
     let kinds = KindRules::parse(&section.allowed_apis.join(";"), &section.skipped_apis.join(";"))
         .map_err(|error| ConfigError::contradiction(path, error.to_string()))?;
     let skipped = section.skipped_namespaces.iter().cloned().collect();
+    let namespaces = NamespaceRules { skipped, ..NamespaceRules::default() };
+    let namespaces = namespaces
+        .allowing(section.allowed_namespaces.iter().cloned())
+        .map_err(|error| ConfigError::contradiction(path, error.to_string()))?;
     Ok(SelectionRules {
         kinds,
-        namespaces: NamespaceRules { skipped },
+        namespaces,
         hub_runs_workloads: section.hub_runs_workloads,
         ..SelectionRules::default()
     })

@@ -41,6 +41,10 @@ fn errors_name_file_line_and_what_is_known() {
             "etc/taffrail.toml: \"a/b/c/d\" in the list of kinds is none of GROUP, GROUP/VERSION and GROUP/VERSION/KIND,KIND (the core group is written v1 or v1/KIND)",
         ),
         (
+            "data_dir = \"d\"\n[selection]\nallowed_namespaces = [\"fleet-system\"]",
+            "etc/taffrail.toml: allowed_namespaces names fleet-system, and nothing in a namespace of the fleet is ever placed: remove it from the list",
+        ),
+        (
             "data_dir = \"d\"\n[hub]\nin_cluster = true\ncontext = \"c\"",
             "etc/taffrail.toml: [hub] says in_cluster and names a kubeconfig or context; keep one of them",
         ),
@@ -102,6 +106,7 @@ fn everything_that_the_documentation_shows_can_be_said() {
         listen = "0.0.0.0:80"
         [selection]
         skipped_namespaces = ["monitoring"]
+        allowed_namespaces = ["kube-system"]
     "#;
     let config = parse(Path::new("/etc/taffrail.toml"), text).unwrap();
     let shown = format!("{config:?}");
@@ -112,6 +117,7 @@ fn everything_that_the_documentation_shows_can_be_said() {
     assert_eq!(path.as_deref(), Some(Path::new("/etc/hub.kubeconfig")));
     assert_eq!(context.as_deref(), Some("hub"));
     assert!(config.rules.namespaces.excludes("monitoring"));
+    assert!(config.rules.namespaces.allows_named("kube-system"));
 }
 
 #[test]

@@ -184,6 +184,7 @@ impl Life {
             generation: object.generation,
             spec: object.spec(),
             revision,
+            notes: vec![],
         };
         self.ask(id, PlacementCommand::SubmitPlacement(submit), principal, asker, shared);
     }

@@ -3,6 +3,7 @@
 use events::placement::TargetPhase;
 
 use super::{delete, placed, refuse, report, reschedule, submit, web_in};
+use crate::placement::PlacementState;
 use crate::testing::Scene;
 use crate::testing::make::everywhere;
 
@@ -88,30 +89,31 @@ fn late_reports_do_not_bring_a_deleted_placement_back() {
 }
 
 #[test]
-fn a_placement_of_the_same_name_goes_on_counting() {
+fn regression_a_placement_of_the_same_name_is_new_and_only_its_moves_go_on_counting() {
     let mut web = deleted();
+    assert_eq!(web.state, PlacementState { moves: 4, ..PlacementState::default() });
     let lines = web.when(submit("p2", 1, "b", everywhere()));
     assert_eq!(
         lines,
         [
             "PlacementSpecified p2/1 policy 0",
-            "RevisionRecorded r1 of 2 objects",
+            "RevisionRecorded r0 of 2 objects",
             "PlacementScheduled 1 policy 0: 2 of 2 clusters match the policy: \
              [+eu-1 Matches, +eu-2 Matches]",
-            "TargetsMoved [eu-1 g5 r1, eu-2 g6 r1]",
-            "-> cluster/eu-1: AssignDelivery cluster/web g5 r1",
-            "-> cluster/eu-2: AssignDelivery cluster/web g6 r1",
+            "TargetsMoved [eu-1 g5 r0, eu-2 g6 r0]",
+            "-> cluster/eu-1: AssignDelivery cluster/web g5 r0",
+            "-> cluster/eu-2: AssignDelivery cluster/web g6 r0",
         ]
     );
 }
 
-/// The same YAML applied again: the revision is the one that was on record before.
+/// The same YAML applied again.
 #[test]
 fn regression_a_placement_that_selects_the_same_after_its_deletion_is_delivered() {
     let mut web = deleted();
     let lines = web.when(submit("p2", 1, "a", everywhere()));
     assert_eq!(
-        lines[2..],
+        lines[3..],
         [
             "TargetsMoved [eu-1 g5 r0, eu-2 g6 r0]",
             "-> cluster/eu-1: AssignDelivery cluster/web g5 r0",
@@ -129,6 +131,9 @@ fn an_object_that_comes_during_the_deletion_takes_over() {
         lines,
         [
             "PlacementSpecified p2/1 policy 0",
+            "RevisionRecorded r0 of 2 objects",
+            "PlacementScheduled 1 policy 0: 2 of 2 clusters match the policy: \
+             [+eu-1 Matches, +eu-2 Matches]",
             "TargetsMoved [eu-1 g5 r0, eu-2 g6 r0]",
             "-> cluster/eu-1: AssignDelivery cluster/web g5 r0",
             "-> cluster/eu-2: AssignDelivery cluster/web g6 r0",

@@ -54,11 +54,22 @@ fn relabel(scene: &mut Scene<Placement>, cluster: &str, with: &str) {
 }
 
 fn submit(uid: &str, generation: i64, selected: &str, policy: Policy) -> PlacementCommand {
+    submit_noting(uid, generation, selected, policy, &[])
+}
+
+fn submit_noting(
+    uid: &str,
+    generation: i64,
+    selected: &str,
+    policy: Policy,
+    notes: &[&str],
+) -> PlacementCommand {
     PlacementCommand::SubmitPlacement(SubmitPlacement {
         uid: uid.to_owned(),
         generation,
         spec: spec(policy),
         revision: content(selected),
+        notes: notes.iter().map(|&note| note.to_owned()).collect(),
     })
 }
 

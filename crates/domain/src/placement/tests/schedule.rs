@@ -145,6 +145,7 @@ fn a_record_says_what_of_the_log_the_scheduler_had_seen() {
         events::event::PlacementEvent::PlacementSpecified(_)
         | events::event::PlacementEvent::PlacementRefused(_)
         | events::event::PlacementEvent::RevisionRecorded(_)
+        | events::event::PlacementEvent::SelectionNoted(_)
         | events::event::PlacementEvent::TargetsMoved(_)
         | events::event::PlacementEvent::TargetProgressed(_)
         | events::event::PlacementEvent::PlacementDeletionRequested(_)

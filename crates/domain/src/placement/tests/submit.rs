@@ -2,7 +2,7 @@
 
 use events::cluster::ApplyStrategy;
 
-use super::{placed, submit, web_in};
+use super::{placed, reschedule, submit, submit_noting, web_in};
 use crate::placement::{PlacementCommand, SubmitPlacement};
 use crate::testing::make::{content, everywhere, fixed, spec, wherever};
 
@@ -125,10 +125,27 @@ fn another_object_of_the_name_takes_over_what_is_placed() {
     let mut web = placed();
     assert_eq!(
         web.when(submit("p2", 1, "a", everywhere())),
-        ["PlacementSpecified p2/1 policy 0"],
-        "its generations start anew"
+        [
+            "PlacementSpecified p2/1 policy 0",
+            "PlacementScheduled 1 policy 0: 2 of 2 clusters match the policy: \
+             [+eu-1 Matches, +eu-2 Matches]",
+        ],
+        "its generations and decisions start anew"
     );
     assert_eq!(web.state.specified.as_ref().unwrap().uid, "p2");
+    assert_eq!(web.when(submit("p2", 1, "b", everywhere()))[0], "RevisionRecorded r1 of 2 objects");
+}
+
+#[test]
+fn what_a_selection_leaves_out_is_recorded_when_it_changes() {
+    let noting = |notes: &[&str]| submit_noting("p1", 1, "a", everywhere(), notes);
+    let mut web = placed();
+    assert_eq!(web.when(noting(&["no b"])), ["SelectionNoted [no b]"]);
+    assert_eq!(web.when(noting(&["no b"])), NOTHING);
+    assert_eq!(web.when(reschedule()), NOTHING);
+    assert_eq!(web.state.notes, ["no b"]);
+    assert_eq!(web.when(noting(&[])), ["SelectionNoted []"]);
+    assert!(web.state.notes.is_empty());
 }
 
 /// The way in which objects are written is part of what a member should do (reference §2.5, 1).
@@ -141,6 +158,7 @@ fn regression_a_changed_apply_strategy_reaches_the_members() {
             generation: 2,
             spec: events::placement::PlacementSpec { apply: apply.clone(), ..spec(everywhere()) },
             revision: content("a"),
+            notes: vec![],
         })
     };
     let mut web = placed();

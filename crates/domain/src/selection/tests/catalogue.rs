@@ -8,11 +8,12 @@ use serde_json::{Value, json};
 
 use crate::scheduler::label_selector_matches;
 use crate::selection::{
-    Catalogue, GroupVersionKind, HubObject, KindInfo, SelectionProblem, SelectionRules, resolve,
+    Catalogue, GroupVersionKind, HubObject, KindInfo, SelectionProblem, SelectionRules, note_texts,
+    resolve,
 };
 
 /// Kinds that this hub serves, and whether their objects live in namespaces.
-const KINDS: [(&str, &str, &str, bool); 13] = [
+const KINDS: [(&str, &str, &str, bool); 23] = [
     ("", "v1", "Namespace", false),
     ("", "v1", "ConfigMap", true),
     ("", "v1", "Endpoints", true),
@@ -22,8 +23,18 @@ const KINDS: [(&str, &str, &str, bool); 13] = [
     ("", "v1", "Secret", true),
     ("", "v1", "Service", true),
     ("", "v1", "ServiceAccount", true),
+    ("apiextensions.k8s.io", "v1", "CustomResourceDefinition", false),
+    ("apiregistration.k8s.io", "v1", "APIService", false),
     ("apps", "v1", "Deployment", true),
     ("apps", "v1beta1", "Deployment", true),
+    ("batch", "v1", "CronJob", true),
+    ("batch", "v1", "Job", true),
+    ("example.com", "v1", "App", true),
+    ("flowcontrol.apiserver.k8s.io", "v1", "FlowSchema", false),
+    ("placement.kubernetes-fleet.io", "v1beta1", "ClusterResourceEnvelope", false),
+    ("placement.kubernetes-fleet.io", "v1beta1", "ResourceEnvelope", true),
+    ("rbac.authorization.k8s.io", "v1", "Role", true),
+    ("rbac.authorization.k8s.io", "v1", "RoleBinding", true),
     ("rbac.authorization.k8s.io", "v1", "ClusterRole", false),
     ("scheduling.k8s.io", "v1", "PriorityClass", false),
 ];
@@ -45,6 +56,11 @@ impl Hub {
 
     /// Adds an object; `more` is merged into its metadata.
     pub(super) fn add(&mut self, line: &str, more: Value) {
+        self.add_with(line, more, json!({}));
+    }
+
+    /// Adds an object with further fields besides its metadata.
+    pub(super) fn add_with(&mut self, line: &str, more: Value, fields: Value) {
         let mut words = line.split_whitespace();
         let kind = kind_of(words.next().unwrap());
         let path = words.next().unwrap();
@@ -59,7 +75,9 @@ impl Hub {
         for (key, value) in more.as_object().unwrap() {
             metadata[key] = value.clone();
         }
-        let object = HubObject::read(&kind, json!({"metadata": metadata})).unwrap();
+        let mut object = fields;
+        object["metadata"] = metadata;
+        let object = HubObject::read(&kind, object).unwrap();
         self.objects.push(Arc::new(object));
     }
 
@@ -78,8 +96,19 @@ impl Hub {
         selectors: &[ResourceSelector],
         rules: &SelectionRules,
     ) -> Result<Vec<String>, SelectionProblem> {
-        let objects = resolve(scope, selectors, self, rules)?;
-        Ok(objects.iter().map(|object| object.id.to_string()).collect())
+        let resolved = resolve(scope, selectors, self, rules)?;
+        Ok(resolved.objects.iter().map(|object| object.id.to_string()).collect())
+    }
+
+    /// What a placement selects, and what is said about what it leaves out.
+    pub(super) fn select_and_note(
+        &self,
+        scope: &PlacementScope,
+        selectors: &[ResourceSelector],
+    ) -> (Vec<String>, Vec<String>) {
+        let resolved = resolve(scope, selectors, self, &SelectionRules::default()).unwrap();
+        let objects = resolved.objects.iter().map(|object| object.id.to_string());
+        (objects.collect(), note_texts(&resolved.notes))
     }
 
     /// The objects of a kind, as the version that was asked for shows them.
@@ -109,9 +138,15 @@ impl Catalogue for Hub {
         Some(KindInfo { namespaced: *namespaced })
     }
 
+    fn versions(&self, group: &str, kind: &str) -> Vec<String> {
+        let served = KINDS.iter().filter(|(of, _, name, _)| (*of, *name) == (group, kind));
+        served.map(|(of, version, _, _)| format!("{of}/{version}")).collect()
+    }
+
     fn namespaced_kinds(&self) -> Vec<GroupVersionKind> {
-        let kinds =
-            KINDS.iter().filter(|(_, version, _, namespaced)| *namespaced && *version == "v1");
+        let kinds = KINDS.iter().filter(|(group, version, _, namespaced)| {
+            *namespaced && (*group, *version) != ("apps", "v1beta1")
+        });
         kinds
             .map(|(group, version, kind, _)| GroupVersionKind::new(*group, *version, *kind))
             .collect()

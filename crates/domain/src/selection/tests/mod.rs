@@ -3,6 +3,7 @@
 mod canonical;
 mod catalogue;
 mod kinds;
+mod notes;
 mod objects;
 mod order;
 mod problems;

@@ -19,6 +19,17 @@ fn owned() -> Value {
     json!({"metadata": {"namespace": "web", "name": "a", "ownerReferences": [{"uid": "1"}]}})
 }
 
+fn controlled(api_version: &str, kind: &str) -> Value {
+    let owner = json!({"apiVersion": api_version, "kind": kind, "name": "o", "controller": true});
+    json!({"metadata": {"namespace": "web", "name": "a", "ownerReferences": [owner]}})
+}
+
+fn cluster_scoped(name: &str, more: Value) -> Value {
+    let mut metadata = more;
+    metadata["name"] = name.into();
+    json!({ "metadata": metadata })
+}
+
 fn labelled(key: &str) -> Value {
     json!({"metadata": {"namespace": "web", "name": "a", "labels": {key: "x"}}})
 }
@@ -44,6 +55,7 @@ fn what_the_hub_made_for_itself_is_skipped_and_says_why() {
         ("v1", "Secret", labelled("taffrail.dev/member-link"), SkipReason::MemberLink),
         ("discovery.k8s.io/v1", "EndpointSlice", labelled(slice_label), SkipReason::MadeForService),
         ("apps/v1", "Deployment", deleted, SkipReason::BeingDeleted),
+        ("batch/v1", "Job", controlled("batch/v1", "CronJob"), SkipReason::MadeByWorkload),
     ];
     for (api_version, kind, object, expected) in cases {
         let object = read(api_version, kind, object);
@@ -60,6 +72,10 @@ fn what_only_looks_like_it_is_placed() {
         ("apps/v1", "ReplicaSet", unowned),
         ("apps/v1", "ControllerRevision", named("by-hand")),
         ("apps/v1", "Deployment", owned()),
+        ("apps/v1", "Deployment", controlled("example.com/v1", "App")),
+        ("batch/v1", "Job", named("by-hand")),
+        ("batch/v1", "Job", owned()),
+        ("batch/v1", "Job", controlled("example.com/v1", "CronJob")),
         ("example.com/v1", "ReplicaSet", owned()),
         ("v1", "ConfigMap", named("settings")),
         ("v1", "ConfigMap", named("default")),
@@ -75,6 +91,63 @@ fn what_only_looks_like_it_is_placed() {
         let object = read(api_version, kind, object);
         assert_eq!(reason_skipped(&object, false, |_, _| false), None, "{kind}");
     }
+}
+
+#[test]
+fn what_an_api_server_makes_for_itself_is_skipped_and_what_people_made_is_not() {
+    let rbac = "rbac.authorization.k8s.io/v1";
+    let flow = "flowcontrol.apiserver.k8s.io/v1";
+    let label = |key: &str, value: &str| json!({"labels": {key: value}});
+    let bootstrap = label("kubernetes.io/bootstrapping", "rbac-defaults");
+    let kept_up =
+        |value: &str| json!({"annotations": {"apf.kubernetes.io/autoupdate-spec": value}});
+    let automanaged = label("kube-aggregator.kubernetes.io/automanaged", "onstart");
+    let allocated = label("ipaddress.kubernetes.io/managed-by", "ipallocator");
+    let networking = "networking.k8s.io/v1";
+    let cases = [
+        (rbac, "ClusterRole", "admin", bootstrap.clone(), true),
+        (rbac, "ClusterRoleBinding", "admin", bootstrap.clone(), true),
+        (rbac, "Role", "reader", bootstrap.clone(), true),
+        (rbac, "RoleBinding", "reader", bootstrap.clone(), true),
+        (rbac, "ClusterRole", "system:mine", json!({}), false),
+        (rbac, "ClusterRole", "mine", label("kubernetes.io/bootstrapping", "mine"), false),
+        ("example.com/v1", "ClusterRole", "admin", bootstrap, false),
+        ("scheduling.k8s.io/v1", "PriorityClass", "system-node-critical", json!({}), true),
+        ("scheduling.k8s.io/v1", "PriorityClass", "systematic", json!({}), false),
+        ("apiregistration.k8s.io/v1", "APIService", "v1.apps", automanaged, true),
+        ("apiregistration.k8s.io/v1", "APIService", "v1.mine", json!({}), false),
+        (flow, "FlowSchema", "exempt", kept_up("true"), true),
+        (flow, "PriorityLevelConfiguration", "exempt", kept_up("true"), true),
+        (flow, "FlowSchema", "global-default", kept_up("false"), false),
+        (networking, "IPAddress", "10.0.0.1", allocated, true),
+        (networking, "ServiceCIDR", "kubernetes", json!({}), true),
+        (networking, "ServiceCIDR", "more", json!({}), false),
+    ];
+    for (api_version, kind, name, more, is_skipped) in cases {
+        let object = read(api_version, kind, cluster_scoped(name, more));
+        let wanted = is_skipped.then_some(SkipReason::MadeByApiServer);
+        assert_eq!(object.skip, wanted, "{kind} {name}");
+    }
+}
+
+#[test]
+fn crds_of_the_fleet_are_skipped_and_others_are_not() {
+    let crd = |group: &str| {
+        let crd =
+            json!({"metadata": {"name": format!("things.{group}")}, "spec": {"group": group}});
+        read("apiextensions.k8s.io/v1", "CustomResourceDefinition", crd).skip
+    };
+    assert_eq!(crd("placement.kubernetes-fleet.io"), Some(SkipReason::FleetApi));
+    assert_eq!(crd("cluster.kubernetes-fleet.io"), Some(SkipReason::FleetApi));
+    assert_eq!(crd("example.com"), None);
+}
+
+#[test]
+fn of_an_envelope_nothing_is_kept_that_could_be_stored() {
+    let envelope = json!({"metadata": {"namespace": "web", "name": "e"},
+        "data": {"s.yaml": {"kind": "Secret", "data": {"k": "aHVudGVy"}}}});
+    let envelope = read("placement.kubernetes-fleet.io/v1beta1", "ResourceEnvelope", envelope);
+    assert_eq!((envelope.skip, envelope.manifest), (Some(SkipReason::Envelope), vec![]));
 }
 
 #[test]

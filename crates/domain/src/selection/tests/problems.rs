@@ -19,6 +19,7 @@ fn shop() -> Hub {
         "ConfigMap default/settings",
         "ClusterRole reader team=a",
         "Namespace default",
+        "PriorityClass system-node-critical",
     ])
 }
 
@@ -64,6 +65,18 @@ fn every_problem_says_what_to_change() {
             vec![picking(named("Namespace", "fleet-system")), all("ConfigMap")],
         ),
         ("inside a namespace of the system", inside("default"), vec![all("ConfigMap")]),
+        (
+            "selectors in a namespace that is not there",
+            Cluster,
+            vec![picking(named("Namespace", "missing")), all("ConfigMap")],
+        ),
+        (
+            "what every API server makes, by name",
+            Cluster,
+            vec![named("PriorityClass", "system-node-critical")],
+        ),
+        ("an envelope by name", Cluster, vec![named("ClusterResourceEnvelope", "hooks")]),
+        ("envelopes", inside("shop"), vec![all("ResourceEnvelope")]),
         (
             "selectors in namespaces by labels",
             Cluster,

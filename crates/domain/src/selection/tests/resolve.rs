@@ -178,6 +178,50 @@ fn the_order_of_selectors_and_of_the_hub_does_not_matter() {
     let forwards = resolve(&Cluster, &selectors, &hub, &rules).unwrap();
     selectors.reverse();
     let backwards = resolve(&Cluster, &selectors, &hub, &rules).unwrap();
-    assert_eq!(forwards, backwards);
-    assert_eq!(forwards.len(), 9);
+    assert_eq!(forwards.objects, backwards.objects);
+    assert_eq!(forwards.objects.len(), 9);
+}
+
+#[test]
+fn what_a_controller_made_for_something_selected_is_left_out_with_all_that_hangs_on_it() {
+    let made_by = |kind: &str, name: &str| {
+        json!({"ownerReferences": [{
+            "apiVersion": if kind == "Deployment" { "apps/v1" } else { "example.com/v1" },
+            "kind": kind, "name": name, "controller": true,
+        }]})
+    };
+    let mut hub = Hub::with(&["Namespace shop", "App shop/web", "ConfigMap shop/by-hand"]);
+    hub.add("Deployment shop/web", made_by("App", "web"));
+    hub.add("ConfigMap shop/generated", made_by("Deployment", "web"));
+    hub.add("Secret shop/orphan", made_by("App", "gone"));
+    let whole = hub.select(&Cluster, &[named("Namespace", "shop")]).unwrap();
+    assert_eq!(
+        whole,
+        ["Namespace shop", "Secret shop/orphan", "ConfigMap shop/by-hand", "App shop/web"]
+    );
+    // Without its owner it is wanted for itself.
+    let alone = hub.select(&inside("shop"), &[named("Deployment", "web")]).unwrap();
+    assert_eq!(alone, ["Deployment shop/web"]);
+}
+
+#[test]
+fn single_objects_of_an_allowed_namespace_are_placed_and_nothing_else_of_it() {
+    let hub = Hub::with(&["Namespace kube-system", "RoleBinding kube-system/reader"]);
+    let namespaces = NamespaceRules::default().allowing(["kube-system".to_owned()]).unwrap();
+    let rules = SelectionRules { namespaces, ..SelectionRules::default() };
+    let system = inside("kube-system");
+    let select = |scope, selector| hub.select_with(scope, &[selector], &rules);
+    let selected = select(&system, named("RoleBinding", "reader")).unwrap();
+    assert_eq!(selected, ["RoleBinding kube-system/reader"]);
+    let refused = [
+        (&system, all("RoleBinding"), "select them by name"),
+        (&Cluster, named("Namespace", "kube-system"), "are not placed"),
+        (&Cluster, only(named("Namespace", "kube-system")), "are not placed"),
+    ];
+    for (scope, selector, says) in refused {
+        let problem = select(scope, selector).unwrap_err().to_string();
+        assert!(problem.contains(says), "{problem}");
+    }
+    let fleet = NamespaceRules::default().allowing(["fleet-system".to_owned()]).unwrap_err();
+    assert!(fleet.to_string().contains("remove it from the list"), "{fleet}");
 }

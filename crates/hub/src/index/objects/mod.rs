@@ -1,8 +1,12 @@
 //! The index itself: a plain map, filled by watches, asked by the selection.
 //!
+//! A kind is watched in the version that the API server prefers, and besides in those that
+//! placements ask for: because a selector names one, or because what they placed so far is recorded
+//! in one. So a new version on the hub changes nothing for what is placed already.
+//!
 //! **Invariant.** A kind and its objects stay known until the API server serves the kind in another
-//! version, or whoever serves it was asked and said that it does not. That nobody mentions them says
-//! nothing.
+//! version and no longer in this one, or whoever serves it was asked and said that it does not. That
+//! nobody mentions them says nothing.
 
 #[cfg(test)]
 mod tests;
@@ -22,6 +26,8 @@ use crate::index::gap::{Gap, Unknown};
 #[derive(Debug)]
 struct KindObjects {
     served: DiscoveredKind,
+    /// Whether it is the version that stands for the kind where nobody names one.
+    is_preferred: bool,
     listing: Listing,
     objects: BTreeMap<(String, String), Arc<HubObject>>,
 }
@@ -39,6 +45,10 @@ enum Listing {
 #[derive(Debug, Default)]
 pub struct Objects {
     kinds: BTreeMap<GroupVersionKind, KindObjects>,
+    /// Kinds in versions that are served besides the preferred ones.
+    others: BTreeMap<GroupVersionKind, DiscoveredKind>,
+    /// Those that placements ask for, among all that are served.
+    wanted: BTreeSet<GroupVersionKind>,
     silent: BTreeSet<GroupVersion>,
     discovered: bool,
     discovery_error: Option<String>,
@@ -75,9 +85,10 @@ impl Objects {
     /// Takes what the API server says that it serves, in one step: there is no moment in which a
     /// kind that moves from one version to another is not there at all.
     pub fn adjust(&mut self, discovered: Discovered) -> Adjustment {
-        let Discovered { kinds, silent } = discovered;
+        let Discovered { kinds, others, silent } = discovered;
         let mentioned: BTreeSet<GroupVersionKind> =
-            kinds.iter().map(|kind| kind.kind.clone()).collect();
+            kinds.iter().chain(&others).map(|kind| kind.kind.clone()).collect();
+        self.others = others.into_iter().map(|kind| (kind.kind.clone(), kind)).collect();
         let is_silent = |kind: &GroupVersionKind| silent.contains(&GroupVersion::of(kind));
         let mut adjustment = Adjustment::default();
         for kind in kinds {
@@ -86,18 +97,30 @@ impl Objects {
                 continue; // Whether the version that is known is still there, nobody can say now.
             }
             for other in others {
-                self.kinds.remove(&other);
-                adjustment.replaced.push(other);
+                if self.others.contains_key(&other) && self.wanted.contains(&other) {
+                    self.stands_for_its_kind(&other, false);
+                } else {
+                    self.kinds.remove(&other);
+                    self.wanted.remove(&other);
+                    adjustment.replaced.push(other);
+                }
             }
-            if self.kinds.get(&kind.kind).is_none_or(|known| known.served != kind) {
-                self.add_kind(kind.clone());
+            if self.add_kind(&kind) {
+                adjustment.added.push(kind.clone());
+            }
+            self.stands_for_its_kind(&kind.kind, true);
+        }
+        let moved = !adjustment.added.is_empty() || !adjustment.replaced.is_empty();
+        let asked_for = self.others.values().filter(|kind| self.wanted.contains(&kind.kind));
+        for kind in asked_for.cloned().collect::<Vec<_>>() {
+            if self.add_kind(&kind) {
                 adjustment.added.push(kind);
             }
         }
         let missing =
             self.kinds.iter().filter(|(kind, _)| !mentioned.contains(kind) && !is_silent(kind));
         adjustment.missing = missing.map(|(kind, _)| kind.clone()).collect();
-        if !adjustment.added.is_empty() || !adjustment.replaced.is_empty() {
+        if moved {
             self.moves += 1;
         }
         self.silent = silent;
@@ -113,11 +136,69 @@ impl Objects {
         others.cloned().collect()
     }
 
-    /// A kind whose scope or path changed is another one: its objects are listed anew.
-    fn add_kind(&mut self, served: DiscoveredKind) {
-        let listing = Listing::Pending;
-        let kind = served.kind.clone();
-        self.kinds.insert(kind, KindObjects { served, listing, objects: BTreeMap::new() });
+    /// Says whether it was not known. A kind whose scope or path changed is another one: its objects
+    /// are listed anew.
+    fn add_kind(&mut self, served: &DiscoveredKind) -> bool {
+        if self.kinds.get(&served.kind).is_some_and(|known| known.served == *served) {
+            return false;
+        }
+        let entry = KindObjects {
+            served: served.clone(),
+            is_preferred: false,
+            listing: Listing::Pending,
+            objects: BTreeMap::new(),
+        };
+        self.kinds.insert(served.kind.clone(), entry);
+        true
+    }
+
+    fn stands_for_its_kind(&mut self, kind: &GroupVersionKind, is_preferred: bool) {
+        if let Some(entry) = self.kinds.get_mut(kind) {
+            entry.is_preferred = is_preferred;
+        }
+    }
+
+    /// Has kinds kept, in these very versions, as long as they are served. Says whether one of them
+    /// is not watched yet and was not asked for before: the next look at the kinds adds it.
+    pub fn want(&mut self, kinds: &BTreeSet<GroupVersionKind>) -> bool {
+        let served: Vec<_> = kinds.iter().filter(|kind| self.serves(kind)).cloned().collect();
+        let mut is_news = false;
+        for kind in served {
+            let is_watched = self.kinds.contains_key(&kind);
+            is_news |= self.wanted.insert(kind) && !is_watched;
+        }
+        is_news
+    }
+
+    /// Whether [`want`](Self::want) would change nothing.
+    #[must_use]
+    pub fn wants(&self, kinds: &BTreeSet<GroupVersionKind>) -> bool {
+        kinds.iter().all(|kind| self.wanted.contains(kind) || !self.serves(kind))
+    }
+
+    fn serves(&self, kind: &GroupVersionKind) -> bool {
+        self.kinds.contains_key(kind) || self.others.contains_key(kind)
+    }
+
+    /// Whether a kind is served in several versions.
+    #[must_use]
+    pub fn has_other_versions(&self) -> bool {
+        !self.others.is_empty()
+    }
+
+    /// Every kind whose objects live in namespaces, each in one version: the one that is to be kept,
+    /// or the preferred one.
+    #[must_use]
+    pub fn contents(&self, kept: &BTreeSet<GroupVersionKind>) -> Vec<GroupVersionKind> {
+        let preferred =
+            self.kinds.values().filter(|entry| entry.is_preferred && entry.served.namespaced);
+        let version = |entry: &KindObjects| {
+            let kind = &entry.served.kind;
+            let is_same = |other: &&GroupVersionKind| other.is(&kind.group, &kind.kind);
+            let kept = kept.iter().find(|other| is_same(other) && self.serves(other));
+            kept.unwrap_or(kind).clone()
+        };
+        preferred.map(version).collect()
     }
 
     /// Whether a kind is known, in whatever version.
@@ -128,8 +209,13 @@ impl Objects {
 
     /// Whoever serves it was asked, and said that there is no such kind.
     pub fn remove_kind(&mut self, kind: &GroupVersionKind) {
-        if self.kinds.remove(kind).is_some() {
-            self.moves += 1;
+        let Some(removed) = self.kinds.remove(kind) else { return };
+        self.moves += 1;
+        // Another version may be all that is known of the kind now.
+        if removed.is_preferred
+            && let Some(other) = self.other_versions(kind).first()
+        {
+            self.stands_for_its_kind(other, true);
         }
     }
 
@@ -231,18 +317,27 @@ impl Objects {
         self.gaps_where(|_| true, |_| true)
     }
 
-    /// What is not known of what selectors reach. Without any, what is absent is really not there.
+    /// What is not known of what selectors reach, with contents of namespaces in the versions that
+    /// are to be kept. Without any, what is absent is really not there.
     #[must_use]
-    pub fn gaps_within(&self, reach: &Reach) -> Vec<Gap> {
+    pub fn gaps_within(&self, reach: &Reach, kept: &BTreeSet<GroupVersionKind>) -> Vec<Gap> {
+        let mut kinds = reach.kinds.clone();
+        if reach.contents {
+            kinds.extend(self.contents(kept));
+        }
         let names_one_of =
             |at: &GroupVersion| reach.kinds.iter().any(|kind| GroupVersion::of(kind) == *at);
-        self.gaps_where(
+        let mut gaps = self.gaps_where(
             |at| reach.contents || names_one_of(at),
-            |known| {
-                (reach.contents && known.served.namespaced)
-                    || reach.kinds.contains(&known.served.kind)
-            },
-        )
+            |known| kinds.contains(&known.served.kind),
+        );
+        let unwatched = kinds
+            .iter()
+            .filter(|kind| self.others.contains_key(*kind) && !self.kinds.contains_key(*kind));
+        let unlisted =
+            |kind: &GroupVersionKind| Gap { about: Unknown::Objects(kind.clone()), error: None };
+        gaps.extend(unwatched.map(unlisted));
+        gaps
     }
 
     fn gaps_where(
@@ -278,9 +373,17 @@ impl Catalogue for Objects {
         self.kinds.get(kind).map(|kind| KindInfo { namespaced: kind.served.namespaced })
     }
 
+    fn versions(&self, group: &str, kind: &str) -> Vec<String> {
+        let known = self.kinds.keys().chain(self.others.keys());
+        let versions: BTreeSet<String> = known
+            .filter(|known| known.is(group, kind))
+            .map(GroupVersionKind::api_version)
+            .collect();
+        versions.into_iter().collect()
+    }
+
     fn namespaced_kinds(&self) -> Vec<GroupVersionKind> {
-        let kinds = self.kinds.iter().filter(|(_, objects)| objects.served.namespaced);
-        kinds.map(|(kind, _)| kind.clone()).collect()
+        self.contents(&BTreeSet::new())
     }
 
     fn object(

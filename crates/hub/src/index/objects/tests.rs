@@ -26,7 +26,7 @@ const GADGETS: &str = "example.com/v1 Gadget/";
 fn kinds_come_and_move_and_are_asked_for_when_nobody_mentions_them() {
     let known = ["v1 Namespace", GADGETS];
     type Case<'a> = (&'a str, &'a [&'a str], &'a [&'a str], &'a [&'a str]);
-    let cases: [Case<'_>; 8] = [
+    let cases: [Case<'_>; 9] = [
         ("nothing new", &known, &[], &[]),
         (
             "a new kind",
@@ -41,6 +41,12 @@ fn kinds_come_and_move_and_are_asked_for_when_nobody_mentions_them() {
             &["v1 Namespace", "example.com/v2 Gadget/"],
             &[],
             &["+ Gadget (example.com/v2)", "- Gadget (example.com/v1)"],
+        ),
+        (
+            "another version is served as well",
+            &["v1 Namespace", GADGETS, "example.com/v2 Gadget/"],
+            &[],
+            &[],
         ),
         (
             "the known version is silent, another is there",
@@ -142,7 +148,7 @@ fn only_gaps_within_reach_matter() {
     for (kinds, contents, wanted) in cases {
         let reach = Reach { kinds: BTreeSet::from_iter(kinds), contents };
         let gaps: Vec<String> =
-            objects.gaps_within(&reach).iter().map(ToString::to_string).collect();
+            objects.gaps_within(&reach, &BTreeSet::new()).iter().map(ToString::to_string).collect();
         assert_eq!(gaps.len(), wanted.len(), "{reach:?}: {gaps:?}");
         for (gap, wanted) in gaps.iter().zip(wanted) {
             assert!(gap.contains(wanted), "{reach:?}: {gap}");
@@ -168,4 +174,71 @@ fn changes_tell_what_was_and_what_is() {
     assert_eq!((gone.before.is_some(), gone.after.is_some()), (true, false));
     assert_eq!(objects.delete(&gadget, "shop", "lamp"), None);
     assert!(objects.is_empty());
+}
+
+/// An operator upgrade adds a version, which is preferred from then on.
+#[test]
+fn regression_a_version_that_placements_ask_for_is_kept_as_long_as_it_is_served() {
+    let (v1, v2) = (gvk("example.com/v1", "Gadget"), gvk("example.com/v2", "Gadget"));
+    let both = ["example.com/v2 Gadget/", GADGETS];
+    let mut objects = knowing(&[GADGETS]);
+    list(&mut objects, &v1, &["shop/lamp"]);
+    assert!(!objects.want(&BTreeSet::from([v1.clone()])), "it is watched");
+
+    let adjustment = objects.adjust(discovered(&both, &[]));
+    assert_eq!(told(&adjustment), ["+ Gadget (example.com/v2)"]);
+    assert_eq!(objects.objects(&v1, Some("shop"), None).len(), 1);
+    let reach = Reach { kinds: BTreeSet::new(), contents: true };
+    let kept = BTreeSet::from([v1.clone()]);
+    assert_eq!(objects.contents(&kept), std::slice::from_ref(&v1));
+    assert!(objects.gaps_within(&reach, &kept).is_empty(), "nobody waits for the other version");
+    assert_eq!(objects.namespaced_kinds(), std::slice::from_ref(&v2));
+    assert_eq!(objects.gaps_within(&reach, &BTreeSet::new()).len(), 1);
+
+    // The version goes, and what it was called does not matter any more.
+    let adjustment = objects.adjust(discovered(&["example.com/v2 Gadget/"], &[]));
+    assert_eq!(told(&adjustment), ["- Gadget (example.com/v1)"]);
+    assert_eq!(objects.contents(&kept), [v2]);
+    assert_eq!(objects.versions("example.com", "Gadget"), ["example.com/v2"]);
+    assert!(objects.kind(&v1).is_none());
+}
+
+#[test]
+fn contents_are_not_gone_because_one_of_two_versions_is() {
+    let (v1, v2) = (gvk("example.com/v1", "Gadget"), gvk("example.com/v2", "Gadget"));
+    let both = ["example.com/v2 Gadget/", GADGETS];
+    let mut objects = knowing(&both);
+    objects.want(&BTreeSet::from([v1.clone()]));
+    objects.adjust(discovered(&both, &[]));
+    // Neither is mentioned, and only about one of them there is an answer.
+    objects.adjust(discovered(&[], &[]));
+    objects.remove_kind(&v2);
+    assert_eq!(objects.namespaced_kinds(), [v1]);
+}
+
+#[test]
+fn a_version_is_watched_once_somebody_asks_for_it() {
+    let v1 = gvk("example.com/v1", "Gadget");
+    let wanted = BTreeSet::from([v1.clone(), gvk("example.com/v7", "Gadget")]);
+    let both = ["example.com/v2 Gadget/", GADGETS];
+    let mut objects = knowing(&both);
+    list(&mut objects, &gvk("example.com/v2", "Gadget"), &["shop/lamp"]);
+    assert_eq!(objects.versions("example.com", "Gadget"), ["example.com/v1", "example.com/v2"]);
+    assert!(objects.kind(&v1).is_none());
+    // That nothing is known of it is a gap: it must not look as if there were nothing.
+    let reach = Reach { kinds: wanted.clone(), contents: false };
+    assert_eq!(objects.gaps_within(&reach, &BTreeSet::new()).len(), 1);
+
+    assert!(!objects.wants(&wanted));
+    assert!(objects.want(&wanted));
+    let moves = objects.moves();
+    assert_eq!(told(&objects.adjust(discovered(&both, &[]))), ["+ Gadget (example.com/v1)"]);
+    assert_eq!(objects.moves(), moves, "nobody else is concerned");
+    assert!(objects.wants(&wanted), "what is not served cannot be asked for");
+    assert_eq!(objects.gaps_within(&reach, &BTreeSet::new()).len(), 1, "it is not listed yet");
+    list(&mut objects, &v1, &["shop/lamp"]);
+    assert!(objects.gaps_within(&reach, &BTreeSet::new()).is_empty());
+    assert_eq!(objects.objects(&v1, Some("shop"), None)[0].id.version, "v1");
+    assert_eq!(objects.namespaced_kinds().len(), 1);
+    assert_eq!(told(&objects.adjust(discovered(&both, &[]))), [""; 0]);
 }

@@ -32,6 +32,8 @@ const REJECTED_SHOWN_MAX: usize = 20;
 pub struct StatusInputs<'a> {
     /// Cluster-scoped or namespaced: the prefix of the condition types.
     pub scope: Scope,
+    /// The uid of the object: what was decided for another one of its name is not shown.
+    pub uid: &'a str,
     /// The generation of the object.
     pub generation: i64,
     /// What was decided.
@@ -64,9 +66,14 @@ impl Rung {
 #[must_use]
 pub fn placement_status(inputs: &StatusInputs<'_>) -> PlacementStatus {
     let state = inputs.state;
-    let decided = state.scheduled.as_ref().filter(|s| s.generation == inputs.generation);
-    let problem = state.problem.as_ref().filter(|p| p.generation == inputs.generation);
-    let clusters: Vec<ClusterLadder<'_>> = match &state.scheduled {
+    let is_own = state.specified.as_ref().is_some_and(|specified| specified.uid == inputs.uid);
+    let scheduled = state.scheduled.as_ref().filter(|_| is_own);
+    let revision = state.revision.as_ref().filter(|_| is_own);
+    let decided = scheduled.filter(|s| s.generation == inputs.generation);
+    let problem = state.problem.as_ref();
+    let problem =
+        problem.filter(|p| (p.uid.as_str(), p.generation) == (inputs.uid, inputs.generation));
+    let clusters: Vec<ClusterLadder<'_>> = match scheduled {
         Some(scheduled) => scheduled
             .verdicts
             .iter()
@@ -79,7 +86,7 @@ pub fn placement_status(inputs: &StatusInputs<'_>) -> PlacementStatus {
     // While there is no decision for this generation, and while what it selects cannot be said, the
     // ladder ends at its first step.
     let stays = problem.is_some() || inputs.obstacle.is_some();
-    let mut ladder = vec![scheduled_rung(inputs.obstacle, problem, decided)];
+    let mut ladder = vec![scheduled_rung(inputs.obstacle, problem, decided, &state.notes)];
     if !stays && decided.is_some() && !clusters.is_empty() {
         ladder.extend(summary(&clusters));
     }
@@ -92,7 +99,7 @@ pub fn placement_status(inputs: &StatusInputs<'_>) -> PlacementStatus {
     }
     let mut status = PlacementStatus {
         selected_resources: inputs.selected.iter().map(|m| identifier(&m.object)).collect(),
-        observed_resource_index: index_text(state.revision.as_ref().map(|r| r.reference.index)),
+        observed_resource_index: index_text(revision.map(|r| r.reference.index)),
         placement_statuses,
         conditions: conditions(
             ladder,
@@ -110,6 +117,7 @@ fn scheduled_rung(
     obstacle: Option<&str>,
     problem: Option<&Problem>,
     decided: Option<&Scheduled>,
+    notes: &[String],
 ) -> Rung {
     let rung = |status, reason, message: &str| Rung::new(Step::Scheduled, status, reason, message);
     match (obstacle, problem, decided) {
@@ -127,12 +135,20 @@ fn scheduled_rung(
             "the placement has not been scheduled yet",
         ),
         (None, None, Some(scheduled)) if scheduled.fulfilled => {
-            rung(Status::True, reason::SCHEDULING_POLICY_FULFILLED, &scheduled.message)
+            let message = with_notes(&scheduled.message, notes);
+            rung(Status::True, reason::SCHEDULING_POLICY_FULFILLED, &message)
         }
         (None, None, Some(scheduled)) => {
-            rung(Status::False, reason::SCHEDULING_POLICY_UNFULFILLED, &scheduled.message)
+            let message = with_notes(&scheduled.message, notes);
+            rung(Status::False, reason::SCHEDULING_POLICY_UNFULFILLED, &message)
         }
     }
+}
+
+/// What a decision says, and what is left out of what it is about.
+pub(crate) fn with_notes(message: &str, notes: &[String]) -> String {
+    let parts = std::iter::once(message).chain(notes.iter().map(String::as_str));
+    parts.collect::<Vec<_>>().join("; ")
 }
 
 /// The conditions of a ladder that judges a generation. Transition times move only where the status
@@ -197,7 +213,7 @@ impl<'a> ClusterLadder<'a> {
         let ladder = std::iter::once(scheduled).chain(rungs).collect();
         let failed = self.target.into_iter().flat_map(|target| {
             let failures = target.failures.iter().take(OBSERVED_PLACEMENTS_MAX);
-            failures.map(|failure| self.failed(target, failure))
+            failures.map(|failure| failed(target, failure))
         });
         PerClusterPlacementStatus {
             cluster_name: self.cluster.to_owned(),
@@ -213,28 +229,29 @@ impl<'a> ClusterLadder<'a> {
             ..PerClusterPlacementStatus::default()
         }
     }
+}
 
-    fn failed(&self, target: &Target, failure: &ObjectFailure) -> FailedPlacement {
-        let step = match target.phase {
-            TargetPhase::Applied => Step::Available,
-            TargetPhase::Moving
-            | TargetPhase::Assigned
-            | TargetPhase::ApplyFailed
-            | TargetPhase::Available
-            | TargetPhase::AvailableUntracked
-            | TargetPhase::Removed => Step::Applied,
-        };
-        FailedPlacement {
-            resource: identifier(&failure.object),
-            condition: Condition {
-                type_: step.name().to_owned(),
-                status: Status::False.as_str().to_owned(),
-                reason: failure.reason.clone(),
-                message: shortened(&failure.message, FAILURE_CHARS_MAX),
-                observed_generation: Some(self.generation),
-                last_transition_time: time(target.since),
-            },
-        }
+/// What failed on a member. Its generation is that of the object there.
+fn failed(target: &Target, failure: &ObjectFailure) -> FailedPlacement {
+    let step = match target.phase {
+        TargetPhase::Applied => Step::Available,
+        TargetPhase::Moving
+        | TargetPhase::Assigned
+        | TargetPhase::ApplyFailed
+        | TargetPhase::Available
+        | TargetPhase::AvailableUntracked
+        | TargetPhase::Removed => Step::Applied,
+    };
+    FailedPlacement {
+        resource: identifier(&failure.object),
+        condition: Condition {
+            type_: step.name().to_owned(),
+            status: Status::False.as_str().to_owned(),
+            reason: failure.reason.clone(),
+            message: shortened(&failure.message, FAILURE_CHARS_MAX),
+            observed_generation: failure.generation,
+            last_transition_time: time(target.since),
+        },
     }
 }
 

@@ -45,6 +45,7 @@ fn target(phase: TargetPhase, revision: u32, failures: usize) -> Target {
         object: id(&format!("map-{number}")),
         reason: "ManifestApplyFailed".to_owned(),
         message: "it is refused".to_owned(),
+        generation: number.checked_sub(1).and(Some(42)),
     };
     Target {
         generation: 1,
@@ -109,6 +110,7 @@ static NOTHING_SHOWN: LazyLock<ShownStatus> = LazyLock::new(ShownStatus::default
 fn inputs(state: &PlacementState, generation: i64) -> StatusInputs<'_> {
     StatusInputs {
         scope: Scope::Cluster,
+        uid: "uid",
         generation,
         state,
         obstacle: None,
@@ -325,6 +327,51 @@ fn what_is_in_the_way_of_a_selection_is_told_and_what_was_decided_stays() {
         assert_eq!(status.conditions[0].message, obstacle, "{case}");
         assert_eq!(status.placement_statuses.len(), clusters, "{case}");
     }
+}
+
+#[test]
+fn regression_what_was_decided_for_a_namesake_is_not_shown() {
+    let before = placed(vec![("eu-1", target(TargetPhase::Available, 0, 0))]);
+    let selected = [ManifestRef { object: id("a"), content: ContentHash::of(b""), sealed: false }];
+    fn as_another(state: &PlacementState) -> PlacementStatus {
+        placement_status(&StatusInputs { uid: "b", ..inputs(state, 1) })
+    }
+    let own = placement_status(&StatusInputs { selected: &selected, ..inputs(&before, 1) });
+    assert_eq!((own.observed_resource_index.as_str(), own.selected_resources.len()), ("0", 1));
+
+    let status = as_another(&before);
+    let wanted = [("Scheduled", "Unknown", "SchedulePending")];
+    assert_eq!(essence(&status.conditions), ladder(CRP, &wanted, 1));
+    assert_eq!((status.observed_resource_index.as_str(), status.placement_statuses), ("", vec![]));
+
+    // One that was refused shows why, and nothing else; its namesake's refusal is not its own.
+    let mut refused = refused(before, 1, RefusalReason::InvalidResourceSelectors);
+    assert_eq!(essence(&as_another(&refused).conditions), ladder(CRP, &wanted, 1));
+    refused.problem.as_mut().unwrap().uid = "b".to_owned();
+    let status = as_another(&refused);
+    let wanted = [("Scheduled", "False", "InvalidResourceSelectors")];
+    assert_eq!(essence(&status.conditions), ladder(CRP, &wanted, 1));
+    assert_eq!((status.observed_resource_index.as_str(), status.placement_statuses), ("", vec![]));
+}
+
+#[test]
+fn regression_what_failed_carries_the_generation_of_the_object_that_it_is_about() {
+    let state = placed(vec![("eu-1", target(TargetPhase::ApplyFailed, 0, 2))]);
+    let failed = &show(&state, 1).placement_statuses[0].failed_placements;
+    let generations: Vec<_> = failed.iter().map(|it| it.condition.observed_generation).collect();
+    assert_eq!(generations, [None, Some(42)]);
+}
+
+#[test]
+fn what_a_selection_leaves_out_is_told_and_the_ladder_stays() {
+    let mut state = placed(vec![("eu-1", target(TargetPhase::Available, 0, 0))]);
+    let without = show(&state, 1);
+    state.notes = vec!["there is no a".to_owned(), "there is no b".to_owned()];
+    let status = show(&state, 1);
+    assert_eq!(essence(&status.conditions), essence(&without.conditions));
+    let said = &status.conditions[0].message;
+    assert_eq!(said, "1 cluster was chosen; there is no a; there is no b");
+    assert_eq!(status.conditions[1..], without.conditions[1..]);
 }
 
 #[test]

@@ -287,6 +287,9 @@ pub fn place(name: u8, generation: i64, region: Option<u8>, manifests: u8) -> Pl
             apply: ApplyStrategy::default(),
         },
         revision: RevisionInput { manifests: ContentHash::of(&[manifests]), objects: 2 },
+        notes: (0..manifests / 3)
+            .map(|n| format!("resource selector {n} selects nothing"))
+            .collect(),
     })
 }
 
@@ -301,5 +304,6 @@ fn failure(reason: &str) -> ObjectFailure {
         },
         reason: reason.to_owned(),
         message: "in words".to_owned(),
+        generation: Some(1),
     }
 }
