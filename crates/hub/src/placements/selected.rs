@@ -260,7 +260,7 @@ mod tests {
                 Selected::Objects(it) => {
                     it.objects.iter().map(|it| it.id.api_version()).collect::<Vec<_>>()
                 }
-                other => panic!("{other:?}"),
+                other @ (Selected::Problem(_) | Selected::Unknown(_)) => panic!("{other:?}"),
             }
         };
         assert_eq!(versions(&[]), ["v1", "example.com/v2"]);
