@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -177,6 +177,9 @@ impl Ground {
         let links: Api<Secret> = Api::namespaced(self.hub.client.clone(), "fleet-system");
         let linking = ListParams::default().labels(domain::selection::LINK_SECRET_LABEL);
         links.delete_collection(&DeleteParams::default(), &linking).await.expect("they go");
+        // Each test has a deployment of its own.
+        let marks: Api<ConfigMap> = Api::namespaced(self.hub.client.clone(), "fleet-system");
+        drop(marks.delete(hub::identity::HUB_MARK, &DeleteParams::default()).await);
         for cluster in self.members.iter().chain([&self.hub]) {
             let works: Api<api::AppliedWork> = Api::all(cluster.client.clone());
             if let Ok(list) = works.list(&Default::default()).await {

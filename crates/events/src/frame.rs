@@ -79,6 +79,10 @@ pub struct Genesis {
     pub format: u32,
     /// When it was founded.
     pub time: Timestamp,
+    /// The hub cluster that it was founded for: the uid of its kube-system namespace. Logs from
+    /// before this was written down do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hub: Option<String>,
 }
 
 /// A node takes a partition over. It has no sequence and no previous hash of its own, since the

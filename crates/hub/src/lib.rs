@@ -9,6 +9,7 @@
 //! | [`performer`] | effects → orders to members, and what came of them → commands |
 //! | [`outcomes`] | how available deliveries are, as it was last seen |
 //! | [`links`] | one link for each member, from its Secret |
+//! | [`identity`] | which deployment a hub cluster belongs to |
 //! | [`namespaces`] | those that the hub needs for itself |
 //! | [`http`] | `/healthz`, `/readyz`, `/metrics`, and the reads of the command line |
 //!
@@ -20,6 +21,7 @@
 mod api_server;
 pub mod contents;
 pub mod http;
+pub mod identity;
 pub mod index;
 pub mod links;
 pub mod members;

@@ -3,21 +3,21 @@
 use std::sync::Arc;
 
 use actors::concerns::Gravity;
-use actors::node::{Node, NodeConfig, NodeError, Ownership, Router};
+use actors::node::{self, Node, NodeConfig, NodeError, Ownership, Router};
 use actors::shard::ClaimIdentity;
 use api::{ClusterResourcePlacement, ResourcePlacement};
 use delivery::{AdoptedRemoval, Observation};
 use domain::EffectKey;
 use domain::selection::SelectionRules;
 use event_log::Log;
-use k8s_openapi::api::core::v1::Namespace;
-use kube::{Api, Client, ResourceExt};
+use kube::Client;
 use projections::{Model, Store};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 
 use crate::api_server;
 use crate::contents::Contents;
+use crate::identity::{self, Belonging, IdentityError};
 use crate::index::{Index, IndexConfig};
 use crate::links::Links;
 use crate::members::{self, Heartbeats, MembersConfig};
@@ -63,6 +63,9 @@ pub enum HubError {
         "the hub's API server cannot be read; check the kubeconfig with: kubectl get namespaces"
     )]
     Kubernetes(#[source] kube::Error),
+    /// The hub cluster and the log do not belong together.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// The key for Secrets cannot be had.
     #[error(transparent)]
     Seal(#[from] SealError),
@@ -81,14 +84,21 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// Starts a hub. Must be called where an actix system runs.
+    /// Starts a hub. Must be called where an actix system runs. Before anything is founded or made
+    /// it looks whether the hub cluster and the log belong together.
     ///
     /// # Errors
     /// When the API server or the log do not answer, or do not belong together.
     pub async fn start(config: HubConfig) -> Result<Self, HubError> {
-        let namespaces: Api<Namespace> = Api::all(config.client.clone());
-        let system = namespaces.get("kube-system").await.map_err(HubError::Kubernetes)?;
-        let hub_identity = system.uid().unwrap_or_default();
+        let client = &config.client;
+        let cluster = identity::cluster_identity(client).await.map_err(HubError::Kubernetes)?;
+        let mark = identity::read_mark(client, &cluster).await?;
+        let begins = node::look(&*config.log).await?;
+        let hub_cluster = identity::check(&cluster, mark.as_ref(), begins.as_ref())?;
+        let (log, node) = (&*config.log, &config.identity.node);
+        let founded = node::found(log, node, config.partitions, &cluster, &config.model);
+        let deployment = founded.await?.deployment;
+        identity::claim(client, &hub_cluster, deployment).await?;
         let key = SealKey::load_or_create(&config.client, &config.system_namespace).await?;
 
         let contents = Contents::new(config.log.clone(), key);
@@ -103,6 +113,7 @@ impl Hub {
             identity: config.identity,
             log: config.log,
             partitions: config.partitions,
+            hub: hub_cluster.clone(),
             model: config.model,
             store: config.store,
             performer: Arc::new(performer),
@@ -123,7 +134,7 @@ impl Hub {
         let index_config =
             IndexConfig { client: config.client.clone(), rules: config.rules.kinds.clone() };
         let (index, index_task) = Index::start(index_config, router.supervisor());
-        let heartbeats = Heartbeats::new(router.clone(), links.clone(), hub_identity);
+        let heartbeats = Heartbeats::new(router.clone(), links.clone(), cluster);
         let controller = ControllerConfig {
             client: config.client.clone(),
             router: router.clone(),
@@ -134,6 +145,12 @@ impl Hub {
         let supervisor = router.supervisor();
         let observing = (Arc::new(Mutex::new(observed)), outcomes.clone());
         let telling = (outcomes.clone(), router.clone());
+        let belonging = Belonging {
+            client: config.client.clone(),
+            router: router.clone(),
+            hub: hub_cluster,
+            deployment,
+        };
         let mut tasks = vec![
             index_task,
             api_server::watch(config.client.clone(), supervisor, router.concerns().clone()),
@@ -141,6 +158,7 @@ impl Hub {
             supervisor.keep("outcomes", Gravity::Warning, telling, |(outcomes, router)| {
                 outcomes.run(router)
             }),
+            supervisor.keep("hub-cluster", Gravity::Warning, belonging, Belonging::watch),
         ];
         tasks.extend(Controller::<ClusterResourcePlacement>::start(controller.clone()));
         tasks.extend(Controller::<ResourcePlacement>::start(controller));

@@ -106,6 +106,7 @@ mod tests {
             partitions: 1,
             format: 1,
             time: Timestamp::UNIX_EPOCH,
+            hub: None,
         });
         let born = Checkpoint::default().after(0, &genesis, hashes[0]);
         let start = Checkpoint {

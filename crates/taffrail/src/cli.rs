@@ -11,7 +11,7 @@ use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcomm
 
 use crate::client::DEFAULT_SERVER;
 use crate::commands::{
-    crds, doctor, events, history, hub, join, leave, replay, status, version, why,
+    crds, doctor, events, handover, history, hub, join, leave, replay, status, version, why,
 };
 use crate::config;
 use crate::demo::{self, DemoOptions};
@@ -77,6 +77,8 @@ enum Command {
     Why(why::Args),
     /// Decide everything on record again
     Replay(replay::Args),
+    /// Hand a hub cluster over to the deployment of a configuration
+    Handover(handover::Args),
     /// Find what keeps a hub from its work, and how to mend it
     Doctor(doctor::Args),
     /// Show the version
@@ -196,6 +198,7 @@ async fn ask(command: Command, global: &Global) -> Result<()> {
         Command::History(args) => history::run(args, global).await,
         Command::Why(args) => why::run(args, global).await,
         Command::Replay(args) => replay::run(args, global).await,
+        Command::Handover(args) => handover::run(args, global).await,
         Command::Doctor(args) => doctor::run(args, global).await,
         Command::Hub(_) | Command::Demo(_) | Command::Version => {
             unreachable!("they have a runtime of their own")

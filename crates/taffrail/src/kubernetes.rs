@@ -93,9 +93,7 @@ pub(crate) async fn ensure_namespace(client: &Client, name: &str) -> Result<()> 
 
 /// Which cluster it is, whatever its address: the uid of its kube-system namespace.
 pub(crate) async fn identity(client: &Client) -> Result<String> {
-    let api: Api<Namespace> = Api::all(client.clone());
-    let system = api.get("kube-system").await?;
-    Ok(system.uid().unwrap_or_default())
+    Ok(hub::identity::cluster_identity(client).await?)
 }
 
 /// Installs CRDs and waits until all are served. Tells about each.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use actors::node::{Node, NodeConfig, Ownership, Router};
+use actors::node::{HubCluster, Node, NodeConfig, Ownership, Router};
 use actors::shard::ClaimIdentity;
 use anyhow::{Context, Result, anyhow};
 use domain::DomainCommand;
@@ -54,6 +54,7 @@ pub(super) async fn start(
         identity,
         log,
         partitions,
+        hub: HubCluster::of("hub"),
         model: Model::new(partition_of),
         store,
         performer: Arc::new(Obedient),

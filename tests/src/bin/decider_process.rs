@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use acceptance::obedient::Obedient;
 use acceptance::{in_a_system, logs};
-use actors::node::{Node, NodeConfig, Ownership};
+use actors::node::{HubCluster, Node, NodeConfig, Ownership};
 use actors::shard::ClaimIdentity;
 use anyhow::{Context, Result};
 use event_log::{PARTITIONS, partition_of};
@@ -37,6 +37,7 @@ async fn run(data: PathBuf, log: String) -> Result<()> {
         identity,
         log: logs::open(&log, &data).await?,
         partitions: PARTITIONS,
+        hub: HubCluster::of("hub"),
         model: opened.model,
         store: Some(opened.store),
         performer: Arc::new(Obedient),

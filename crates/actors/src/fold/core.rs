@@ -253,6 +253,7 @@ mod tests {
             partitions: PARTITIONS,
             format: RECORD_FORMAT,
             time: Timestamp::UNIX_EPOCH,
+            hub: None,
         });
         apply(&mut model, &accepted(Partition(0), genesis));
         model

@@ -24,6 +24,7 @@ async fn claimed(node: &str, claims: u64) -> MemoryLog {
         partitions: 1,
         format: RECORD_FORMAT,
         time: Timestamp::UNIX_EPOCH,
+        hub: None,
     });
     append(&log, &genesis).await;
     for epoch in 1..=claims {

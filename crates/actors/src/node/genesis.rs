@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::fleet::{FleetCommand, FoundFleet};
+use domain::fleet::{FleetCommand, FoundFleet, HandOverFleet};
 use event_log::lease::{LeaseRecord, TimeAsked};
 use event_log::{Acceptor, ClockReading, Log, LogError, Stream};
 use events::frame::RECORD_FORMAT;
@@ -11,7 +11,8 @@ use events::{AggregateId, Genesis, Partition, Principal, Record};
 use projections::Model;
 use uuid::Uuid;
 
-use super::{NodeError, Router};
+use super::{HubCluster, NodeError, Router};
+use crate::ask::AskError;
 use crate::shard::ClaimIdentity;
 
 /// Why this is not the log that it should be.
@@ -56,10 +57,14 @@ pub enum GenesisError {
 
 /// Reads the genesis; writes one first if the log is empty and nothing is known of an older one. Of
 /// two nodes that do so at once, the first in the log wins.
-pub(super) async fn found(
+///
+/// # Errors
+/// When the log does not answer, does not begin as one of ours, or is empty and should not be.
+pub async fn found(
     log: &dyn Log,
     node: &str,
     partitions: u16,
+    hub: &str,
     model: &Model,
 ) -> Result<Genesis, NodeError> {
     let stream = Stream::Events(Partition(0));
@@ -73,6 +78,7 @@ pub(super) async fn found(
             partitions,
             format: RECORD_FORMAT,
             time: log.clock().now(),
+            hub: Some(hub.to_owned()),
         });
         let bytes = genesis.to_bytes().expect("a genesis is plain data");
         // Whether this failed or not, and whether it came first: the log says.
@@ -91,6 +97,18 @@ async fn learn_time(log: &dyn Log, node: &str) {
         if let Err(error) = log.append(Stream::Membership, asked.to_bytes()).await {
             tracing::warn!(%error, "the log does not tell its time");
         }
+    }
+}
+
+/// Reads the genesis, and changes nothing. `None` when the log is empty.
+///
+/// # Errors
+/// When the log does not answer, or does not begin as one of ours.
+pub async fn look(log: &dyn Log) -> Result<Option<Genesis>, NodeError> {
+    let stream = Stream::Events(Partition(0));
+    match log.end(stream).await.map_err(NodeError::Log)? {
+        0 => Ok(None),
+        _ => read(log, stream).await.map(Some),
     }
 }
 
@@ -133,22 +151,46 @@ pub(super) fn check(model: &Model, genesis: &Genesis) -> Result<(), GenesisError
     }
 }
 
-/// Records that the fleet was founded, once this node owns the fleet's partition.
-pub(super) async fn record(router: Router, genesis: Genesis, identity: ClaimIdentity) {
+/// Records that the fleet was founded, and that it was handed over to this hub cluster if it was,
+/// once this node owns the fleet's partition.
+pub(super) async fn record(
+    router: Router,
+    genesis: Genesis,
+    hub: HubCluster,
+    identity: ClaimIdentity,
+) {
+    let founded = FleetCommand::FoundFleet(FoundFleet {
+        deployment: genesis.deployment,
+        partitions: genesis.partitions,
+        version: identity.version,
+    });
+    record_one(&router, founded).await;
+    if let Some(handover) = hub.handover {
+        let handed_over = FleetCommand::HandOverFleet(HandOverFleet {
+            handover: handover.id,
+            hub: hub.identity,
+            from_hub: handover.from_hub,
+            from_deployment: handover.from_deployment,
+        });
+        record_one(&router, handed_over).await;
+    }
+}
+
+async fn record_one(router: &Router, command: FleetCommand) {
     let mut owning = router.owning();
     let partition = router.partition_of(&AggregateId::Fleet);
     loop {
         if owning.wait_for(|owning| owning.contains_key(&partition)).await.is_err() {
             return;
         }
-        let command = FleetCommand::FoundFleet(FoundFleet {
-            deployment: genesis.deployment,
-            partitions: genesis.partitions,
-            version: identity.version.clone(),
-        });
-        match router.ask(AggregateId::Fleet, command.into(), Principal::System).await {
+        let asked = router.ask(AggregateId::Fleet, command.clone().into(), Principal::System);
+        match asked.await {
             Ok(_) => return,
-            Err(error) => tracing::debug!(%error, "the fleet's founding is recorded later"),
+            Err(AskError::Refused(reason)) => {
+                tracing::warn!(%reason, "the fleet does not record it");
+                return;
+            }
+            Err(error) => tracing::debug!(%error, "the fleet records it later"),
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }

@@ -7,6 +7,7 @@ mod clock;
 mod clock_tests;
 mod derived;
 mod genesis;
+mod handover;
 mod leases;
 mod ownership;
 mod rescheduler;
@@ -31,7 +32,8 @@ use crate::fold::{CatchUp, FoldHandle, Folder, FolderConfig};
 use crate::shard::ClaimIdentity;
 use crate::supervised::Supervisor;
 
-pub use genesis::GenesisError;
+pub use genesis::{GenesisError, found, look};
+pub use handover::{Handover, HubCluster};
 pub use ownership::Ownership;
 pub use rescheduler::Lookout;
 pub use router::Router;
@@ -44,6 +46,8 @@ pub struct NodeConfig {
     pub log: Arc<dyn Log>,
     /// How many partitions a new log gets. An existing one says itself.
     pub partitions: u16,
+    /// The hub cluster that it works for.
+    pub hub: HubCluster,
     /// The model, as loaded from the store, or an empty one.
     pub model: Model,
     /// Where rows are written.
@@ -97,8 +101,10 @@ impl Node {
     /// When the log does not answer or is another deployment's, or when the projections cannot be
     /// set aside.
     pub async fn start(config: NodeConfig) -> Result<Self, NodeError> {
+        let hub = config.hub;
         let (node, partitions) = (&config.identity.node, config.partitions);
-        let genesis = genesis::found(&*config.log, node, partitions, &config.model).await?;
+        let founded = found(&*config.log, node, partitions, &hub.identity, &config.model);
+        let genesis = founded.await?;
         genesis::check(&config.model, &genesis)?;
         let partitions = genesis.partitions;
         let (model, store) =
@@ -107,7 +113,7 @@ impl Node {
         let fold =
             Folder::start(FolderConfig { log: config.log.clone(), partitions, model, store });
         let (owning, owning_seen) = watch::channel(BTreeMap::new());
-        let (superseded, superseded_seen) = watch::channel(None);
+        let superseded = watch::Sender::new(None);
         let (runner, effects) = Runner::new(RunnerConfig {
             performer: config.performer,
             owning: owning_seen.clone(),
@@ -119,7 +125,7 @@ impl Node {
             fold: fold.clone(),
             effects,
             owning: owning_seen,
-            superseded: superseded_seen,
+            superseded: superseded.clone(),
             supervisor: Supervisor::new(concerns.clone()),
             concerns,
             partitions,
@@ -132,6 +138,7 @@ impl Node {
             router: router.clone(),
             owning,
             superseded,
+            hub: hub.clone(),
             partitions,
             threads: config.threads,
         });
@@ -147,7 +154,7 @@ impl Node {
                 },
             ),
             supervisor.keep("rescheduler", Gravity::Warning, router.clone(), rescheduler::run),
-            tokio::spawn(genesis::record(router.clone(), genesis.clone(), config.identity)),
+            tokio::spawn(genesis::record(router.clone(), genesis.clone(), hub, config.identity)),
         ];
         Ok(Self { router, genesis, tasks, ownership })
     }
@@ -190,7 +197,8 @@ pub struct NodeStatus {
     pub unread: BTreeMap<Partition, String>,
     /// What keeps the rows from being written, if something does.
     pub projections: Option<String>,
-    /// Why this node wants no partition any more, if another runs under its name.
+    /// Why this node wants no partition any more, if another runs under its name, or another
+    /// deployment or hub cluster has taken its place.
     pub superseded: Option<String>,
     /// Why reading stopped, if it did.
     pub stopped: Option<String>,
@@ -203,7 +211,7 @@ struct Parts {
     fold: FoldHandle,
     effects: EffectSink,
     owning: watch::Receiver<BTreeMap<Partition, Epoch>>,
-    superseded: watch::Receiver<Option<String>>,
+    superseded: watch::Sender<Option<String>>,
     concerns: Concerns,
     supervisor: Supervisor,
     partitions: u16,

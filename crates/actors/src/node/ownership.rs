@@ -14,9 +14,9 @@ use jiff::SignedDuration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use super::Router;
 use super::clock::{ClockCheck, Judged};
 use super::leases::{Leases, Wanted};
+use super::{HubCluster, Router};
 use crate::concerns::{Concern, Gravity};
 use crate::fold::FoldHandle;
 use crate::shard::{ClaimIdentity, ShardActor, ShardConfig, Stop};
@@ -51,6 +51,7 @@ pub(super) struct Config {
     pub(super) router: Router,
     pub(super) owning: watch::Sender<BTreeMap<Partition, Epoch>>,
     pub(super) superseded: watch::Sender<Option<String>>,
+    pub(super) hub: HubCluster,
     pub(super) partitions: u16,
     pub(super) threads: usize,
 }
@@ -133,6 +134,10 @@ impl Shards {
         }
         let mut check = tokio::time::interval(CHECK_INTERVAL);
         loop {
+            if self.is_superseded() {
+                self.let_go().await;
+                return stopping.recv().await;
+            }
             tokio::select! {
                 biased;
                 stop = stopping.recv() => return stop,
@@ -208,6 +213,19 @@ impl Shards {
         self.let_go().await;
     }
 
+    /// Whether somebody else has this node's place, which then is never its own again.
+    fn is_superseded(&self) -> bool {
+        if self.config.superseded.borrow().is_some() {
+            return true;
+        }
+        let moved = self.config.hub.reason_moved(&self.config.fold.model().fleet.state);
+        let is_moved = moved.is_some();
+        if let Some(reason) = moved {
+            self.config.router.supersede(reason);
+        }
+        is_moved
+    }
+
     fn start_leases(&mut self) {
         let Ownership::Leased(leases) = self.config.ownership else { return };
         let is_superseded = self.config.superseded.borrow().is_some();
@@ -221,8 +239,9 @@ impl Shards {
             Some(Leases::start(log, identity, *partitions, leases, superseded, supervisor));
     }
 
-    /// Nothing is read any more, so nothing that a shard appends would ever be acted on: all end at
-    /// once, whatever they were about to record, and other nodes may take over.
+    /// Nothing is read any more, so nothing that a shard appends would ever be acted on; or another
+    /// node has this one's place. All end at once, whatever they were about to record, and other
+    /// nodes may take over.
     async fn let_go(&mut self) {
         for arbiter in self.arbiters.drain(..) {
             arbiter.stop();

@@ -145,6 +145,12 @@ impl Router {
         &self.parts.supervisor
     }
 
+    /// Has this node let go of all partitions at once, for good: somebody else has its place.
+    pub fn supersede(&self, reason: String) {
+        tracing::error!("{reason}");
+        self.parts.superseded.send_replace(Some(reason));
+    }
+
     /// What this node shows of itself.
     #[must_use]
     pub fn status(&self) -> NodeStatus {

@@ -18,7 +18,7 @@ use events::{AggregateId, ContentHash, Epoch, PlacementKey, Principal};
 use projections::Model;
 use uuid::Uuid;
 
-use super::{Node, NodeConfig, Ownership, Router};
+use super::{HubCluster, Node, NodeConfig, Ownership, Router};
 use crate::ask::AskError;
 use crate::effects::{Again, Performed, Performer};
 use crate::shard::ClaimIdentity;
@@ -69,6 +69,7 @@ pub(crate) fn config(log: Arc<dyn Log>, ownership: Ownership) -> NodeConfig {
         identity,
         log,
         partitions: PARTITIONS,
+        hub: HubCluster::of("hub"),
         model: Model::new(partition_of),
         store: None,
         performer: Arc::new(Obedient),

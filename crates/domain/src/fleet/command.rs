@@ -1,6 +1,6 @@
 //! What may be asked of the fleet.
 
-use events::fleet::FleetFounded;
+use events::fleet::{FleetFounded, FleetHandedOver};
 
 use crate::command::command_family;
 
@@ -9,11 +9,16 @@ command_family! {
     FleetCommand {
         /// Record that it exists.
         FoundFleet,
+        /// Record that it takes a hub cluster over.
+        HandOverFleet,
     }
 }
 
 /// See [`FleetCommand::FoundFleet`].
 pub type FoundFleet = FleetFounded;
+
+/// See [`FleetCommand::HandOverFleet`].
+pub type HandOverFleet = FleetHandedOver;
 
 /// Why the fleet says no.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,5 +30,11 @@ pub enum FleetRefusal {
         recorded: String,
         /// The one that was asked for.
         asked: String,
+    },
+    /// A later handover is on record.
+    #[error("the fleet was handed over to the hub cluster {hub} later")]
+    ReasonHandedOverLater {
+        /// The hub cluster on record.
+        hub: String,
     },
 }

@@ -1,6 +1,8 @@
 //! The fleet's decisions.
 
-use events::{AggregateId, Event, Timestamp, event::FleetEvent, fleet::FleetFounded};
+use events::event::FleetEvent;
+use events::fleet::{FleetFounded, FleetHandedOver};
+use events::{AggregateId, Event, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{FleetCommand, FleetRefusal};
@@ -15,6 +17,8 @@ pub struct Fleet;
 pub struct FleetState {
     /// Set once.
     pub founded: Option<FleetFounded>,
+    /// The last time that it took a hub cluster over, if it ever did.
+    pub handed_over: Option<FleetHandedOver>,
 }
 
 impl Decider for Fleet {
@@ -28,20 +32,17 @@ impl Decider for Fleet {
         command: &FleetCommand,
         _inputs: &Inputs<'_>,
     ) -> Result<Vec<FleetEvent>, FleetRefusal> {
-        let FleetCommand::FoundFleet(asked) = command;
-        match &state.founded {
-            None => Ok(vec![asked.clone().into()]),
-            Some(recorded) if recorded.deployment == asked.deployment => Ok(vec![]),
-            Some(recorded) => Err(FleetRefusal::ReasonOtherDeployment {
-                recorded: recorded.deployment.to_string(),
-                asked: asked.deployment.to_string(),
-            }),
+        match command {
+            FleetCommand::FoundFleet(asked) => found(state, asked),
+            FleetCommand::HandOverFleet(asked) => hand_over(state, asked),
         }
     }
 
     fn evolve(state: &mut FleetState, event: &FleetEvent, _time: Timestamp) {
-        let FleetEvent::FleetFounded(founded) = event;
-        state.founded = Some(founded.clone());
+        match event {
+            FleetEvent::FleetFounded(founded) => state.founded = Some(founded.clone()),
+            FleetEvent::FleetHandedOver(handed) => state.handed_over = Some(handed.clone()),
+        }
     }
 
     fn react(_id: &AggregateId, _state: &FleetState, _event: &FleetEvent) -> Vec<Reaction> {
@@ -76,5 +77,28 @@ impl Decider for Fleet {
             DomainCommand::Fleet(command) => Some(command),
             DomainCommand::Cluster(_) | DomainCommand::Placement(_) => None,
         }
+    }
+}
+
+fn found(state: &FleetState, asked: &FleetFounded) -> Result<Vec<FleetEvent>, FleetRefusal> {
+    match &state.founded {
+        None => Ok(vec![asked.clone().into()]),
+        Some(recorded) if recorded.deployment == asked.deployment => Ok(vec![]),
+        Some(recorded) => Err(FleetRefusal::ReasonOtherDeployment {
+            recorded: recorded.deployment.to_string(),
+            asked: asked.deployment.to_string(),
+        }),
+    }
+}
+
+/// Hubs of both clusters may ask at the same time: the later handover holds, in whatever order
+/// they are recorded.
+fn hand_over(state: &FleetState, asked: &FleetHandedOver) -> Result<Vec<FleetEvent>, FleetRefusal> {
+    match &state.handed_over {
+        Some(last) if last.handover == asked.handover => Ok(vec![]),
+        Some(last) if last.handover > asked.handover => {
+            Err(FleetRefusal::ReasonHandedOverLater { hub: last.hub.clone() })
+        }
+        Some(_) | None => Ok(vec![asked.clone().into()]),
     }
 }

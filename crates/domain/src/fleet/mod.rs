@@ -5,5 +5,5 @@ mod decide;
 #[cfg(test)]
 mod tests;
 
-pub use command::{FleetCommand, FleetRefusal, FoundFleet};
+pub use command::{FleetCommand, FleetRefusal, FoundFleet, HandOverFleet};
 pub use decide::{Fleet, FleetState};

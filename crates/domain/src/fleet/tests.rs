@@ -2,7 +2,7 @@
 
 use events::{AggregateId, CommandId};
 
-use super::{Fleet, FleetCommand, FoundFleet};
+use super::{Fleet, FleetCommand, FoundFleet, HandOverFleet};
 use crate::testing::Scene;
 
 fn found(deployment: &str) -> FleetCommand {
@@ -28,4 +28,26 @@ fn another_deployment_is_refused() {
         [format!("refused: the fleet was founded as deployment {ours}, not {theirs}")]
     );
     assert_eq!(fleet.state.founded.as_ref().unwrap().deployment, ours);
+}
+
+fn hand_over(number: u128, hub: &str) -> FleetCommand {
+    FleetCommand::HandOverFleet(HandOverFleet {
+        handover: uuid::Uuid::from_u128(number),
+        hub: hub.to_owned(),
+        from_hub: Some("before".to_owned()),
+        from_deployment: None,
+    })
+}
+
+#[test]
+fn the_latest_handover_holds_whenever_it_is_recorded() {
+    let mut fleet = Scene::<Fleet>::of(AggregateId::Fleet).after(found("ours"));
+    assert_eq!(fleet.when(hand_over(2, "b")), ["FleetHandedOver to b"]);
+    assert_eq!(fleet.when(hand_over(2, "b")), [""; 0]);
+    assert_eq!(
+        fleet.when(hand_over(1, "a")),
+        ["refused: the fleet was handed over to the hub cluster b later"]
+    );
+    assert_eq!(fleet.when(hand_over(3, "a")), ["FleetHandedOver to a"]);
+    assert_eq!(fleet.state.handed_over.as_ref().unwrap().hub, "a");
 }

@@ -18,6 +18,7 @@ pub(crate) fn event(event: &Event) -> String {
         Event::Fleet(FleetEvent::FleetFounded(FleetFounded { deployment, .. })) => {
             format!("FleetFounded {deployment}")
         }
+        Event::Fleet(FleetEvent::FleetHandedOver(e)) => format!("FleetHandedOver to {}", e.hub),
     }
 }
 

@@ -69,6 +69,7 @@ pub fn genesis(deployment: Uuid, partitions: u16) -> Bytes {
         partitions,
         format: events::frame::RECORD_FORMAT,
         time: Timestamp::UNIX_EPOCH,
+        hub: None,
     }))
 }
 

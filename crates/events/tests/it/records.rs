@@ -22,12 +22,14 @@ fn position(partition: u16, sequence: u64) -> Position {
     Position { partition: Partition(partition), sequence: Sequence(sequence) }
 }
 
-fn genesis() -> Record {
+/// A genesis of a hub cluster, or as it was written before it said which.
+fn genesis(hub: Option<&str>) -> Record {
     Record::Genesis(Genesis {
         deployment: Uuid::from_u128(0x0193_2c07_2800_7abc_8def_0123_4567_89ab),
         partitions: 32,
         format: 1,
         time: time(),
+        hub: hub.map(str::to_owned),
     })
 }
 
@@ -117,8 +119,13 @@ fn is_golden(name: &str, record: &Record, hash: &str) {
 fn a_genesis_is_written_as_its_golden_file_says() {
     is_golden(
         "Genesis.v1.json",
-        &genesis(),
+        &genesis(None),
         "8ad475560cde544853c00e3882872486d0c0cb30be8acc52ebb074d015db336d",
+    );
+    is_golden(
+        "Genesis.v2.json",
+        &genesis(Some("5f2f1f0a-9c1b-4d4e-8f00-0a1b2c3d4e5f")),
+        "446dcb42a57ebcf29275725396623aac83106de777732213e6be6b0de2578844",
     );
 }
 

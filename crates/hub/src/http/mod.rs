@@ -62,12 +62,12 @@ pub struct HttpServer {
 }
 
 impl HttpServer {
-    /// Serves at an address; port 0 picks a free one. May be called from any thread.
+    /// Serves where a listener is bound: before anything else is done, so that a hub whose address
+    /// is taken has done nothing. May be called from any thread.
     ///
     /// # Errors
-    /// When the address cannot be bound.
-    pub fn start(address: SocketAddr, config: HttpConfig) -> io::Result<Self> {
-        let listener = TcpListener::bind(address)?;
+    /// When no thread can be started.
+    pub fn start(listener: TcpListener, config: HttpConfig) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let (started, starting) = mpsc::channel();
         let thread = std::thread::Builder::new()

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actors::concerns::Concerns;
-use actors::node::{Node, NodeConfig, Ownership, Router};
+use actors::node::{HubCluster, Node, NodeConfig, Ownership, Router};
 use actors::shard::ClaimIdentity;
 use actors::supervised::Supervisor;
 use api::http::{
@@ -71,7 +71,7 @@ impl World {
         let rows = tempfile::tempdir().unwrap();
         let node = node(rows.path()).await;
         let server = HttpServer::start(
-            "127.0.0.1:0".parse().unwrap(),
+            std::net::TcpListener::bind("127.0.0.1:0").unwrap(),
             HttpConfig {
                 node: "test".to_owned(),
                 genesis: node.genesis().clone(),
@@ -178,6 +178,7 @@ async fn node(rows: &Path) -> Node {
         },
         log: Arc::new(MemoryLog::new()),
         partitions: 4,
+        hub: HubCluster::of("hub"),
         model: opened.model,
         store: Some(opened.store),
         performer: Arc::new(Obedient),

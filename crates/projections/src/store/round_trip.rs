@@ -12,7 +12,7 @@ use domain::cluster::{
 use domain::fleet::FleetState;
 use domain::placement::{PlacementState, Problem, Revision, Scheduled, Specified, Target};
 use events::cluster::{ApplyStrategy, LinkProblem, ObjectFailure, RevisionRef, Taint};
-use events::fleet::FleetFounded;
+use events::fleet::{FleetFounded, FleetHandedOver};
 use events::placement::{
     LabelOperator, LabelRequirement, LabelSelector, PlacementSpec, Policy, RefusalReason,
     ResourceSelector, SelectionScope, TargetPhase, Toleration, Verdict, VerdictReason,
@@ -345,7 +345,16 @@ fn fleet() -> impl Strategy<Value = FleetState> {
         (any::<u128>(), any::<u16>(), text()).prop_map(|(deployment, partitions, version)| {
             FleetFounded { deployment: Uuid::from_u128(deployment), partitions, version }
         });
-    of(founded).prop_map(|founded| FleetState { founded })
+    let handed_over = (any::<u128>(), text(), of(text()), of(any::<u128>())).prop_map(
+        |(handover, hub, from_hub, from_deployment)| FleetHandedOver {
+            handover: Uuid::from_u128(handover),
+            hub,
+            from_hub,
+            from_deployment: from_deployment.map(Uuid::from_u128),
+        },
+    );
+    (of(founded), of(handed_over))
+        .prop_map(|(founded, handed_over)| FleetState { founded, handed_over })
 }
 
 fn view() -> impl Strategy<Value = ViewRow> {

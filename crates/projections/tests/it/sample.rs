@@ -38,6 +38,7 @@ fn story() -> Vec<Act> {
     let tick = Act::Tick { seconds: 1 };
     let mut acts = vec![
         Act::Found,
+        Act::HandOver,
         Act::Cluster { name: 0, labels: 0, taint: false },
         Act::Cluster { name: 1, labels: 1, taint: true },
         Act::LinkProblem { name: 0 },

@@ -3,6 +3,7 @@
 pub(crate) mod crds;
 pub(crate) mod doctor;
 pub(crate) mod events;
+pub(crate) mod handover;
 pub(crate) mod history;
 pub(crate) mod hub;
 pub(crate) mod join;

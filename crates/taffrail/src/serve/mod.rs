@@ -1,11 +1,12 @@
-//! A hub in this process: log, projections, hub, HTTP, in that order, and back in the other.
+//! A hub in this process: log, projections, hub, HTTP, in that order, and back in the other. The
+//! HTTP address is bound before all of them: a hub that cannot have it has done nothing.
 
 mod checks;
 mod topics;
 mod watched_log;
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -117,6 +118,13 @@ pub struct Running {
 /// # Errors
 /// When a part does not start; what started before it is stopped again.
 pub async fn start(config: ServeConfig, report: impl Fn(&str)) -> Result<Running> {
+    let listener = TcpListener::bind(config.http).with_context(|| {
+        format!(
+            "cannot listen on {}; if a hub runs there, end it, or choose another address with listen \
+             under [http] in the configuration",
+            config.http
+        )
+    })?;
     let client = kubernetes::connect(&config.hub).await?;
     std::fs::create_dir_all(&config.data_dir)
         .with_context(|| format!("cannot make the directory {}", config.data_dir.display()))?;
@@ -162,7 +170,7 @@ pub async fn start(config: ServeConfig, report: impl Fn(&str)) -> Result<Running
     report(&format!("hub: node {}, deployment {}", config.node, genesis.deployment));
 
     let http = HttpServer::start(
-        config.http,
+        listener,
         HttpConfig {
             node: config.node,
             genesis,
@@ -175,8 +183,7 @@ pub async fn start(config: ServeConfig, report: impl Fn(&str)) -> Result<Running
         Ok(http) => http,
         Err(error) => {
             hub.shutdown().await;
-            let address = config.http;
-            return Err(error).with_context(|| format!("cannot listen on {address}"));
+            return Err(error).context("the HTTP API cannot be served");
         }
     };
     report(&format!("http: http://{}", http.address()));

@@ -111,8 +111,13 @@ impl World {
         let memory = MemoryLog::new();
         let deployment = uuid::Builder::from_random_bytes(random.u128(..).to_le_bytes());
         let deployment = deployment.into_uuid();
-        let genesis =
-            Record::Genesis(Genesis { deployment, partitions, format: RECORD_FORMAT, time: start });
+        let genesis = Record::Genesis(Genesis {
+            deployment,
+            partitions,
+            format: RECORD_FORMAT,
+            time: start,
+            hub: Some("hub".to_owned()),
+        });
         let genesis = genesis.to_bytes().expect("a genesis is plain data");
         let founded = memory.append(Stream::Events(Partition(0)), genesis.into()).await;
         founded.expect("memory does not fail");

@@ -176,7 +176,7 @@ impl MiniHub {
         };
         let deployment = Uuid::from_u128(1);
         let time = hub.now;
-        let genesis = Genesis { deployment, partitions, format: 1, time };
+        let genesis = Genesis { deployment, partitions, format: 1, time, hub: None };
         hub.record(Partition(0), Record::Genesis(genesis));
         for partition in 0..partitions {
             hub.claim(Partition(partition));

@@ -6,7 +6,7 @@ use domain::cluster::{
     ReportRemoval,
 };
 use domain::cluster::{ClusterCommand, DeliveryPhase};
-use domain::fleet::{FleetCommand, FoundFleet};
+use domain::fleet::{FleetCommand, FoundFleet, HandOverFleet};
 use domain::placement::{
     DeletePlacement, PlacementCommand, RefusePlacement, Reschedule, RevisionInput, SubmitPlacement,
 };
@@ -58,6 +58,8 @@ pub enum Act {
         name: u8,
     },
     Found,
+    /// Another hub cluster is that of the fleet.
+    HandOver,
     /// The credential of a member's link is another one; somebody looks whether it ends soon.
     Credential {
         name: u8,
@@ -186,6 +188,15 @@ impl MiniHub {
                 let version = "0.1.0".to_owned();
                 let founded = FoundFleet { deployment, partitions: 4, version };
                 self.direct(AggregateId::Fleet, FleetCommand::FoundFleet(founded));
+            }
+            Act::HandOver => {
+                let handed = HandOverFleet {
+                    handover: uuid::Uuid::from_u128(2),
+                    hub: "hub-2".to_owned(),
+                    from_hub: Some("hub-1".to_owned()),
+                    from_deployment: Some(uuid::Uuid::from_u128(3)),
+                };
+                self.direct(AggregateId::Fleet, FleetCommand::HandOverFleet(handed));
             }
             Act::Refuse { name, generation } => {
                 let refuse = RefusePlacement {
