@@ -180,6 +180,10 @@ impl Ground {
         // Each test has a deployment of its own.
         let marks: Api<ConfigMap> = Api::namespaced(self.hub.client.clone(), "fleet-system");
         drop(marks.delete(hub::identity::HUB_MARK, &DeleteParams::default()).await);
+        for member in &self.members {
+            let marks: Api<ConfigMap> = Api::namespaced(member.client.clone(), "fleet-system");
+            drop(marks.delete("taffrail-member", &DeleteParams::default()).await);
+        }
         for cluster in self.members.iter().chain([&self.hub]) {
             let works: Api<api::AppliedWork> = Api::all(cluster.client.clone());
             if let Ok(list) = works.list(&Default::default()).await {

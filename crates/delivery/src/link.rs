@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 
 use crate::{
-    DeliverOrder, DeliveryAvailability, DeliveryReport, LinkError, Probe, WithdrawOrder,
-    WithdrawReport,
+    DeliverOrder, DeliveryAvailability, DeliveryReport, LinkError, Marked, MemberMark, Probe,
+    WithdrawOrder, WithdrawReport,
 };
 
 /// One member cluster, as somebody who gives it orders sees it.
@@ -61,4 +61,19 @@ pub trait Link: Send + Sync {
     ///
     /// When the link cannot be used. A member that answers, but is unwell, is not an error.
     async fn probe(&self) -> Result<Probe, LinkError>;
+
+    /// Marks the member as one of a deployment, unless it carries a mark already. `cluster` is
+    /// which cluster it is, as the probe said.
+    ///
+    /// # Errors
+    ///
+    /// When the link cannot be used.
+    async fn mark(&self, cluster: &str, mark: &MemberMark) -> Result<Marked, LinkError>;
+
+    /// Removes the mark, if it is that of this deployment for a member of this name.
+    ///
+    /// # Errors
+    ///
+    /// When the link cannot be used, or may not.
+    async fn unmark(&self, deployment: &str, name: &str) -> Result<(), LinkError>;
 }

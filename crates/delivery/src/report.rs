@@ -6,6 +6,8 @@ use std::time::Duration;
 use events::PlacementKey;
 use events::cluster::{ObjectFailure, ObjectNote};
 
+use crate::mark::MarkSeen;
+
 /// What an order to deliver came to. Failures of single objects are in here; a link that cannot be
 /// used is a [`LinkError`](crate::LinkError).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -100,6 +102,8 @@ pub struct Probe {
     pub kubernetes_version: String,
     /// The uid of the kube-system namespace: which cluster this is, whatever its address.
     pub identity: String,
+    /// Whose it is.
+    pub mark: MarkSeen,
     /// Properties by their public names. Those that could not be collected are absent.
     pub properties: BTreeMap<String, String>,
     /// Sums over all nodes, absent when they could not be read.

@@ -19,7 +19,7 @@ event_family! {
         /// Its health is checked more often, or less, from now on.
         ClusterHeartbeatPeriodChanged = 1,
         /// It can be reached and is a member from now on.
-        ClusterJoined = 1,
+        ClusterJoined = 2,
         /// The credential of its link is another one, or ends at another time.
         ClusterCredentialChanged = 1,
         /// The credential of its link ends soon.
@@ -123,6 +123,8 @@ pub struct ClusterJoined {
     pub identity: String,
     /// The API server's version, such as `v1.36.4`.
     pub kubernetes_version: String,
+    /// The deployment that managed the cluster before, if somebody took it over from one.
+    pub taken_from: Option<String>,
 }
 
 /// Why a link cannot be used.
@@ -142,6 +144,11 @@ pub enum LinkProblem {
     DuplicateOf(String),
     /// There is no link any more: the Secret is gone.
     Missing,
+    /// It leads to a cluster that belongs to another deployment, this one.
+    OtherDeployment(String),
+    /// It leads to another cluster than the one that joined, and nobody has confirmed that: this
+    /// one, by the uid of its kube-system namespace.
+    OtherCluster(String),
 }
 
 /// See [`ClusterEvent::ClusterLinkFailed`].

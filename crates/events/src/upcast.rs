@@ -16,11 +16,19 @@ struct Upcaster {
 }
 
 const UPCASTERS: &[Upcaster] = &[
+    Upcaster { kind: "ClusterJoined", from: 1, lift: cluster_joined_2 },
     Upcaster { kind: "PlacementScheduled", from: 1, lift: placement_scheduled_2 },
     Upcaster { kind: "DeliveryFailed", from: 1, lift: without_generations },
     Upcaster { kind: "DeliveryUnavailable", from: 1, lift: without_generations },
     Upcaster { kind: "TargetProgressed", from: 1, lift: without_generations },
 ];
+
+/// Nobody took clusters over before.
+fn cluster_joined_2(mut data: Value) -> Value {
+    data["taken_from"] = Value::Null;
+    data
+}
+
 
 /// `StaysPlaced` says what it stays in spite of, which was not recorded before.
 fn placement_scheduled_2(mut data: Value) -> Value {

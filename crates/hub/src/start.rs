@@ -20,7 +20,7 @@ use crate::contents::Contents;
 use crate::identity::{self, Belonging, IdentityError};
 use crate::index::{Index, IndexConfig};
 use crate::links::Links;
-use crate::members::{self, Heartbeats, MembersConfig};
+use crate::members::{self, Heartbeats, MembersConfig, Ourselves};
 use crate::outcomes::Outcomes;
 use crate::performer::{LinkPerformer, Record};
 use crate::placements::{Controller, ControllerConfig};
@@ -134,7 +134,8 @@ impl Hub {
         let index_config =
             IndexConfig { client: config.client.clone(), rules: config.rules.kinds.clone() };
         let (index, index_task) = Index::start(index_config, router.supervisor());
-        let heartbeats = Heartbeats::new(router.clone(), links.clone(), cluster);
+        let ourselves = Ourselves { deployment: deployment.to_string(), hub: cluster };
+        let heartbeats = Heartbeats::new(router.clone(), links.clone(), ourselves.clone());
         let controller = ControllerConfig {
             client: config.client.clone(),
             router: router.clone(),
@@ -169,6 +170,7 @@ impl Hub {
             heartbeats: heartbeats.clone(),
             outcomes,
             system_namespace: config.system_namespace,
+            ourselves,
         }));
         Ok(Self { node, index, heartbeats, contents, tasks })
     }

@@ -142,6 +142,8 @@ fn history(placements: usize, clusters: usize, per_frame: usize) -> MiniHub {
                 identity: uid(n + 10_000),
                 hub_identity: uid(99_999),
                 kubernetes_version: "v1.36.4".to_owned(),
+                confirmed: None,
+                taken_from: None,
             }),
         );
     }

@@ -172,6 +172,8 @@ async fn join(router: &Router, n: usize) -> Result<()> {
         identity: format!("1a1b2c3d-0000-4000-8000-{n:012}"),
         hub_identity: "hub".to_owned(),
         kubernetes_version: "v1.36.4".to_owned(),
+        confirmed: None,
+        taken_from: None,
     };
     ask(router, id.clone(), ClusterCommand::ObserveCluster(observe).into()).await?;
     ask(router, id, ClusterCommand::ReportLink(link).into()).await

@@ -131,6 +131,8 @@ fn link(index: usize) -> DomainCommand {
         identity: format!("identity-{index}"),
         hub_identity: "hub".to_owned(),
         kubernetes_version: "v1.36.4".to_owned(),
+        confirmed: None,
+        taken_from: None,
     })
     .into()
 }

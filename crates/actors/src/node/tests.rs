@@ -103,6 +103,8 @@ pub(crate) async fn join(router: &Router, name: &str) {
         identity: format!("identity-{name}"),
         hub_identity: "hub".to_owned(),
         kubernetes_version: "v1.36.4".to_owned(),
+        confirmed: None,
+        taken_from: None,
     };
     let id = AggregateId::Cluster(name.to_owned());
     ask(router, id.clone(), ClusterCommand::ObserveCluster(observe)).await;

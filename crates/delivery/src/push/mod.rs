@@ -10,12 +10,14 @@
 //! | `object` | applies one object |
 //! | `remove` | removes objects by name |
 //! | `observe` | notices changes of availability |
+//! | `mark` | whose the member is |
 //! | `probe` | asks the member about itself |
 
 mod applied_work;
 mod connect;
 mod deliver;
 mod discovery;
+mod mark;
 mod object;
 mod observe;
 mod probe;
@@ -48,8 +50,8 @@ pub use wait::CRD_ESTABLISHED_WAIT;
 
 use crate::failure::is_forbidden;
 use crate::{
-    Certainty, DeliverOrder, DeliveryAvailability, DeliveryReport, Fence, Link, LinkError,
-    Observation, Probe, WithdrawOrder, WithdrawReport,
+    Certainty, DeliverOrder, DeliveryAvailability, DeliveryReport, Fence, Link, LinkError, Marked,
+    MemberMark, Observation, Probe, WithdrawOrder, WithdrawReport,
 };
 use applied_work::Stop;
 use discovery::Discovery;
@@ -168,6 +170,16 @@ impl Link for PushLink {
     #[instrument(skip_all, fields(cluster = %self.member.cluster))]
     async fn probe(&self) -> Result<Probe, LinkError> {
         self.member.probe().await.map_err(|error| before_writing(error.into()))
+    }
+
+    #[instrument(skip_all, fields(cluster = %self.member.cluster))]
+    async fn mark(&self, cluster: &str, mark: &MemberMark) -> Result<Marked, LinkError> {
+        self.member.mark(cluster, mark).await.map_err(|error| before_writing(error.into()))
+    }
+
+    #[instrument(skip_all, fields(cluster = %self.member.cluster))]
+    async fn unmark(&self, deployment: &str, name: &str) -> Result<(), LinkError> {
+        self.member.unmark(deployment, name).await.map_err(|error| before_writing(error.into()))
     }
 }
 

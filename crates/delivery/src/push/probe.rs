@@ -70,6 +70,7 @@ impl PushMember {
         let namespaces = Resource::core("Namespace", "namespaces");
         let system = self.requests.get(&namespaces, "", "kube-system").await?;
         probe.identity = system["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+        probe.mark = self.read_mark(&probe.identity).await?;
         let version = self.requests.get_path("/version").await?;
         probe.kubernetes_version = version["gitVersion"].as_str().unwrap_or_default().to_owned();
         probe

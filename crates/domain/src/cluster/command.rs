@@ -73,6 +73,12 @@ pub struct ReportLink {
     pub hub_identity: String,
     /// The API server's version.
     pub kubernetes_version: String,
+    /// The cluster that a person confirmed to be behind this name from now on, by its identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed: Option<String>,
+    /// The deployment that a person took the cluster over from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_from: Option<String>,
 }
 
 /// See [`ClusterCommand::ReportLinkProblem`].

@@ -23,6 +23,10 @@ use super::state::{ClusterState, Delivery, DeliveryPhase, Member, Membership};
 use crate::quantity::Quantity;
 use crate::{Decider, DomainCommand, Effect, Inputs, Reaction, WakeUp};
 
+/// The annotation on a MemberCluster that names the cluster which takes the place of the one that
+/// joined, by the uid of its kube-system namespace.
+pub const CONFIRMED_CLUSTER_ANNOTATION: &str = "taffrail.dev/confirmed-cluster";
+
 /// The decider of clusters.
 #[derive(Debug)]
 pub struct Cluster;
@@ -179,12 +183,36 @@ fn report_link(
     let joined = ClusterJoined {
         identity: command.identity.clone(),
         kubernetes_version: command.kubernetes_version.clone(),
+        taken_from: command.taken_from.clone().filter(|_| !is_joined || is_given_away(member)),
     };
-    if is_joined || member.identity.is_none() {
-        return Ok(vec![joined.into()]);
+    match &member.identity {
+        Some(known) if !is_joined && command.confirmed.as_ref() != Some(&command.identity) => {
+            Ok(other_cluster(member, known, command))
+        }
+        // Behind the same object there is another cluster now, which holds nothing: another
+        // membership.
+        Some(_) if !is_joined => Ok(vec![left(state), registered_again(member), joined.into()]),
+        Some(_) | None => Ok(vec![joined.into()]),
     }
-    // Behind the same object there is another cluster now, which holds nothing: another membership.
-    Ok(vec![left(state), registered_again(member), joined.into()])
+}
+
+/// Whether another deployment has the cluster, as far as is on record.
+fn is_given_away(member: &Member) -> bool {
+    let problem = member.link_failure.as_ref().map(|failure| &failure.problem);
+    matches!(problem, Some(LinkProblem::OtherDeployment(_)))
+}
+
+/// A wrong kubeconfig, or a cluster that was rebuilt: only a person can tell. Nothing moves until
+/// one does, since another membership gets everything that the old one has.
+fn other_cluster(member: &Member, known: &str, command: &ReportLink) -> Vec<ClusterEvent> {
+    let ReportLink { cluster, identity, .. } = command;
+    let message = format!(
+        "the link leads to the cluster {identity}, and {cluster} is the cluster {known}; correct the \
+         link, or confirm that this one takes its place with: taffrail join {cluster} --replace \
+         --member-kubeconfig FILE, or: kubectl annotate --overwrite membercluster {cluster} \
+         {CONFIRMED_CLUSTER_ANNOTATION}={identity}"
+    );
+    link_failed(member, LinkProblem::OtherCluster(identity.clone()), message)
 }
 
 /// The name is not, or no longer, that of a member: what is on the cluster is the other one's.
@@ -263,7 +291,9 @@ fn says_what_to_mend(problem: &LinkProblem) -> bool {
         LinkProblem::Unreachable
         | LinkProblem::Unauthorized
         | LinkProblem::IsHub
-        | LinkProblem::DuplicateOf(_) => false,
+        | LinkProblem::DuplicateOf(_)
+        | LinkProblem::OtherDeployment(_)
+        | LinkProblem::OtherCluster(_) => false,
     }
 }
 

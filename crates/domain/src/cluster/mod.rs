@@ -29,7 +29,8 @@
 //! member without `DeliveryWithdrawn` or a newer `DeliveryAssigned`. A cluster that left keeps
 //! what it holds, and every placement with a delivery on it is told: of many, in portions that fit a
 //! record (`ReleaseOrphans`). Another object under the
-//! name, or another cluster behind the link, is another membership: it starts from nothing.
+//! name, or another cluster behind the link that somebody has confirmed, is another membership: it
+//! starts from nothing.
 
 mod command;
 mod decide;
@@ -43,7 +44,7 @@ pub use command::{
     DeliveryOutcome, Notes, ObserveCluster, ReleaseOrphans, RemoveCluster, ReportCredential,
     ReportDelivery, ReportHealth, ReportLink, ReportLinkProblem, ReportRemoval, WithdrawDelivery,
 };
-pub use decide::Cluster;
+pub use decide::{CONFIRMED_CLUSTER_ANNOTATION, Cluster};
 pub use state::{
     ClusterState, Credential, Delivery, DeliveryPhase, HEALTH_GRACE, LinkFailure, Member,
     Membership, Unhealthy,

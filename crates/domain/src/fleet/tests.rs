@@ -30,9 +30,9 @@ fn another_deployment_is_refused() {
     assert_eq!(fleet.state.founded.as_ref().unwrap().deployment, ours);
 }
 
-fn hand_over(number: u128, hub: &str) -> FleetCommand {
+fn hand_over(number: u8, hub: &str) -> FleetCommand {
     FleetCommand::HandOverFleet(HandOverFleet {
-        handover: uuid::Uuid::from_u128(number),
+        handover: format!("00000000-0000-0000-0000-{number:012}").parse().unwrap(),
         hub: hub.to_owned(),
         from_hub: Some("before".to_owned()),
         from_deployment: None,

@@ -103,6 +103,8 @@ impl Hub {
             identity: member.identity.clone(),
             hub_identity: "id-hub".to_owned(),
             kubernetes_version: "v1.36.4".to_owned(),
+            confirmed: None,
+            taken_from: None,
         });
         self.tell_cluster(name, command);
     }

@@ -47,7 +47,13 @@ pub(crate) fn cluster_event(event: &ClusterEvent) -> String {
             format!("ClusterCredentialExpiring, ends {}", e.expires_at)
         }
         ClusterEvent::ClusterJoined(e) => {
-            format!("ClusterJoined {} {}", e.identity, e.kubernetes_version)
+            let from = e.taken_from.as_ref().map(|from| format!(" from {from}"));
+            format!(
+                "ClusterJoined {} {}{}",
+                e.identity,
+                e.kubernetes_version,
+                from.unwrap_or_default()
+            )
         }
         ClusterEvent::ClusterLinkFailed(e) => {
             format!("ClusterLinkFailed {}", link_problem(&e.problem))
@@ -269,6 +275,8 @@ fn failures(failures: &[ObjectFailure]) -> String {
 fn link_problem(problem: &LinkProblem) -> String {
     match problem {
         LinkProblem::DuplicateOf(other) => format!("DuplicateOf {other}"),
+        LinkProblem::OtherDeployment(other) => format!("OtherDeployment {other}"),
+        LinkProblem::OtherCluster(other) => format!("OtherCluster {other}"),
         LinkProblem::InvalidKubeconfig
         | LinkProblem::Unreachable
         | LinkProblem::Unauthorized

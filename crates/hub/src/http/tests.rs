@@ -217,6 +217,8 @@ async fn join(router: &Router, name: &str, region: &str) {
         identity: format!("identity-{name}"),
         hub_identity: "hub".to_owned(),
         kubernetes_version: "v1.36.4".to_owned(),
+        confirmed: None,
+        taken_from: None,
     };
     let id = AggregateId::Cluster(name.to_owned());
     ask(router, id.clone(), ClusterCommand::ObserveCluster(observe), Principal::System).await;

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::heartbeat::Heartbeats;
-use super::objects::Objects;
+use super::objects::{Objects, confirmed_cluster};
 use super::statuses::Statuses;
 use crate::work_queue::{Next, WorkQueue};
 
@@ -84,7 +84,7 @@ impl Checks {
         }
         let seconds = u64::try_from(object.spec.heartbeat_period_seconds);
         let period = seconds.map_or(PERIOD_DEFAULT, Duration::from_secs);
-        let next = self.heartbeats.check(cluster, period).await;
+        let next = self.heartbeats.check(cluster, period, confirmed_cluster(&object)).await;
         self.statuses.mark(cluster);
         next
     }

@@ -16,6 +16,7 @@ use domain::cluster::{
 use events::cluster::LinkProblem;
 use events::{AggregateId, Principal, Timestamp};
 
+use super::belonging::{self, Belonging, Ourselves};
 use crate::links::{Answered, Links, NoLink};
 use crate::work_queue::Next;
 
@@ -28,6 +29,9 @@ const FIRST_HEALTH: Duration = Duration::from_millis(50);
 /// How long a member is left alone that has just answered, and whose next order got no answer: it
 /// must not be asked once for every order that fails.
 const DOUBTED_AGAIN: Duration = Duration::from_secs(1);
+
+/// When a member is asked again that somebody else has just marked.
+const RACED_AGAIN: Duration = Duration::from_millis(200);
 
 /// What a member said when it last answered a health check.
 #[derive(Debug, Clone)]
@@ -43,15 +47,15 @@ pub struct LastProbe {
 pub struct Heartbeats {
     router: Router,
     links: Links,
-    hub_identity: String,
+    ourselves: Ourselves,
     last: Arc<Mutex<BTreeMap<String, LastProbe>>>,
 }
 
 impl Heartbeats {
     /// Health checks that tell the owner of each member what they see.
     #[must_use]
-    pub fn new(router: Router, links: Links, hub_identity: String) -> Self {
-        Self { router, links, hub_identity, last: Arc::default() }
+    pub fn new(router: Router, links: Links, ourselves: Ourselves) -> Self {
+        Self { router, links, ourselves, last: Arc::default() }
     }
 
     /// What a member last said. `None` before it first answered this hub.
@@ -62,6 +66,7 @@ impl Heartbeats {
 
     /// Forgets a cluster that has left.
     pub(crate) fn forget(&self, cluster: &str) {
+        belonging::doubted(self.router.concerns(), cluster, None);
         self.all().remove(cluster);
     }
 
@@ -76,9 +81,15 @@ impl Heartbeats {
         self.member(cluster, is_unwell).unwrap_or_default()
     }
 
-    /// Checks one member, whose checks are this far apart, and reports what changed. Says when to
-    /// check again.
-    pub(crate) async fn check(&self, cluster: &str, period: Duration) -> Next {
+    /// Checks one member, whose checks are this far apart, and reports what changed. `confirmed` is
+    /// the cluster that somebody says takes the place of the one that joined. Says when to check
+    /// again.
+    pub(crate) async fn check(
+        &self,
+        cluster: &str,
+        period: Duration,
+        confirmed: Option<&String>,
+    ) -> Next {
         let id = AggregateId::Cluster(cluster.to_owned());
         let Some(is_joined) = self.member(cluster, |member| member.identity.is_some()) else {
             return Next::Wait;
@@ -96,7 +107,20 @@ impl Heartbeats {
         };
         let is_well = matches!(&probed, Ok(probe) if probe.ready);
         let identity = probed.as_ref().ok().map(|probe| probe.identity.clone());
-        let reported = self.report(cluster, &id, probed).await;
+        let belonging = match (&link, &probed) {
+            (Ok(link), Ok(probe)) => self.belonging(cluster, link, probe, confirmed).await,
+            (Ok(_), Err(no_link)) | (Err(no_link), _) => Belonging::NotOurs(no_link.clone()),
+        };
+        let reported = match (belonging, probed) {
+            (Belonging::AskAgain, _) => return Next::After(RACED_AGAIN),
+            (Belonging::Ours { taken_from, .. }, Ok(probe)) => {
+                let seen = Seen { probe, taken_from, confirmed: confirmed.cloned() };
+                self.report(cluster, &id, seen).await
+            }
+            (Belonging::NotOurs(no_link), _) | (Belonging::Ours { .. }, Err(no_link)) => {
+                self.report_problem(cluster, &id, no_link).await
+            }
+        };
         if let (Ok(link), Some(identity)) = (&link, identity) {
             self.answered(cluster, &id, link, &identity);
         }
@@ -115,15 +139,7 @@ impl Heartbeats {
     }
 
     async fn probe(&self, cluster: &str, link: &Arc<dyn Link>) -> Result<Probe, NoLink> {
-        let probed = link.probe().await.map_err(|error| match error {
-            LinkError::Unusable { problem, message, .. } => NoLink { problem, message },
-            LinkError::Busy { message, .. } => {
-                NoLink { problem: LinkProblem::Unreachable, message }
-            }
-            error @ LinkError::Superseded { .. } => {
-                NoLink { problem: LinkProblem::Unreachable, message: error.to_string() }
-            }
-        });
+        let probed = link.probe().await.map_err(no_link);
         match &probed {
             Ok(seen) => {
                 let probe = LastProbe { at: Timestamp::now(), seen: seen.clone() };
@@ -137,29 +153,63 @@ impl Heartbeats {
         probed
     }
 
-    async fn report(
+    /// Whose the cluster is that has answered. One that is nobody's is marked as ours, if nothing
+    /// else keeps it from being this member.
+    async fn belonging(
+        &self,
+        cluster: &str,
+        link: &Arc<dyn Link>,
+        probe: &Probe,
+        confirmed: Option<&String>,
+    ) -> Belonging {
+        let identity = &probe.identity;
+        let may_be_member = |member: &Member| {
+            let known = member.identity.as_ref();
+            known.is_none_or(|known| known == identity || confirmed == Some(identity))
+        };
+        let is_other = {
+            let model = self.router.fold().model();
+            model.view.other_with_identity(identity, cluster).is_some()
+        };
+        let may_mark = *identity != self.ourselves.hub
+            && !is_other
+            && self.member(cluster, may_be_member).unwrap_or_default();
+        let asked = self.ourselves.belonging(cluster, &**link, probe, may_mark).await;
+        let belonging = asked.unwrap_or_else(|error| Belonging::NotOurs(no_link(error)));
+        let doubt = match &belonging {
+            Belonging::Ours { doubt, .. } => doubt.clone(),
+            Belonging::NotOurs(_) | Belonging::AskAgain => None,
+        };
+        belonging::doubted(self.router.concerns(), cluster, doubt);
+        belonging
+    }
+
+    async fn report_problem(
         &self,
         cluster: &str,
         id: &AggregateId,
-        probed: Result<Probe, NoLink>,
+        no_link: NoLink,
     ) -> Result<(), AskError> {
+        let NoLink { problem, message } = no_link;
+        let report = ClusterCommand::ReportLinkProblem(ReportLinkProblem { problem, message });
+        let principal = Principal::Member(cluster.to_owned());
+        self.router.ask(id.clone(), report.into(), principal).await.map(drop)
+    }
+
+    async fn report(&self, cluster: &str, id: &AggregateId, seen: Seen) -> Result<(), AskError> {
+        let Seen { probe, confirmed, taken_from } = seen;
         let principal = Principal::Member(cluster.to_owned());
         let ask = |command: ClusterCommand| {
             let (id, principal) = (id.clone(), principal.clone());
             async move { self.router.ask(id, command.into(), principal).await.map(drop) }
         };
-        let probe = match probed {
-            Ok(probe) => probe,
-            Err(NoLink { problem, message }) => {
-                let report = ReportLinkProblem { problem, message };
-                return ask(ClusterCommand::ReportLinkProblem(report)).await;
-            }
-        };
         ask(ClusterCommand::ReportLink(ReportLink {
             cluster: cluster.to_owned(),
             identity: probe.identity.clone(),
-            hub_identity: self.hub_identity.clone(),
+            hub_identity: self.ourselves.hub.clone(),
             kubernetes_version: probe.kubernetes_version.clone(),
+            confirmed,
+            taken_from,
         }))
         .await?;
         if self.member(cluster, leads_home).unwrap_or_default() {
@@ -216,11 +266,33 @@ impl Heartbeats {
     }
 }
 
+/// What a member said, and what is known of whose it is.
+struct Seen {
+    probe: Probe,
+    confirmed: Option<String>,
+    taken_from: Option<String>,
+}
+
+fn no_link(error: LinkError) -> NoLink {
+    match error {
+        LinkError::Unusable { problem, message, .. } => NoLink { problem, message },
+        LinkError::Busy { message, .. } => NoLink { problem: LinkProblem::Unreachable, message },
+        error @ LinkError::Superseded { .. } => {
+            NoLink { problem: LinkProblem::Unreachable, message: error.to_string() }
+        }
+    }
+}
+
 /// Whether nothing is known against where the link of a member leads.
 fn leads_home(member: &Member) -> bool {
     !matches!(
         member.link_failure.as_ref().map(|failure| &failure.problem),
-        Some(LinkProblem::IsHub | LinkProblem::DuplicateOf(_))
+        Some(
+            LinkProblem::IsHub
+                | LinkProblem::DuplicateOf(_)
+                | LinkProblem::OtherDeployment(_)
+                | LinkProblem::OtherCluster(_)
+        )
     )
 }
 

@@ -14,10 +14,11 @@ use events::{AggregateId, Principal};
 use kube::{Client, ResourceExt};
 use serde_json::json;
 
-use super::WORKERS;
 use super::checks::Checks;
 use super::objects::Objects;
 use super::writer::write_metadata;
+use super::{Ourselves, WORKERS};
+use crate::links::Links;
 use crate::work_queue::{Next, WorkQueue};
 
 /// How long to wait before something is asked again for the first time; it doubles from there.
@@ -26,13 +27,25 @@ const RETRY_FIRST: Duration = Duration::from_secs(1);
 /// The longest wait between two attempts.
 const RETRY_MAX: Duration = Duration::from_secs(60);
 
+/// How long a member that leaves may take to give its mark back. It is not waited for: without
+/// that, it can be joined to another fleet only by whoever says that it is to be taken over.
+const UNMARK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What memberships need.
+#[derive(Clone)]
+pub(super) struct MembershipsConfig {
+    pub(super) client: Client,
+    pub(super) router: Router,
+    pub(super) links: Links,
+    pub(super) ourselves: Ourselves,
+    pub(super) objects: Objects,
+    pub(super) checks: Checks,
+}
+
 /// The memberships of all clusters. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Memberships {
-    client: Client,
-    router: Router,
-    objects: Objects,
-    checks: Checks,
+    config: MembershipsConfig,
     queue: WorkQueue<String>,
     /// Objects that were seen to go, until it is on record that their clusters have left. At most
     /// one for each name of a cluster.
@@ -48,9 +61,8 @@ struct Deleted {
 }
 
 impl Memberships {
-    pub(super) fn new(client: Client, router: Router, objects: Objects, checks: Checks) -> Self {
-        let (queue, deleted) = (WorkQueue::new(), Arc::default());
-        Self { client, router, objects, checks, queue, deleted }
+    pub(super) fn new(config: MembershipsConfig) -> Self {
+        Self { config, queue: WorkQueue::new(), deleted: Arc::default() }
     }
 
     /// Has a cluster looked at.
@@ -95,8 +107,8 @@ impl Memberships {
         {
             return next;
         }
-        let Some(object) = self.objects.get(cluster) else { return Next::Wait };
-        if !self.router.owns(&AggregateId::Cluster(cluster.to_owned())) {
+        let Some(object) = self.config.objects.get(cluster) else { return Next::Wait };
+        if !self.config.router.owns(&AggregateId::Cluster(cluster.to_owned())) {
             return Next::Wait;
         }
         match object.metadata.deletion_timestamp {
@@ -108,7 +120,7 @@ impl Memberships {
     /// Has it on record that a cluster has left. `None` when it is; otherwise when to look again.
     async fn take_out(&self, cluster: &str, deleted: Deleted) -> Option<Next> {
         let is_member = {
-            let model = self.router.fold().model();
+            let model = self.config.router.fold().model();
             let member = model.clusters.get(cluster).and_then(|known| known.state.member());
             member.is_some_and(|member| member.uid == deleted.uid)
         };
@@ -140,7 +152,7 @@ impl Memberships {
 
     async fn observe(&self, cluster: &str, object: &MemberCluster) -> Next {
         if let Some(metadata) = missing_metadata(object) {
-            return write_metadata(&self.client, object, metadata).await;
+            return write_metadata(&self.config.client, object, metadata).await;
         }
         let observe = ObserveCluster {
             uid: object.uid().unwrap_or_default(),
@@ -151,7 +163,7 @@ impl Memberships {
         };
         match self.ask(cluster, ClusterCommand::ObserveCluster(observe)).await {
             Ok(()) => {
-                self.checks.mark(cluster);
+                self.config.checks.mark(cluster);
                 Next::Wait
             }
             Err(error) => retry(cluster, &error),
@@ -168,7 +180,27 @@ impl Memberships {
         if kept.len() == object.finalizers().len() {
             return Next::Wait;
         }
-        write_metadata(&self.client, object, json!({ "finalizers": kept })).await
+        self.unmark(cluster).await;
+        write_metadata(&self.config.client, object, json!({ "finalizers": kept })).await
+    }
+
+    /// Takes our mark off a member that has left, as far as it answers.
+    async fn unmark(&self, cluster: &str) {
+        let Ok(link) = self.config.links.get(cluster) else { return };
+        let unmark = link.unmark(&self.config.ourselves.deployment, cluster);
+        let reason = match tokio::time::timeout(UNMARK_TIMEOUT, unmark).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {} s", UNMARK_TIMEOUT.as_secs()),
+        };
+        tracing::warn!(
+            %cluster,
+            reason,
+            "the cluster has left, and still carries the mark of this deployment; take it off with: \
+             kubectl delete configmap -n {} {} (there)",
+            delivery::mark::MARK_NAMESPACE,
+            delivery::mark::MEMBER_MARK,
+        );
     }
 
     async fn remove(&self, cluster: &str, uid: String) -> Result<(), AskError> {
@@ -177,7 +209,7 @@ impl Memberships {
 
     async fn ask(&self, cluster: &str, command: ClusterCommand) -> Result<(), AskError> {
         let id = AggregateId::Cluster(cluster.to_owned());
-        self.router.ask(id, command.into(), Principal::System).await.map(drop)
+        self.config.router.ask(id, command.into(), Principal::System).await.map(drop)
     }
 }
 

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `objects` | the MemberClusters that there are, and who has to know when one moves |
 //! | `membership` | what they say becomes commands; deletions that were seen; finalizer and label |
+//! | `belonging` | whose a member is: ours, nobody's, or another deployment's |
 //! | `links` | link Secrets go to [`Links`] |
 //! | `checks` | when each member is asked, so that the unwell ones do not keep the others waiting |
 //! | `heartbeat` | one health check |
@@ -12,6 +13,7 @@
 //! | `status` | what it says: a plain function |
 //! | `writer` | patches of MemberClusters |
 
+mod belonging;
 mod checks;
 mod heartbeat;
 mod links;
@@ -32,9 +34,10 @@ use tokio::task::JoinHandle;
 
 use crate::links::Links;
 use crate::outcomes::Outcomes;
+pub use belonging::Ourselves;
 use checks::Checks;
 pub use heartbeat::{Heartbeats, LastProbe};
-use membership::Memberships;
+use membership::{Memberships, MembershipsConfig};
 use objects::{Moved, Objects};
 pub use status::{MemberStatusInputs, member_status};
 use statuses::Statuses;
@@ -57,6 +60,8 @@ pub struct MembersConfig {
     pub outcomes: Outcomes,
     /// Where link Secrets are.
     pub system_namespace: String,
+    /// Who we are to members.
+    pub ourselves: Ourselves,
 }
 
 /// The parts, each with its own queue.
@@ -72,13 +77,19 @@ struct Controller {
 /// Starts all tasks; they run until they are aborted.
 #[must_use]
 pub fn start(config: MembersConfig) -> Vec<JoinHandle<()>> {
-    let MembersConfig { client, router, heartbeats, .. } = &config;
+    let MembersConfig { client, router, heartbeats, links, ourselves, .. } = &config;
     let objects = Objects::default();
     let statuses =
         Statuses::new(client.clone(), router.clone(), objects.clone(), heartbeats.clone());
     let checks = Checks::new(objects.clone(), heartbeats.clone(), statuses.clone());
-    let memberships =
-        Memberships::new(client.clone(), router.clone(), objects.clone(), checks.clone());
+    let memberships = Memberships::new(MembershipsConfig {
+        client: client.clone(),
+        router: router.clone(),
+        links: links.clone(),
+        ourselves: ourselves.clone(),
+        objects: objects.clone(),
+        checks: checks.clone(),
+    });
     let controller = Controller { config, objects, memberships, checks, statuses };
     let supervisor = controller.config.router.supervisor().clone();
     let keep = |what: &str, start: fn(Controller) -> BoxFuture<'static, ()>| {

@@ -78,4 +78,10 @@ fn is_news(before: &MemberCluster, after: &MemberCluster) -> bool {
         || before.metadata.deletion_timestamp != after.metadata.deletion_timestamp
         || before.labels() != after.labels()
         || before.finalizers() != after.finalizers()
+        || confirmed_cluster(before) != confirmed_cluster(after)
+}
+
+/// The cluster that somebody confirmed to take the place of the one that joined.
+pub(super) fn confirmed_cluster(object: &MemberCluster) -> Option<&String> {
+    object.annotations().get(domain::cluster::CONFIRMED_CLUSTER_ANNOTATION)
 }

@@ -30,7 +30,7 @@ fn after(happened: impl IntoIterator<Item = ClusterEvent>) -> ClusterState {
 
 fn joined() -> ClusterEvent {
     let (identity, kubernetes_version) = ("id".to_owned(), "v1.36.4".to_owned());
-    ClusterJoined { identity, kubernetes_version }.into()
+    ClusterJoined { identity, kubernetes_version, taken_from: None }.into()
 }
 
 fn link_failed(message: &str) -> ClusterEvent {

@@ -202,6 +202,8 @@ impl LinkPerformer {
             | LinkProblem::Forbidden
             | LinkProblem::IsHub
             | LinkProblem::DuplicateOf(_)
+            | LinkProblem::OtherDeployment(_)
+            | LinkProblem::OtherCluster(_)
             | LinkProblem::Missing => {
                 let command = ClusterCommand::ReportLinkProblem(ReportLinkProblem {
                     problem: problem.clone(),

@@ -1,7 +1,9 @@
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
-use delivery::{Certainty, DeliveryReport, Probe, WithdrawOrder, WithdrawReport};
+use delivery::{
+    Certainty, DeliveryReport, Marked, MemberMark, Probe, WithdrawOrder, WithdrawReport,
+};
 use domain::{DomainCommand, EffectKey};
 use event_log::MemoryLog;
 use events::PlacementKey;
@@ -40,6 +42,14 @@ impl Link for Scripted {
     }
 
     async fn probe(&self) -> Result<Probe, LinkError> {
+        unreachable!("nobody is asked here")
+    }
+
+    async fn mark(&self, _: &str, _: &MemberMark) -> Result<Marked, LinkError> {
+        unreachable!("nobody is asked here")
+    }
+
+    async fn unmark(&self, _: &str, _: &str) -> Result<(), LinkError> {
         unreachable!("nobody is asked here")
     }
 }

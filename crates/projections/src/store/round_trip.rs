@@ -116,6 +116,8 @@ fn link_failure() -> impl Strategy<Value = LinkFailure> {
             LinkProblem::Missing,
         ]),
         text().prop_map(LinkProblem::DuplicateOf),
+        text().prop_map(LinkProblem::OtherDeployment),
+        text().prop_map(LinkProblem::OtherCluster),
     ];
     (problem, text(), time()).prop_map(|(problem, message, since)| LinkFailure {
         problem,

@@ -236,6 +236,8 @@ impl Life {
             identity: format!("identity-{name}"),
             hub_identity: "hub".to_owned(),
             kubernetes_version: "v1.36.4".to_owned(),
+            confirmed: None,
+            taken_from: None,
         });
         self.ask(id, report, principal, Asker::Link(name), shared);
     }

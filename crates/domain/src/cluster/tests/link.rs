@@ -4,8 +4,8 @@ use events::cluster::{ClusterJoined, ClusterRegistered, LinkProblem};
 use events::event::ClusterEvent;
 
 use super::{
-    ClusterCommand, ReportLinkProblem, assign, available, health, joined, link, link_problem,
-    registered, unwell, well, withdraw,
+    ClusterCommand, ReportLink, ReportLinkProblem, assign, available, health, joined, link,
+    link_problem, registered, seen, unwell, well, withdraw,
 };
 use crate::ClusterView;
 use crate::cluster::Unhealthy;
@@ -209,12 +209,27 @@ fn what_is_outstanding_is_tried_again_when_a_member_is_back() {
     );
 }
 
-/// The credential was replaced, and the address now leads to a rebuilt cluster that holds nothing.
+/// The credential was replaced, and the address now leads to a cluster that holds nothing: rebuilt,
+/// or the wrong one.
 #[test]
-fn regression_a_link_that_leads_to_another_cluster_is_another_membership() {
+fn regression_a_link_that_leads_to_another_cluster_waits_for_somebody_to_confirm_it() {
     let mut cluster = joined().after(assign(4, 0)).after(available(4));
     assert_eq!(
         cluster.when(link("id-rebuilt")),
+        ["ClusterLinkFailed OtherCluster id-rebuilt".to_owned(), lost(&cluster)]
+    );
+    assert_eq!(cluster.when(link("id-rebuilt")), NOTHING);
+    let message = cluster.state.member().unwrap().link_failure.clone().unwrap().message;
+    for named in ["id-rebuilt", "id-eu-1", "taffrail join eu-1 --replace", "confirmed-cluster="] {
+        assert!(message.contains(named), "{named}: {message}");
+    }
+    let for_another = ReportLink { confirmed: Some("id-eu-7".to_owned()), ..seen("id-rebuilt") };
+    assert_eq!(cluster.when(ClusterCommand::ReportLink(for_another)), NOTHING);
+
+    let confirmed = ReportLink { confirmed: Some("id-rebuilt".to_owned()), ..seen("id-rebuilt") };
+    let confirmed = ClusterCommand::ReportLink(confirmed);
+    assert_eq!(
+        cluster.when(confirmed.clone()),
         [
             "ClusterLeft, orphaned [cluster/web g4]",
             "-> placement/cluster/web: ReportTarget eu-1 g4 Removed",
@@ -223,7 +238,37 @@ fn regression_a_link_that_leads_to_another_cluster_is_another_membership() {
             "ClusterJoined id-rebuilt v1.36.4",
         ]
     );
-    assert_eq!(cluster.when(link("id-rebuilt")), NOTHING);
+    assert_eq!(cluster.when(confirmed), NOTHING);
+}
+
+/// The message with which a member fell ill last.
+fn lost(cluster: &Scene<crate::cluster::Cluster>) -> String {
+    let (_, message) = cluster.state.member().unwrap().unhealthy.clone().unwrap();
+    format!("ClusterHealthLost: {message}")
+}
+
+#[test]
+fn a_link_that_leads_home_again_needs_nobody_to_confirm_it() {
+    let mut cluster = joined().after(assign(4, 0)).after(available(4)).after(link("id-wrong"));
+    assert_eq!(cluster.when(link("id-eu-1")), ["ClusterJoined id-eu-1 v1.36.4"]);
+    assert!(cluster.state.deliveries.len() == 1, "nothing was moved");
+}
+
+#[test]
+fn whom_a_cluster_was_taken_over_from_is_recorded_once() {
+    let taken = || ReportLink { taken_from: Some("theirs".to_owned()), ..seen("id-eu-1") };
+    let taken = || ClusterCommand::ReportLink(taken());
+    let theirs = || link_problem(LinkProblem::OtherDeployment("theirs".to_owned()));
+    let mut cluster = registered();
+    assert_eq!(cluster.when(theirs()), ["ClusterLinkFailed OtherDeployment theirs"]);
+    assert!(!cluster.state.is_joined());
+    assert_eq!(cluster.when(taken()), ["ClusterJoined id-eu-1 v1.36.4 from theirs"]);
+    assert_eq!(cluster.when(taken()), NOTHING);
+
+    let mut cluster = cluster.after(link_problem(LinkProblem::Unreachable));
+    assert_eq!(cluster.when(taken()), ["ClusterJoined id-eu-1 v1.36.4"], "it was away");
+    let mut cluster = cluster.after(theirs());
+    assert_eq!(cluster.when(taken()), ["ClusterJoined id-eu-1 v1.36.4 from theirs"]);
 }
 
 #[test]
@@ -231,6 +276,7 @@ fn evolve_takes_events_in_any_order() {
     let joined = ClusterEvent::ClusterJoined(ClusterJoined {
         identity: "id".to_owned(),
         kubernetes_version: "v1".to_owned(),
+        taken_from: None,
     });
     let registered = ClusterEvent::ClusterRegistered(ClusterRegistered {
         uid: "u1".to_owned(),

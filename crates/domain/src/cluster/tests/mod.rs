@@ -50,12 +50,19 @@ fn remove(uid: &str) -> ClusterCommand {
 }
 
 fn link(identity: &str) -> ClusterCommand {
-    ClusterCommand::ReportLink(ReportLink {
+    ClusterCommand::ReportLink(seen(identity))
+}
+
+/// What a probe through a link says.
+fn seen(identity: &str) -> ReportLink {
+    ReportLink {
         cluster: "eu-1".to_owned(),
         identity: identity.to_owned(),
         hub_identity: "id-hub".to_owned(),
         kubernetes_version: "v1.36.4".to_owned(),
-    })
+        confirmed: None,
+        taken_from: None,
+    }
 }
 
 fn link_problem(problem: LinkProblem) -> ClusterCommand {

@@ -281,6 +281,8 @@ pub fn link(name: u8) -> ClusterCommand {
         identity: format!("kube-system-{name}"),
         hub_identity: "kube-system-of-the-hub".to_owned(),
         kubernetes_version: "v1.36.4".to_owned(),
+        confirmed: None,
+        taken_from: None,
     })
 }
 
