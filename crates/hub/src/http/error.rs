@@ -42,6 +42,30 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, error, Some(hint))
     }
 
+    /// It is for somebody else.
+    pub(super) fn misdirected(host: &str) -> Self {
+        let error = format!("this hub does not answer for the host {host:?}");
+        let hint = "name it with hosts under [http] in the hub's configuration, or ask by the \
+                    address that it listens on";
+        Self::new(StatusCode::MISDIRECTED_REQUEST, error, Some(hint))
+    }
+
+    /// A page of another site asks.
+    pub(super) fn other_site() -> Self {
+        let hint = "ask with a program, or type the address into the browser";
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "this hub does not answer to pages of other sites",
+            Some(hint),
+        )
+    }
+
+    /// There are enough.
+    pub(super) fn too_many(error: impl Into<String>) -> Self {
+        let hint = "end some of them, or ask again in a moment";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, error, Some(hint))
+    }
+
     /// It should have worked.
     pub(super) fn internal(error: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, error, None)

@@ -1,6 +1,6 @@
 //! The record: events of all aggregates, and the history of one.
 
-use actix_web::{HttpResponse, get, web};
+use actix_web::{HttpRequest, HttpResponse, get, web};
 use api::http::{CloudEvent, EventsPage, RecordedEvent};
 use events::{AggregateId, Envelope, Position, Timestamp, envelope};
 use projections::{EVENTS_PER_PAGE_MAX, EventFilter, Recorded};
@@ -9,6 +9,7 @@ use utoipa::IntoParams;
 
 use super::error::Problem;
 use super::follow;
+use super::guard::peer_of;
 use super::state::HttpState;
 
 /// How many events a page has when nobody says.
@@ -49,18 +50,21 @@ pub(super) struct EventsQuery {
         (status = 200, description = "A page of events; with `follow`, lines of JSON without end",
          body = EventsPage),
         (status = 400, description = "A parameter cannot be read", body = api::http::ErrorBody),
+        (status = 429, description = "There are too many followers", body = api::http::ErrorBody),
         (status = 503, description = "This hub keeps no history", body = api::http::ErrorBody),
     ),
 )]
 #[get("/api/v1/events")]
 pub(super) async fn list_events(
+    request: HttpRequest,
     state: web::Data<HttpState>,
     query: web::Query<EventsQuery>,
 ) -> Result<HttpResponse, Problem> {
     let query = query.into_inner();
     let filter = query.filter()?;
     if query.follow {
-        return follow::response(state, filter).await;
+        let place = state.followers.take(peer_of(&request))?;
+        return follow::response(state, filter, place).await;
     }
     let after = query.after.as_deref().map(parse::<Position>).transpose()?;
     let limit = query.limit.unwrap_or(EVENTS_PER_PAGE).clamp(1, EVENTS_PER_PAGE_MAX);

@@ -10,15 +10,20 @@ use actix_web::{HttpResponse, web};
 use actors::fold::FoldStatus;
 use events::{Envelope, Partition, Position, Record, Sequence, Timestamp, Watermark};
 use futures::Stream;
-use projections::{EVENTS_PER_PAGE_MAX, EventFilter, Queries};
+use projections::{EventFilter, Queries};
 use tokio::sync::watch;
 
 use super::error::Problem;
 use super::events::shown;
+use super::limits::Place;
 use super::state::HttpState;
 
-/// How many records of a partition are read at once.
-const RECORDS_PER_READ: usize = 256;
+/// How many records of a partition, or events of before, are read at once. Nothing is read before
+/// all of it was taken, so this is what a follower holds that does not read.
+const RECORDS_PER_READ: usize = 32;
+
+/// How many bytes of lines are made before they are taken. One record more may come on top.
+const WAITING_BYTES_MAX: usize = 256 << 10;
 
 /// How long to wait for rows that are folded but not written yet.
 const WRITTEN_RETRY: Duration = Duration::from_millis(20);
@@ -31,6 +36,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(15);
 pub(super) async fn response(
     state: web::Data<HttpState>,
     filter: EventFilter,
+    place: Place,
 ) -> Result<HttpResponse, Problem> {
     let fold = state.config.router.fold().status();
     // Up to here events are found in order of time; from here on record by record.
@@ -43,6 +49,7 @@ pub(super) async fn response(
         next: from.0.iter().map(|(partition, last)| (*partition, last.plus(1))).collect(),
         fold,
         lines: VecDeque::new(),
+        _place: place,
     };
     Ok(HttpResponse::Ok().content_type("application/x-ndjson").streaming(lines(follower)))
 }
@@ -69,6 +76,8 @@ struct Follower {
     next: BTreeMap<Partition, Sequence>,
     fold: watch::Receiver<FoldStatus>,
     lines: VecDeque<String>,
+    /// One of those that followers have.
+    _place: Place,
 }
 
 impl Follower {
@@ -104,7 +113,7 @@ impl Follower {
         let Some(backlog) = self.backlog.take() else { return Ok(()) };
         let filter = self.filter.clone();
         let after = backlog.after;
-        let events = move |rows: &Queries| rows.events(&filter, after, EVENTS_PER_PAGE_MAX);
+        let events = move |rows: &Queries| rows.events(&filter, after, RECORDS_PER_READ);
         let page = self.state.query(events).await?;
         for recorded in &page.items {
             if backlog.until.covers(recorded.position) {
@@ -129,6 +138,9 @@ impl Follower {
                 moved = true;
                 let last = self.take(position, &record, from)?;
                 self.next.insert(partition, last.plus(1));
+                if self.waiting_bytes() > WAITING_BYTES_MAX {
+                    return Ok(true);
+                }
             }
         }
         Ok(moved)
@@ -149,6 +161,10 @@ impl Follower {
             }
         }
         Ok(frame.last())
+    }
+
+    fn waiting_bytes(&self) -> usize {
+        self.lines.iter().map(String::len).sum()
     }
 
     fn push(&mut self, position: Position, envelope: &Envelope) -> Result<(), Problem> {

@@ -13,13 +13,17 @@
 //! only while it is copied from; rows are read where waiting for a disk stops nobody else.
 //!
 //! There is no authentication yet: bind it to an address that only those reach who may read
-//! everything.
+//! everything. Pages in browsers reach nothing (see `hosts`), and no peer gets more than its share
+//! (see [`limits`]).
 
 mod clusters;
 mod error;
 mod events;
 mod follow;
+mod guard;
 mod health;
+mod hosts;
+pub mod limits;
 mod metrics;
 mod openapi;
 mod placements;
@@ -37,9 +41,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
+use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{App, HttpServer as ActixServer};
 
+pub use hosts::Hosts;
 pub use openapi::document;
 pub use state::{Check, HttpConfig};
 
@@ -115,9 +121,13 @@ fn run(
 ) -> io::Result<()> {
     let state = web::Data::new(HttpState::new(config));
     actix_rt::System::new().block_on(async move {
-        let app = move || App::new().app_data(state.clone()).configure(routes);
+        let app = move || {
+            let guard = from_fn(guard::guard);
+            App::new().app_data(state.clone()).configure(routes).wrap(guard)
+        };
         let server = ActixServer::new(app)
             .workers(WORKERS)
+            .max_connections(limits::CONNECTIONS_MAX)
             .keep_alive(KEEP_ALIVE)
             .disable_signals()
             .shutdown_timeout(0)

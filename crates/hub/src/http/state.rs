@@ -11,6 +11,8 @@ use events::{Genesis, Timestamp};
 use projections::{Model, Queries, StoreError};
 
 use super::error::Problem;
+use super::hosts::Hosts;
+use super::limits::Limit;
 use crate::index::Index;
 
 /// Something else that may keep a hub from its work, such as a log that is full. Asked for every
@@ -30,6 +32,8 @@ pub struct HttpConfig {
     pub index: Index,
     /// What else may keep the hub from its work.
     pub checks: Vec<Check>,
+    /// For which hosts it answers.
+    pub hosts: Hosts,
 }
 
 impl fmt::Debug for HttpConfig {
@@ -44,11 +48,21 @@ pub(super) struct HttpState {
     pub(super) started_at: Timestamp,
     /// Whether a replay is under way: one at a time.
     pub(super) replaying: AtomicBool,
+    /// The requests that are being answered.
+    pub(super) requests: Limit,
+    /// Those of them that follow the events.
+    pub(super) followers: Limit,
 }
 
 impl HttpState {
     pub(super) fn new(config: HttpConfig) -> Self {
-        Self { config, started_at: Timestamp::now(), replaying: AtomicBool::new(false) }
+        Self {
+            config,
+            started_at: Timestamp::now(),
+            replaying: AtomicBool::new(false),
+            requests: Limit::requests(),
+            followers: Limit::followers(),
+        }
     }
 
     pub(super) fn node(&self) -> NodeStatus {

@@ -31,7 +31,8 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use uuid::Uuid;
 
-use super::{Check, HttpConfig, HttpServer, document};
+use super::limits::FOLLOWERS_PER_PEER_MAX;
+use super::{Check, Hosts, HttpConfig, HttpServer, document};
 use crate::index::{Index, IndexConfig};
 use actors::effects::{Again, Performed, Performer};
 
@@ -70,14 +71,17 @@ impl World {
     async fn start(checks: Vec<Check>) -> Self {
         let rows = tempfile::tempdir().unwrap();
         let node = node(rows.path()).await;
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let hosts = Hosts::new(listener.local_addr().unwrap(), &["hub".to_owned()]);
         let server = HttpServer::start(
-            std::net::TcpListener::bind("127.0.0.1:0").unwrap(),
+            listener,
             HttpConfig {
                 node: "test".to_owned(),
                 genesis: node.genesis().clone(),
                 router: node.router().clone(),
                 index: index().await,
                 checks,
+                hosts,
             },
         );
         Self { node, server: server.unwrap(), _rows: rows }
@@ -349,6 +353,65 @@ async fn what_comes_is_streamed_after_what_was() {
     assert_eq!(joined().await, "cluster/us-1");
     join(world.node.router(), "ap-1", "ap").await;
     assert_eq!(joined().await, "cluster/ap-1");
+    world.end().await;
+}
+
+/// What is answered to a request with these lines in its head.
+async fn answered(world: &World, head: &str) -> String {
+    let mut stream = TcpStream::connect(world.server.address()).await.unwrap();
+    let request = format!("GET /readyz HTTP/1.1\r\n{head}connection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+    answer
+}
+
+#[actix::test]
+async fn regression_a_page_elsewhere_reaches_nothing() {
+    let world = World::start(vec![]).await;
+    let rebound = answered(&world, "host: evil.example:8321\r\n").await;
+    assert!(rebound.starts_with("HTTP/1.1 421 "), "{rebound}");
+    assert!(rebound.contains("hosts under [http]"), "{rebound}");
+    let foreign = answered(&world, "host: localhost\r\norigin: https://evil.example\r\n").await;
+    assert!(foreign.starts_with("HTTP/1.1 403 "), "{foreign}");
+    let own = answered(&world, "host: localhost\r\n").await;
+    assert!(own.starts_with("HTTP/1.1 200 ") || own.starts_with("HTTP/1.1 503 "), "{own}");
+    world.end().await;
+}
+
+#[actix::test]
+async fn regression_followers_that_do_not_read_are_bounded_and_give_their_places_back() {
+    let world = World::populated().await;
+    let path = "/api/v1/events?follow=true";
+    let mut followers = vec![];
+    for _ in 0..FOLLOWERS_PER_PEER_MAX {
+        let mut stream = world.connect(path).await;
+        let mut head = [0; 15];
+        stream.read_exact(&mut head).await.unwrap();
+        assert_eq!(&head, b"HTTP/1.1 200 OK");
+        followers.push(stream);
+    }
+    let (status, body) = world.refused(path).await;
+    assert_eq!(status, 429, "{}", body.error);
+    assert!(body.error.contains("16 followers of events"), "{}", body.error);
+    let (status, _) = world.text("/api/v1/status").await;
+    assert_eq!(status, StatusCode::OK, "other questions are answered");
+
+    drop(followers);
+    // What comes finds the listeners gone.
+    join(world.node.router(), "ap-1", "ap").await;
+    let wait = async {
+        loop {
+            let mut stream = world.connect(path).await;
+            let mut head = [0; 15];
+            stream.read_exact(&mut head).await.unwrap();
+            if &head == b"HTTP/1.1 200 OK" {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.expect("there is room again");
     world.end().await;
 }
 

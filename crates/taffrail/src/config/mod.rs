@@ -102,6 +102,7 @@ struct HubSection {
 #[serde(deny_unknown_fields, default)]
 struct HttpSection {
     listen: Option<SocketAddr>,
+    hosts: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -163,6 +164,7 @@ pub fn parse(path: &Path, text: &str) -> Result<ServeConfig, ConfigError> {
             HubAccess::Kubeconfig { path, context: file.hub.context }
         },
         http: file.http.listen.unwrap_or(DEFAULT_LISTEN),
+        hosts: file.http.hosts,
         system_namespace: file
             .system_namespace
             .unwrap_or_else(|| api::names::FLEET_SYSTEM_NAMESPACE.to_owned()),

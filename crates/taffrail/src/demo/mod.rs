@@ -12,7 +12,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use event_log::{EmbeddedLog, LogError};
 use events::PlacementKey;
 
 use crate::config::DEFAULT_LISTEN;
@@ -32,9 +31,6 @@ const REDRAW: Duration = Duration::from_millis(200);
 
 /// How often `--script` looks how far it is.
 const PROGRESS: Duration = Duration::from_millis(100);
-
-/// How long a hub that did not start may hold on to its log.
-const LET_GO_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the demo should be.
 #[derive(Debug, Clone, clap::Args)]
@@ -199,6 +195,7 @@ async fn start_hub(fleet: &SimulatedFleet, data: &Path) -> Result<Running> {
             log: LogChoice::Embedded { path: data.join("log.redb") },
             hub: HubAccess::Client(fleet.hub.clone()),
             http,
+            hosts: vec![],
             system_namespace: api::names::FLEET_SYSTEM_NAMESPACE.to_owned(),
             rules: Default::default(),
             adopted: Default::default(),
@@ -214,23 +211,8 @@ async fn start_hub(fleet: &SimulatedFleet, data: &Path) -> Result<Running> {
     }
     match start(DEFAULT_LISTEN).await {
         // Somebody has come meanwhile.
-        Err(error) if is_address_taken(&error) => {
-            let_go(&data.join("log.redb")).await;
-            start(any).await
-        }
+        Err(error) if is_address_taken(&error) => start(any).await,
         started => started,
-    }
-}
-
-/// Waits until a hub that did not start has let go of its log.
-async fn let_go(log: &Path) {
-    let wait = async {
-        while let Err(LogError::InUse { .. }) = EmbeddedLog::open(log) {
-            tokio::time::sleep(PROGRESS).await;
-        }
-    };
-    if tokio::time::timeout(LET_GO_TIMEOUT, wait).await.is_err() {
-        tracing::warn!("a hub that did not start holds on to its log");
     }
 }
 

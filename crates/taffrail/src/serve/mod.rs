@@ -19,7 +19,7 @@ use domain::selection::SelectionRules;
 use event_log::lease::LeaseConfig;
 use event_log::{EmbeddedLog, Log, PARTITIONS, partition_of};
 use event_log_kafka::{KafkaConfig, KafkaLog};
-use hub::http::{HttpConfig, HttpServer};
+use hub::http::{Hosts, HttpConfig, HttpServer};
 use hub::{Hub, HubConfig};
 use kube::Client;
 use projections::Store;
@@ -48,6 +48,8 @@ pub struct ServeConfig {
     pub hub: HubAccess,
     /// Where the HTTP API listens; port 0 picks a free one.
     pub http: SocketAddr,
+    /// By which names it may be asked, besides its address and those of loopback.
+    pub hosts: Vec<String>,
     /// The namespace of link Secrets.
     pub system_namespace: String,
     /// What may be placed.
@@ -169,6 +171,7 @@ pub async fn start(config: ServeConfig, report: impl Fn(&str)) -> Result<Running
     let genesis = hub.node().genesis().clone();
     report(&format!("hub: node {}, deployment {}", config.node, genesis.deployment));
 
+    let hosts = Hosts::new(listener.local_addr()?, &config.hosts);
     let http = HttpServer::start(
         listener,
         HttpConfig {
@@ -177,6 +180,7 @@ pub async fn start(config: ServeConfig, report: impl Fn(&str)) -> Result<Running
             router: hub.router().clone(),
             index: hub.index().clone(),
             checks: checks::of(hub.router()).into_iter().chain([check]).collect(),
+            hosts,
         },
     );
     let http = match http {

@@ -18,6 +18,7 @@ fn config(fleet: &Fleet, data_dir: &Path) -> ServeConfig {
         log: LogChoice::Embedded { path: data_dir.join("log.redb") },
         hub: HubAccess::Client(kube::Client::new(fleet.service("hub"), "default")),
         http: "127.0.0.1:0".parse().unwrap(),
+        hosts: vec![],
         system_namespace: "fleet-system".to_owned(),
         rules: Default::default(),
         adopted: Default::default(),

@@ -96,6 +96,7 @@ async fn a_change_is_one_trace() {
         log: LogChoice::Embedded { path: data.path().join("log.redb") },
         hub: HubAccess::Client(hub.clone()),
         http: "127.0.0.1:0".parse().unwrap(),
+        hosts: vec![],
         system_namespace: "fleet-system".to_owned(),
         rules: Default::default(),
         adopted: Default::default(),
