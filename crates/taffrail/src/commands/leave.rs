@@ -95,6 +95,7 @@ fn text(left: &Left) -> String {
     format!(
         "{name} has left; what was placed on it stays there\n\
          next: take the hub's rights on it away with: kubectl delete \
-         clusterrolebinding,clusterrole taffrail-hub (there)\n"
+         clusterrolebinding/taffrail-hub clusterrolebinding/taffrail-hub-places \
+         clusterrole/taffrail-hub --ignore-not-found (there)\n"
     )
 }

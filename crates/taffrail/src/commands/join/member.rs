@@ -8,8 +8,6 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, RoleRef, Subject};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::PostParams;
 use kube::config::{
     AuthInfo, Cluster, Context as NamedContextBody, Kubeconfig, NamedAuthInfo, NamedCluster,
@@ -17,15 +15,12 @@ use kube::config::{
 };
 use kube::{Api, Client};
 
+use super::Args;
+use super::rights::{self, Rights, SERVICE_ACCOUNT};
 use crate::kubeconfig;
-use crate::kubernetes::{apply, ensure_namespace};
 use crate::usage::Usage;
 
-/// Who the hub is on a member.
-const SERVICE_ACCOUNT: &str = "taffrail-hub";
-
-/// How long a credential is asked for: a year. The member may give a shorter one.
-const TOKEN_SECONDS: i64 = 365 * 24 * 60 * 60;
+const SECONDS_PER_DAY: i64 = 24 * 60 * 60;
 
 /// What to do about a kubeconfig that is of no use.
 const OTHER_KUBECONFIG: &str =
@@ -52,6 +47,8 @@ pub(super) struct Credential {
     pub(super) is_bounded: bool,
     /// When the token expires.
     pub(super) expires: Option<String>,
+    /// What it is good for.
+    pub(super) rights: Rights,
 }
 
 impl MemberAccess {
@@ -98,20 +95,16 @@ impl MemberAccess {
     }
 
     /// A credential of the hub's own; the administrator's where the member gives out no tokens.
-    pub(super) async fn credential(
-        &self,
-        client: &Client,
-        server: Option<&str>,
-    ) -> Result<Credential> {
-        let cluster = self.self_contained_cluster(server)?;
-        grant(client).await?;
-        if let Some((token, expires)) = token(client).await? {
+    pub(super) async fn credential(&self, client: &Client, args: &Args) -> Result<Credential> {
+        let cluster = self.self_contained_cluster(args.member_server.as_deref())?;
+        let rights = rights::grant(client, Rights::asked(args)).await?;
+        if let Some((token, expires)) = token(client, args.token_days).await? {
             let user = AuthInfo { token: Some(token.into()), ..AuthInfo::default() };
             let kubeconfig = kubeconfig(cluster, user)?;
-            return Ok(Credential { kubeconfig, is_bounded: true, expires });
+            return Ok(Credential { kubeconfig, is_bounded: true, expires, rights });
         }
         let kubeconfig = kubeconfig(cluster, self.self_contained_user()?)?;
-        Ok(Credential { kubeconfig, is_bounded: false, expires: None })
+        Ok(Credential { kubeconfig, is_bounded: false, expires: None, rights })
     }
 
     /// The cluster without references to files of this machine.
@@ -163,64 +156,12 @@ fn inlined(data: Option<String>, file: Option<String>) -> Result<Option<String>>
     }
 }
 
-/// Lets the hub place anything on the member: what it may place is for placements to say.
-async fn grant(client: &Client) -> Result<()> {
-    ensure_namespace(client, FLEET_SYSTEM_NAMESPACE).await?;
-    let metadata = |namespace: Option<&str>| ObjectMeta {
-        name: Some(SERVICE_ACCOUNT.to_owned()),
-        namespace: namespace.map(str::to_owned),
-        ..ObjectMeta::default()
-    };
-    let all = || Some(vec!["*".to_owned()]);
-    let account = ServiceAccount {
-        metadata: metadata(Some(FLEET_SYSTEM_NAMESPACE)),
-        ..ServiceAccount::default()
-    };
-    let role = ClusterRole {
-        metadata: metadata(None),
-        rules: Some(vec![
-            PolicyRule {
-                api_groups: all(),
-                resources: all(),
-                verbs: vec!["*".to_owned()],
-                ..PolicyRule::default()
-            },
-            PolicyRule {
-                non_resource_urls: all(),
-                verbs: vec!["get".to_owned()],
-                ..PolicyRule::default()
-            },
-        ]),
-        ..ClusterRole::default()
-    };
-    let binding = ClusterRoleBinding {
-        metadata: metadata(None),
-        role_ref: RoleRef {
-            api_group: Some("rbac.authorization.k8s.io".to_owned()),
-            kind: "ClusterRole".to_owned(),
-            name: SERVICE_ACCOUNT.to_owned(),
-        },
-        subjects: Some(vec![Subject {
-            kind: "ServiceAccount".to_owned(),
-            name: SERVICE_ACCOUNT.to_owned(),
-            namespace: Some(FLEET_SYSTEM_NAMESPACE.to_owned()),
-            ..Subject::default()
-        }]),
-    };
-    let may = "you must be an administrator of the member";
-    let accounts = Api::namespaced(client.clone(), FLEET_SYSTEM_NAMESPACE);
-    apply(&accounts, &account).await.context(may)?;
-    apply(&Api::all(client.clone()), &role).await.context(may)?;
-    apply(&Api::all(client.clone()), &binding).await.context(may)?;
-    Ok(())
-}
-
 /// A token for the hub, and when it expires. `None` where the member gives out none.
-async fn token(client: &Client) -> Result<Option<(String, Option<String>)>> {
+async fn token(client: &Client, days: u16) -> Result<Option<(String, Option<String>)>> {
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), FLEET_SYSTEM_NAMESPACE);
     let request = TokenRequest {
         spec: Some(TokenRequestSpec {
-            expiration_seconds: Some(TOKEN_SECONDS),
+            expiration_seconds: Some(i64::from(days) * SECONDS_PER_DAY),
             ..TokenRequestSpec::default()
         }),
         ..TokenRequest::default()

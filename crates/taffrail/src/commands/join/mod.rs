@@ -4,9 +4,11 @@
 //! membership starts when both the MemberCluster and its link are there. To join again renews the
 //! credential; it changes what the MemberCluster says only where a flag asks for it.
 
+mod belonging;
 mod member;
 mod registration;
 mod renewal;
+mod rights;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -27,6 +29,10 @@ use crate::kubernetes::{HubArgs, apply, ensure_namespace, identity, install_crds
 use crate::output;
 use crate::usage::Usage;
 use member::{Credential, MemberAccess};
+use rights::Profile;
+
+/// How many days a token is asked for when nobody says.
+const TOKEN_DAYS: u16 = 30;
 
 /// Make a cluster a member of the fleet.
 #[derive(Debug, clap::Args)]
@@ -50,6 +56,20 @@ pub(crate) struct Args {
     /// has already; without any, they stay
     #[arg(long = "taint", value_name = "KEY[=VALUE]:NoSchedule", value_parser = taint)]
     taints: Vec<Taint>,
+    /// What the hub may place on the member [default: admin; as before for one that joins again]
+    #[arg(long, value_enum, conflicts_with = "cluster_role")]
+    profile: Option<Profile>,
+    /// A ClusterRole of the member that says what the hub may place there
+    #[arg(long, value_name = "NAME")]
+    cluster_role: Option<String>,
+    /// How long the hub's token is to be good for; the member may give a shorter one. The hub renews
+    /// it when two thirds of that are over
+    #[arg(long, value_name = "DAYS", default_value_t = TOKEN_DAYS, value_parser = clap::value_parser!(u16).range(1..=365))]
+    token_days: u16,
+    /// Take the cluster over from another deployment, and let it take the place of the cluster that
+    /// had the name until now
+    #[arg(long)]
+    replace: bool,
     /// The namespace of the hub that holds the member's credential
     #[arg(long, value_name = "NAME", default_value = FLEET_SYSTEM_NAMESPACE)]
     system_namespace: String,
@@ -65,6 +85,11 @@ struct Joined {
     secret: String,
     namespace: String,
     credential: &'static str,
+    /// What the hub may do on the member.
+    rights: String,
+    /// The deployment that it was taken over from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    taken_from: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     credential_expires: Option<String>,
     /// The command that renews the credential.
@@ -75,13 +100,14 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
     let access = MemberAccess::read(&args.member_kubeconfig, args.member_context.as_deref())?;
     let member = access.connect().await?;
     let hub = args.hub.connect().await?;
-    check_is_another_cluster(&args, &member, &hub).await?;
+    let (on_member, on_hub) = check_is_another_cluster(&args, &member, &hub).await?;
+    let taken_from = belonging::claim(&args, &member, &on_member, &hub, &on_hub).await?;
 
     let crds = api::crds::member_crds();
     install_crds(&member, &crds, |_| ()).await.context("the member's CRD cannot be installed")?;
-    let credential = access.credential(&member, args.member_server.as_deref()).await?;
+    let credential = access.credential(&member, &args).await?;
     store_link(&args, &hub, &credential).await?;
-    registration::register(&args, &hub).await?;
+    registration::register(&args, &hub, &on_member).await?;
 
     let joined = Joined {
         name: args.name.clone(),
@@ -91,6 +117,8 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
             true => "ServiceAccount",
             false => "Kubeconfig",
         },
+        rights: credential.rights.told(),
+        taken_from,
         credential_expires: credential.expires.clone(),
         renew_with: renewal::command(&args),
     };
@@ -98,7 +126,12 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
     Ok(())
 }
 
-async fn check_is_another_cluster(args: &Args, member: &Client, hub: &Client) -> Result<()> {
+/// Which clusters these are, unless they are one.
+async fn check_is_another_cluster(
+    args: &Args,
+    member: &Client,
+    hub: &Client,
+) -> Result<(String, String)> {
     let on_member = identity(member).await.with_context(|| {
         let file = args.member_kubeconfig.display();
         format!("the member does not answer; check: kubectl --kubeconfig {file} get namespaces")
@@ -111,7 +144,7 @@ async fn check_is_another_cluster(args: &Args, member: &Client, hub: &Client) ->
         let how = "choose another with --member-kubeconfig or --member-context";
         return Err(Usage::new(what, how).into());
     }
-    Ok(())
+    Ok((on_member, on_hub))
 }
 
 fn secret_name(member: &str) -> String {
@@ -137,18 +170,26 @@ async fn store_link(args: &Args, hub: &Client, credential: &Credential) -> Resul
 }
 
 fn text(joined: &Joined, credential: &Credential) -> String {
-    let Joined { name, secret, namespace, renew_with, .. } = joined;
+    let Joined { name, secret, namespace, rights, renew_with, .. } = joined;
     let lifetime = match (&credential.expires, credential.is_bounded) {
         (Some(expires), _) => {
-            format!("its credential expires on {expires}; renew it before with: {renew_with}")
+            format!(
+                "its credential expires on {expires}; the hub renews it before, and tells when it \
+                 cannot; by hand: {renew_with}"
+            )
         }
         (None, true) => "its credential has no known end".to_owned(),
         (None, false) => "notice: the member gives out no tokens, so the hub uses the credential \
                           of the given kubeconfig"
             .to_owned(),
     };
+    let taken = match &joined.taken_from {
+        Some(from) => format!("it was taken over from deployment {from}\n"),
+        None => String::new(),
+    };
     format!(
         "{name} is registered; its link is the Secret {secret} in {namespace}\n\
+         {taken}the hub's rights on it: {rights}\n\
          {lifetime}\n\
          next: taffrail status\n"
     )

@@ -4,16 +4,18 @@ use std::path::Path;
 
 use api::names::FLEET_SYSTEM_NAMESPACE;
 
-use super::Args;
+use super::{Args, TOKEN_DAYS};
 
 /// How to join again as this time.
 pub(super) fn command(args: &Args) -> String {
     let namespace = Some(&args.system_namespace).filter(|name| *name != FLEET_SYSTEM_NAMESPACE);
+    let days = Some(args.token_days).filter(|days| *days != TOKEN_DAYS);
     let flags = [
         ("--member-kubeconfig", Some(absolute(&args.member_kubeconfig))),
         ("--member-context", args.member_context.clone()),
         ("--member-server", args.member_server.clone()),
         ("--system-namespace", namespace.cloned()),
+        ("--token-days", days.map(|days| days.to_string())),
         ("--hub-kubeconfig", args.hub.hub_kubeconfig.as_deref().map(absolute)),
         ("--hub-context", args.hub.hub_context.clone()),
     ];
