@@ -76,4 +76,16 @@ pub trait Link: Send + Sync {
     ///
     /// When the link cannot be used, or may not.
     async fn unmark(&self, deployment: &str, name: &str) -> Result<(), LinkError>;
+
+    /// Asks the member for a token of one of its service accounts.
+    ///
+    /// # Errors
+    ///
+    /// When the link cannot be used, or the member gives none.
+    async fn token(
+        &self,
+        namespace: &str,
+        account: &str,
+        seconds: i64,
+    ) -> Result<String, LinkError>;
 }

@@ -20,7 +20,7 @@ use crate::contents::Contents;
 use crate::identity::{self, Belonging, IdentityError};
 use crate::index::{Index, IndexConfig};
 use crate::links::Links;
-use crate::members::{self, Heartbeats, MembersConfig, Ourselves};
+use crate::members::{self, Heartbeats, MembersConfig, Ourselves, Renewals};
 use crate::outcomes::Outcomes;
 use crate::performer::{LinkPerformer, Record};
 use crate::placements::{Controller, ControllerConfig};
@@ -135,7 +135,9 @@ impl Hub {
             IndexConfig { client: config.client.clone(), rules: config.rules.kinds.clone() };
         let (index, index_task) = Index::start(index_config, router.supervisor());
         let ourselves = Ourselves { deployment: deployment.to_string(), hub: cluster };
-        let heartbeats = Heartbeats::new(router.clone(), links.clone(), ourselves.clone());
+        let renewals = Renewals::new(config.client.clone(), config.system_namespace.clone());
+        let heartbeats =
+            Heartbeats::new(router.clone(), links.clone(), ourselves.clone(), renewals);
         let controller = ControllerConfig {
             client: config.client.clone(),
             router: router.clone(),

@@ -11,6 +11,7 @@
 //! | `remove` | removes objects by name |
 //! | `observe` | notices changes of availability |
 //! | `mark` | whose the member is |
+//! | `token` | asks the member for a token |
 //! | `probe` | asks the member about itself |
 
 mod applied_work;
@@ -24,6 +25,7 @@ mod probe;
 mod remove;
 mod requests;
 mod seen;
+mod token;
 mod wait;
 
 use std::collections::BTreeMap;
@@ -180,6 +182,17 @@ impl Link for PushLink {
     #[instrument(skip_all, fields(cluster = %self.member.cluster))]
     async fn unmark(&self, deployment: &str, name: &str) -> Result<(), LinkError> {
         self.member.unmark(deployment, name).await.map_err(|error| before_writing(error.into()))
+    }
+
+    #[instrument(skip_all, fields(cluster = %self.member.cluster))]
+    async fn token(
+        &self,
+        namespace: &str,
+        account: &str,
+        seconds: i64,
+    ) -> Result<String, LinkError> {
+        let token = self.member.token(namespace, account, seconds).await;
+        token.map_err(|error| before_writing(error.into()))
     }
 }
 

@@ -139,6 +139,14 @@ impl Requests {
         Ok(is_still_there.then_some(answer))
     }
 
+    /// A request that is put together elsewhere.
+    pub(super) async fn send_request(
+        &self,
+        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<Value, CallError> {
+        self.send(request).await
+    }
+
     /// One page of a list, as much of it as the caller wants to see.
     pub(super) async fn list<T: DeserializeOwned>(
         &self,

@@ -25,6 +25,7 @@ use kube::ResourceExt;
 use sha2::{Digest, Sha256};
 use tokio::sync::{broadcast, mpsc};
 
+pub use credential::RenewableToken;
 pub use secret::KUBECONFIG_ENTRY;
 use secret::{Rank, kubeconfig_of, member_of};
 
@@ -73,6 +74,8 @@ struct Entry {
     fingerprint: [u8; 32],
     /// When its credential ends, if that can be told.
     expires_at: Option<Timestamp>,
+    /// Its token, if the member can be asked for another one.
+    renewable: Option<RenewableToken>,
     link: Result<Arc<dyn Link>, NoLink>,
     standing: Standing,
 }
@@ -169,6 +172,12 @@ impl Links {
         self.read().used(cluster).and_then(|entry| entry.expires_at)
     }
 
+    /// The token of a member's link, if the member can be asked for another one.
+    #[must_use]
+    pub fn renewable(&self, cluster: &str) -> Option<RenewableToken> {
+        self.read().used(cluster).and_then(|entry| entry.renewable.clone())
+    }
+
     /// Whether a link is the one that is used for a member.
     #[must_use]
     pub fn is_used(&self, cluster: &str, link: &Arc<dyn Link>) -> bool {
@@ -260,8 +269,9 @@ impl Links {
         }
         let link = self.connect(&cluster, secret, &kubeconfig).await;
         let expires_at = credential::expires_at(&kubeconfig);
+        let renewable = credential::renewable(&secret.name_any(), &kubeconfig);
         let standing = Standing::New;
-        self.put(&cluster, rank, Entry { fingerprint, expires_at, link, standing });
+        self.put(&cluster, rank, Entry { fingerprint, expires_at, renewable, link, standing });
     }
 
     fn put(&self, cluster: &str, rank: Rank, entry: Entry) {
@@ -319,6 +329,7 @@ impl Links {
         let entry = Entry {
             fingerprint: [0; 32],
             expires_at: None,
+            renewable: None,
             link: Ok(link),
             standing: Standing::Given,
         };

@@ -17,6 +17,7 @@ use events::cluster::LinkProblem;
 use events::{AggregateId, Principal, Timestamp};
 
 use super::belonging::{self, Belonging, Ourselves};
+use super::renewal::Renewals;
 use crate::links::{Answered, Links, NoLink};
 use crate::work_queue::Next;
 
@@ -48,14 +49,15 @@ pub struct Heartbeats {
     router: Router,
     links: Links,
     ourselves: Ourselves,
+    renewals: Renewals,
     last: Arc<Mutex<BTreeMap<String, LastProbe>>>,
 }
 
 impl Heartbeats {
     /// Health checks that tell the owner of each member what they see.
     #[must_use]
-    pub fn new(router: Router, links: Links, ourselves: Ourselves) -> Self {
-        Self { router, links, ourselves, last: Arc::default() }
+    pub fn new(router: Router, links: Links, ourselves: Ourselves, renewals: Renewals) -> Self {
+        Self { router, links, ourselves, renewals, last: Arc::default() }
     }
 
     /// What a member last said. `None` before it first answered this hub.
@@ -67,6 +69,7 @@ impl Heartbeats {
     /// Forgets a cluster that has left.
     pub(crate) fn forget(&self, cluster: &str) {
         belonging::doubted(self.router.concerns(), cluster, None);
+        self.renewals.forget(cluster, self.router.concerns());
         self.all().remove(cluster);
     }
 
@@ -124,11 +127,18 @@ impl Heartbeats {
         if let (Ok(link), Some(identity)) = (&link, identity) {
             self.answered(cluster, &id, link, &identity);
         }
+        let is_home = |member: &Member| member.identity.is_some() && leads_home(member);
+        let standing = Standing {
+            is_well: is_well && reported.is_ok(),
+            is_home: self.member(cluster, is_home).unwrap_or_default(),
+            was_joined: is_joined,
+        };
+        if standing.is_well && standing.is_home {
+            self.renewals.look(cluster, &self.links, self.router.concerns()).await;
+        }
         match reported {
             Err(AskError::NotOwner { .. }) => Next::Wait,
-            Ok(()) if is_well && is_joined => Next::After(jittered(period)),
-            Ok(()) if is_well => Next::After(FIRST_HEALTH),
-            Ok(()) | Err(_) => Next::After(RETRY.min(period)),
+            Ok(()) | Err(_) => Next::After(standing.next_check(period)),
         }
     }
 
@@ -266,6 +276,29 @@ impl Heartbeats {
     }
 }
 
+/// What is known of a member after a check.
+#[derive(Debug, Clone, Copy)]
+struct Standing {
+    /// It says so, and that is on record.
+    is_well: bool,
+    /// It has joined, and its link leads to it.
+    is_home: bool,
+    /// It had joined before the check.
+    was_joined: bool,
+}
+
+impl Standing {
+    /// How soon to check again. A cluster that answers and is not the member is no more urgent than
+    /// one that is silent.
+    fn next_check(self, period: Duration) -> Duration {
+        match self {
+            Self { is_well: true, is_home: true, was_joined: true } => jittered(period),
+            Self { is_well: true, is_home: true, was_joined: false } => FIRST_HEALTH,
+            Self { .. } => RETRY.min(period),
+        }
+    }
+}
+
 /// What a member said, and what is known of whose it is.
 struct Seen {
     probe: Probe,
@@ -299,4 +332,23 @@ fn leads_home(member: &Member) -> bool {
 /// A period ± 5 %, so that a fleet's checks spread out.
 fn jittered(period: Duration) -> Duration {
     period.mul_f64(0.95 + 0.1 * fastrand::f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A link to a cluster that is a member already was asked twenty times a second.
+    #[test]
+    fn regression_a_cluster_that_is_not_the_member_is_left_alone_for_a_while() {
+        let period = Duration::from_secs(60);
+        let next = |is_well, is_home, was_joined| {
+            Standing { is_well, is_home, was_joined }.next_check(period)
+        };
+        assert_eq!(next(true, false, false), RETRY);
+        assert_eq!(next(true, false, true), RETRY);
+        assert_eq!(next(false, true, true), RETRY);
+        assert_eq!(next(true, true, false), FIRST_HEALTH);
+        assert!(next(true, true, true) > RETRY);
+    }
 }

@@ -9,6 +9,7 @@
 //! | `links` | link Secrets go to [`Links`] |
 //! | `checks` | when each member is asked, so that the unwell ones do not keep the others waiting |
 //! | `heartbeat` | one health check |
+//! | `renewal` | tokens of links are replaced before they end |
 //! | `statuses` | when each status is written |
 //! | `status` | what it says: a plain function |
 //! | `writer` | patches of MemberClusters |
@@ -19,6 +20,7 @@ mod heartbeat;
 mod links;
 mod membership;
 mod objects;
+mod renewal;
 mod status;
 mod statuses;
 mod writer;
@@ -39,6 +41,7 @@ use checks::Checks;
 pub use heartbeat::{Heartbeats, LastProbe};
 use membership::{Memberships, MembershipsConfig};
 use objects::{Moved, Objects};
+pub use renewal::{RenewalError, Renewals};
 pub use status::{MemberStatusInputs, member_status};
 use statuses::Statuses;
 
