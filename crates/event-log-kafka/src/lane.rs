@@ -311,7 +311,7 @@ impl Poller {
         if offset < route.next {
             return;
         }
-        route.next = offset + 1;
+        route.next = offset.saturating_add(1);
         let copy = |bytes: Option<&[u8]>| bytes.map(Bytes::copy_from_slice).unwrap_or_default();
         let entry = Entry { offset, key: copy(message.key()), bytes: copy(message.payload()) };
         let full = route.to.backlog.fill(&entry);

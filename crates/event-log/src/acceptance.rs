@@ -205,7 +205,8 @@ impl Acceptor {
             }
             Header::Claim { epoch } => {
                 let next = self.epoch.next();
-                if epoch == next {
+                // No epoch comes after the last one that there is.
+                if epoch == next && next > self.epoch {
                     Ok(())
                 } else {
                     Err(Rejection::LostClaim { found: epoch, next })
@@ -219,7 +220,7 @@ impl Acceptor {
                 if epoch != self.epoch {
                     return Err(Rejection::OtherEpoch { found: epoch, current: self.epoch });
                 }
-                if first != next {
+                if first != next || next == self.last {
                     return Err(Rejection::NotNext { found: first, next });
                 }
                 if previous != current {

@@ -132,7 +132,7 @@ impl Frame {
     /// The sequence after which the next record continues.
     #[must_use]
     pub fn last(&self) -> Sequence {
-        Sequence(self.first.0 + self.span() - 1)
+        self.first.plus(self.span() - 1)
     }
 }
 

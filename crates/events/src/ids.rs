@@ -79,7 +79,7 @@ impl Sequence {
     /// The sequence `count` places further on.
     #[must_use]
     pub fn plus(self, count: u64) -> Self {
-        Self(self.0 + count)
+        Self(self.0.saturating_add(count))
     }
 }
 
@@ -100,7 +100,7 @@ impl Epoch {
     /// The epoch that the next claim takes.
     #[must_use]
     pub fn next(self) -> Self {
-        Self(self.0 + 1)
+        Self(self.0.saturating_add(1))
     }
 }
 

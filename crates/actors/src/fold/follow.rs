@@ -213,7 +213,7 @@ impl Follower {
     }
 
     async fn look_whether_caught_up(&mut self) -> Result<(), Ended> {
-        let next = self.last.as_ref().map_or(self.from, |last| last.offset + 1);
+        let next = self.last.as_ref().map_or(self.from, |last| last.offset.saturating_add(1));
         if self.end.is_some_and(|end| next >= end) {
             self.end = None;
             self.tell(Told::CaughtUp).await?;

@@ -157,7 +157,7 @@ impl Task {
             tokio::select! {
                 record = reader.next() => match record {
                     Some(Ok(record)) => {
-                        from = record.offset + 1;
+                        from = record.offset.saturating_add(1);
                         if let Ok(lease) = LeaseRecord::from_bytes(&record.bytes) {
                             let now_ms = self.now_ms();
                             self.core.on_record(&lease, now_ms);

@@ -157,7 +157,7 @@ impl Replay {
         while lane.next_offset < lane.end {
             let Some(record) = lane.reader.next().await else { return Ok(None) };
             let record = record?;
-            lane.next_offset = record.offset + 1;
+            lane.next_offset = record.offset.saturating_add(1);
             if record.offset >= lane.end {
                 return Ok(None);
             }

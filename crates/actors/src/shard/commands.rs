@@ -28,7 +28,7 @@ pub(super) async fn follow(
                 match reader.next().await {
                     Some(Ok(record)) => {
                         let Some(shard) = shard.upgrade() else { return };
-                        from = record.offset + 1;
+                        from = record.offset.saturating_add(1);
                         let told = Submitted { offset: record.offset, bytes: record.bytes };
                         if shard.send(told).await.is_err() {
                             return;

@@ -119,7 +119,7 @@ impl Intake {
         bytes: &[u8],
         inbox: &Inbox,
     ) -> Result<Option<Taken>, serde_json::Error> {
-        self.next_offset = Some(offset + 1);
+        self.next_offset = Some(offset.saturating_add(1));
         let envelope: CommandEnvelope = serde_json::from_slice(bytes)?;
         let is_decided = inbox.is_submitted_decided(self.partition, offset)
             || inbox.was_decided(self.partition, envelope.id);

@@ -229,7 +229,7 @@ fn delete(
 fn withdraw_all(draft: &mut Draft<'_>) {
     let placed = draft.state.targets.iter().filter(|(_, target)| target.revision.is_some());
     let moves = placed
-        .zip(draft.state.moves + 1..)
+        .zip(draft.state.moves.saturating_add(1)..)
         .map(|((cluster, _), generation)| TargetMove {
             cluster: cluster.clone(),
             generation,
@@ -322,7 +322,7 @@ fn move_targets(draft: &mut Draft<'_>) {
         !state.targets.get(*cluster).is_some_and(|target| is_there(target, *revision))
     });
     let moves = moved
-        .zip(state.moves + 1..)
+        .zip(state.moves.saturating_add(1)..)
         .map(|((cluster, revision), generation)| TargetMove {
             cluster: cluster.to_owned(),
             generation,

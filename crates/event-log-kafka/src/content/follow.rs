@@ -100,7 +100,7 @@ impl Known {
             match entry {
                 Ok(entry) => {
                     self.take(part, &entry);
-                    part.has_come_to(entry.offset + 1);
+                    part.has_come_to(entry.offset.saturating_add(1));
                 }
                 Err(error) => return Some(error),
             }

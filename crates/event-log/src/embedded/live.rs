@@ -86,7 +86,7 @@ impl Live {
         let mut grown = BTreeMap::new();
         for (stream, record) in entries {
             let tail = state.tails.entry(stream).or_default();
-            grown.insert(stream, record.offset + 1);
+            grown.insert(stream, record.offset.saturating_add(1));
             tail.recent_bytes += record.bytes.len();
             tail.recent.push_back(record);
             while tail.recent.len() > RECENT_ENTRIES_MAX || tail.recent_bytes > RECENT_BYTES_MAX {
@@ -155,7 +155,7 @@ impl LiveReader {
     }
 
     fn fill(&mut self, records: Vec<StoredRecord>) {
-        self.next = records.last().map_or(self.next, |last| last.offset + 1);
+        self.next = records.last().map_or(self.next, |last| last.offset.saturating_add(1));
         self.buffer.extend(records);
     }
 

@@ -182,7 +182,7 @@ impl EmbeddedLog {
             while next < end {
                 let records = self.shared.read_table(stream, next)?;
                 let Some(last) = records.last() else { break };
-                next = last.offset + 1;
+                next = last.offset.saturating_add(1);
                 verified.entries += records.len() as u64;
             }
         }

@@ -209,7 +209,7 @@ impl Store {
                 let (_, bytes) = kind.open(key.value(), value.value())?;
                 // Old entries of the other streams are trimmed away; events never.
                 let first = (kind == Kind::Events).then_some(from);
-                match records.last().map(|last| last.offset + 1).or(first) {
+                match records.last().map(|last| last.offset.saturating_add(1)).or(first) {
                     Some(expected) if expected != offset => {
                         return Err(kind.missing(partition, expected));
                     }

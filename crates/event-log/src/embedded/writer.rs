@@ -90,7 +90,9 @@ impl Writer {
                 Write::Content { .. } => None,
             });
             let entries: Vec<_> = entries.collect();
-            self.ends.extend(entries.iter().map(|(stream, record)| (*stream, record.offset + 1)));
+            self.ends.extend(
+                entries.iter().map(|(stream, record)| (*stream, record.offset.saturating_add(1))),
+            );
             self.shared.live.publish(entries);
         }
         for answer in answers {

@@ -121,6 +121,17 @@ struct Member {
     read_ms: u64,
 }
 
+/// The longest that a node counts as being there after a sign of life, whatever it asks for: an
+/// hour, a thousand times the default. With no bound, a record that was not written by a hub would
+/// keep partitions for a node that never was.
+const TTL_MS_MAX: u64 = 60 * 60 * 1_000;
+
+impl Member {
+    fn ends_ms(&self) -> u64 {
+        self.read_ms.saturating_add(self.ttl_ms)
+    }
+}
+
 /// The leases as one node sees them. See the module's documentation.
 #[derive(Debug, Clone)]
 pub struct LeaseCore {
@@ -199,7 +210,7 @@ impl LeaseCore {
         }
         let Some(wrote_ms) = self.in_flight.remove(&seen.renewal) else { return };
         if self.run.generation == 0 {
-            self.start_over(self.known_generation + 1);
+            self.start_over(self.known_generation.saturating_add(1));
             return;
         }
         self.in_flight.retain(|renewal, _| *renewal > seen.renewal);
@@ -219,7 +230,7 @@ impl LeaseCore {
     fn outrank(&mut self, other: Run) {
         self.known_generation = self.known_generation.max(other.generation);
         if self.run.generation > 0 && other > self.run {
-            self.start_over(other.generation + 1);
+            self.start_over(other.generation.saturating_add(1));
         }
     }
 
@@ -238,6 +249,7 @@ impl LeaseCore {
         let is_former = self.others.get(&seen.node).is_some_and(|known| run < known.run);
         let is_mark = generation == 0;
         if !is_mark && !has_left && !is_former {
+            let ttl_ms = ttl_ms.min(TTL_MS_MAX);
             self.others.insert(seen.node.clone(), Member { run, ttl_ms, read_ms: now_ms });
         }
     }
@@ -322,7 +334,7 @@ impl LeaseCore {
     /// Forgets nodes whose time is over, if their silence means something.
     fn forget(&mut self, now_ms: u64) {
         if self.is_log_answering(now_ms) {
-            self.others.retain(|_, other| now_ms < other.read_ms + other.ttl_ms);
+            self.others.retain(|_, other| now_ms < other.ends_ms());
         }
         let remembered_ms = self.config.ttl_ms * LEFT_REMEMBERED_TTLS;
         self.left.retain(|_, (_, read_ms)| now_ms < *read_ms + remembered_ms);
@@ -358,7 +370,7 @@ impl LeaseCore {
     fn next_tick_ms(&self, now_ms: u64) -> u64 {
         let renewal = self.renews().then(|| self.renewal_due_ms(now_ms));
         let own_end = self.held_since_ms.map(|since| since + self.config.hold_ms());
-        let other_ends = self.others.values().map(|other| other.read_ms + other.ttl_ms);
+        let other_ends = self.others.values().map(Member::ends_ms);
         let ends = other_ends.chain(own_end).filter(|at| *at > now_ms);
         ends.chain(renewal).min().unwrap_or(now_ms + self.config.ttl_ms).max(now_ms + 1)
     }

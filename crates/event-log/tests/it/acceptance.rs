@@ -282,3 +282,21 @@ fn a_record_of_a_newer_version_stops_the_reader() {
     let rejection = acceptor.offer(1, unknown.as_bytes()).unwrap_err();
     assert!(matches!(rejection, Rejection::Undecodable { .. }) && rejection.stops_the_reader());
 }
+
+/// Nothing follows the last number that there is, and asking for it harms nobody.
+#[test]
+fn regression_the_last_numbers_are_the_end() {
+    let mut acceptor = Acceptor {
+        epoch: Epoch(u64::MAX),
+        last: Sequence(u64::MAX),
+        ..Acceptor::new(Partition(1))
+    };
+    let claim = br#"{"claim":{"epoch":18446744073709551615}}"#;
+    assert!(matches!(acceptor.offer(7, claim), Err(Rejection::LostClaim { .. })));
+    let hash = serde_json::to_value(acceptor.hash).unwrap();
+    let frame = format!(
+        r#"{{"frame":{{"epoch":18446744073709551615,"first":18446744073709551615,"previous":{hash}}}}}"#
+    );
+    assert!(matches!(acceptor.offer(8, frame.as_bytes()), Err(Rejection::NotNext { .. })));
+    assert_eq!(Sequence(u64::MAX).plus(3), Sequence(u64::MAX));
+}

@@ -227,7 +227,7 @@ fn resource_usage(at: Timestamp, seen: &delivery::Probe) -> Option<ResourceUsage
         capacity: quantities(&usage.capacity),
         allocatable: quantities(&usage.allocatable),
         available: quantities(&usage.available),
-        observation_time: Some(time(at - usage.age)),
+        observation_time: Some(time(at.checked_sub(usage.age).unwrap_or(at))),
     })
 }
 

@@ -36,7 +36,7 @@ pub(crate) struct FrameRow {
 impl FrameRow {
     /// The last sequence that it takes.
     pub(crate) fn last(&self) -> Sequence {
-        Sequence(self.first.0 + self.events.max(1) - 1)
+        self.first.plus(self.events.max(1) - 1)
     }
 
     /// The follow-up that a reference to this frame names.

@@ -332,3 +332,33 @@ fn one_seed_is_one_history() {
     };
     assert_eq!(history(), history());
 }
+
+/// Whoever may write to the log may write any number into it.
+#[test]
+fn regression_numbers_at_their_ends_stop_nobody() {
+    let config = LeaseConfig::default();
+    let mut core = LeaseCore::new("hub-0".to_owned(), Uuid::nil(), 4, config);
+    let mut now_ms = 0;
+    for node in ["hub-0", "hub-1"] {
+        for generation in [u64::MAX, u64::MAX - 1] {
+            let incarnation = Uuid::from_u128(generation.into());
+            let seen = NodeSeen {
+                node: node.to_owned(),
+                generation,
+                incarnation,
+                renewal: u64::MAX,
+                ttl_ms: u64::MAX,
+            };
+            core.on_record(&LeaseRecord::NodeSeen(seen), now_ms);
+            core.on_tick(now_ms);
+        }
+    }
+    // The node that never was is there for an hour at most, while the log answers.
+    while now_ms < 61 * 60 * 1_000 {
+        now_ms += config.renew_every_ms;
+        if let Some(renewal) = core.on_tick(now_ms).append {
+            core.on_record(&renewal, now_ms);
+        }
+    }
+    assert_eq!(core.on_tick(now_ms).desired.len(), 4, "nobody else is there");
+}
