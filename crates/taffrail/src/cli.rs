@@ -207,6 +207,7 @@ async fn ask(command: Command, global: &Global) -> Result<()> {
 }
 
 fn run_demo(options: DemoOptions, global: &Global) -> Result<()> {
+    crate::private::from_now_on();
     hub::system(config::cores()).block_on(async {
         let _telemetry = Telemetry::with_traces(global.log_format, telemetry::QUIET)?;
         demo::run(options).await

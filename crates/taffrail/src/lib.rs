@@ -24,6 +24,7 @@ mod kubeconfig;
 mod kubernetes;
 pub mod names;
 pub mod output;
+mod private;
 pub mod serve;
 mod signals;
 pub mod telemetry;

@@ -44,8 +44,32 @@ pub(super) type OpenFile =
 
 /// Opens the file as it is.
 pub(super) fn open_file(path: &Path) -> Result<Box<dyn StorageBackend>, DatabaseError> {
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, OWNER_ONLY);
+    let file = options.open(path)?;
+    keep_private(&file)?;
     Ok(Box::new(FileBackend::new(file)?))
+}
+
+/// The permissions of the file: it holds everything that was ever placed.
+#[cfg(unix)]
+const OWNER_ONLY: u32 = 0o600;
+
+/// Takes away what others may do with a file that was there before.
+#[cfg(unix)]
+fn keep_private(file: &std::fs::File) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    if file.metadata()?.permissions().mode() & 0o077 == 0 {
+        return Ok(());
+    }
+    file.set_permissions(std::fs::Permissions::from_mode(OWNER_ONLY))
+}
+
+#[cfg(not(unix))]
+fn keep_private(_file: &std::fs::File) -> io::Result<()> {
+    Ok(())
 }
 
 /// Passes everything on and notes the first trouble.
@@ -130,5 +154,24 @@ impl StorageBackend for WatchedFile {
 
     fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
         self.file.query_lock_range(start, end)
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn regression_the_log_is_its_owners_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log.redb");
+        let mode = || std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        drop(open_file(&path).unwrap());
+        assert_eq!(mode(), 0o600);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        drop(open_file(&path).unwrap());
+        assert_eq!(mode(), 0o600, "one from before");
     }
 }

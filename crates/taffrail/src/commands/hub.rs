@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 
 use crate::cli::{Global, configuration};
 use crate::config;
+use crate::private;
 use crate::serve::{self, ServeConfig};
 use crate::signals::Signals;
 use crate::telemetry::{self, LogFormat, Telemetry};
@@ -33,6 +34,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, global: &Global) -> Result<()> {
     let config = configuration(&args.config)?;
+    private::from_now_on();
     system(config.threads).block_on(async {
         let _telemetry = Telemetry::with_traces(global.log_format, telemetry::HUB)?;
         serve_until_told(config, global.log_format).await

@@ -47,7 +47,7 @@ impl Data {
     fn kept(dir: &Path, clusters: Option<u16>) -> Result<Self> {
         let dir = std::path::absolute(dir).context("the current directory is gone")?;
         let shown = dir.display();
-        std::fs::create_dir_all(&dir)
+        crate::private::make_folder(&dir)
             .with_context(|| format!("the directory {shown} cannot be made"))?;
         let (log, clusters_file) = (dir.join("log.redb"), dir.join("clusters.jsonl"));
         let has_log = log.exists();

@@ -7,7 +7,7 @@ mod watched_log;
 
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::kubernetes;
+use crate::private;
 use watched_log::WatchedLog;
 
 /// How long the parts of a hub that has ended may take to let go of the log.
@@ -128,8 +129,7 @@ pub async fn start(config: ServeConfig, report: impl Fn(&str)) -> Result<Running
         )
     })?;
     let client = kubernetes::connect(&config.hub).await?;
-    std::fs::create_dir_all(&config.data_dir)
-        .with_context(|| format!("cannot make the directory {}", config.data_dir.display()))?;
+    make_folder(&config.data_dir)?;
 
     let (log, ownership) = open_log(&config, &report).await?;
     let log = Arc::new(WatchedLog::new(log));
@@ -141,6 +141,11 @@ pub async fn start(config: ServeConfig, report: impl Fn(&str)) -> Result<Running
         move || Store::open(&rows, partition_of)
     });
     let opened = opened.await?.context("the projections cannot be opened")?;
+    for ours in [rows.clone(), rows.with_extension("lock"), config.data_dir.join("quarantine")] {
+        let shown = ours.display().to_string();
+        let tightened = tokio::task::spawn_blocking(move || private::tighten(&ours)).await?;
+        tightened.with_context(|| format!("others may read {shown}, and that cannot be ended"))?;
+    }
     match &opened.rebuilt {
         None => report(&format!("projections: {}", rows.display())),
         Some(quarantine) => report(&format!(
@@ -198,6 +203,17 @@ pub async fn start(config: ServeConfig, report: impl Fn(&str)) -> Result<Running
     Ok(Running { hub, http, log: log_at_end, topics })
 }
 
+/// Makes a folder for the log or the projections.
+fn make_folder(folder: &Path) -> Result<()> {
+    let shown = folder.display();
+    let is_open = private::make_folder(folder)
+        .with_context(|| format!("cannot make the directory {shown}"))?;
+    if is_open {
+        tracing::warn!("others may look into {shown}; keep them out with: chmod 700 {shown}");
+    }
+    Ok(())
+}
+
 async fn open_log(
     config: &ServeConfig,
     report: impl Fn(&str),
@@ -205,8 +221,7 @@ async fn open_log(
     match &config.log {
         LogChoice::Embedded { path } => {
             if let Some(directory) = path.parent() {
-                std::fs::create_dir_all(directory)
-                    .with_context(|| format!("cannot make {}", directory.display()))?;
+                make_folder(directory)?;
             }
             let opened = tokio::task::spawn_blocking({
                 let path = path.clone();
