@@ -15,6 +15,7 @@
 mod inbox;
 mod model;
 mod query;
+mod rejections;
 mod step;
 mod store;
 
@@ -23,5 +24,6 @@ pub use model::{ChangedAggregate, ChangedView, Changes, Model, PartitionOf, Vers
 pub use query::{
     At, Decision, EVENTS_EXAMINED_MAX, EVENTS_PER_PAGE_MAX, EventFilter, Page, Queries, Recorded,
 };
+pub use rejections::{REJECTIONS_KEPT_MAX, RejectedRecord, Rejections};
 pub use step::{Checkpoint, FoldStep, Owner};
 pub use store::{Opened, QUARANTINED_MAX, Quarantine, Store, StoreError};

@@ -115,6 +115,11 @@ impl Model {
         }
     }
 
+    /// Notes a record that does not count.
+    pub fn reject(&mut self, partition: Partition, offset: u64, reason: &str) {
+        self.checkpoints.entry(partition).or_default().rejections.note(offset, reason);
+    }
+
     /// Where the reader of a partition stands; at its start if nothing of it was folded.
     #[must_use]
     pub fn checkpoint(&self, partition: Partition) -> Checkpoint {

@@ -4,6 +4,8 @@ use events::{ChainHash, Epoch, Partition, Position, Record, Sequence, Timestamp}
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::rejections::Rejections;
+
 /// Where a reader of one partition stands: everything that it needs to go on from there.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoint {
@@ -19,6 +21,8 @@ pub struct Checkpoint {
     pub owner: Option<Owner>,
     /// The latest time in what counted.
     pub time: Timestamp,
+    /// The records before the last one that did not count.
+    pub rejections: Rejections,
 }
 
 /// One run of a node that owns a partition.
@@ -124,6 +128,7 @@ mod tests {
             last_record: Some((4, hashes[0])),
             owner: owner(1),
             time: Timestamp::UNIX_EPOCH,
+            rejections: Rejections::default(),
         };
         assert_eq!(claimed, expected);
 

@@ -60,7 +60,6 @@ pub enum Fold {
 pub struct FoldCore {
     acceptors: BTreeMap<Partition, Acceptor>,
     resuming: BTreeMap<Partition, bool>,
-    rejected: u64,
 }
 
 impl FoldCore {
@@ -71,7 +70,7 @@ impl FoldCore {
             .iter()
             .map(|(partition, acceptor)| (*partition, acceptor.last_record.is_some()))
             .collect();
-        Self { acceptors, resuming, rejected: 0 }
+        Self { acceptors, resuming }
     }
 
     /// A reader that goes on where a model stands.
@@ -90,12 +89,6 @@ impl FoldCore {
     #[must_use]
     pub fn acceptor(&self, partition: Partition) -> Acceptor {
         self.acceptors.get(&partition).copied().unwrap_or_else(|| Acceptor::new(partition))
-    }
-
-    /// How many records did not count so far.
-    #[must_use]
-    pub fn rejected(&self) -> u64 {
-        self.rejected
     }
 
     /// Applies the rule to the next record of a partition.
@@ -119,10 +112,7 @@ impl FoldCore {
             Err(rejection) if rejection.stops_the_reader() => {
                 Err(FoldError::Undecodable { partition, offset: record.offset, rejection })
             }
-            Err(rejection) => {
-                self.rejected += 1;
-                Ok(Fold::Rejected(rejection))
-            }
+            Err(rejection) => Ok(Fold::Rejected(rejection)),
         }
     }
 }

@@ -231,7 +231,6 @@ impl Folder {
             }
         }
         drop(model);
-        status.rejected = self.core.rejected();
         self.status.send_modify(|known| {
             // Whoever writes the rows tells about those.
             let projections = known.projections.take();
@@ -260,6 +259,7 @@ impl Folder {
             }
             Ok(Fold::Rejected(rejection)) => {
                 tracing::info!(%partition, offset = record.offset, %rejection, "ignored");
+                model.reject(partition, record.offset, &rejection.to_string());
                 step.notices.push(Notice::Rejected(partition, Rejected { bytes: record.bytes }));
             }
             Ok(Fold::Known) => {}

@@ -223,7 +223,10 @@ impl Anew<'_> {
             let record = reader.next().await.ok_or(RebuildError::Ended(partition))??;
             match self.core.offer(partition, &record)? {
                 Fold::Accepted(accepted) => return Ok(*accepted),
-                Fold::Rejected(_) | Fold::Known => {}
+                Fold::Rejected(rejection) => {
+                    self.model.reject(partition, record.offset, &rejection.to_string());
+                }
+                Fold::Known => {}
             }
         }
     }

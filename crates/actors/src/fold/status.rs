@@ -9,8 +9,6 @@ use events::{Partition, Watermark};
 pub struct FoldStatus {
     /// How far it is.
     pub watermark: Watermark,
-    /// How many records did not count.
-    pub rejected: u64,
     /// How far it is with what stood in the log when it began; `None` once all of it is folded.
     pub catching_up: Option<CatchUp>,
     /// The partitions that cannot be read just now, with the reason. They are tried again.
@@ -51,7 +49,7 @@ impl CatchUp {
 
     pub(super) fn read(&mut self, partition: Partition, offset: u64) {
         if let Some(behind) = self.behind.get_mut(&partition) {
-            behind.at = offset + 1;
+            behind.at = offset.saturating_add(1);
         }
     }
 

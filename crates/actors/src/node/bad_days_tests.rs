@@ -6,13 +6,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::fleet::{FleetCommand, HandOverFleet};
 use event_log::lease::LeaseConfig;
 use event_log::{EmbeddedLog, Log, MemoryLog, Stream, partition_of};
 use events::{AggregateId, Partition, Principal, Record};
 use projections::Store;
+use uuid::Uuid;
 
-use super::tests::{PARTITIONS, config, eventually, join, node, start, submit};
-use super::{GenesisError, Node, NodeConfig, NodeError, NodeStatus, Ownership, Router};
+use super::tests::{PARTITIONS, ask, config, eventually, join, node, start, submit};
+use super::{
+    GenesisError, Handover, HubCluster, Node, NodeConfig, NodeError, NodeStatus, Ownership, Router,
+};
 use crate::ask::AskError;
 use crate::fold::testing::Replaceable;
 
@@ -311,4 +315,83 @@ async fn regression_a_shard_that_does_not_end_is_given_up() {
     tokio::time::timeout(PATIENCE, node.shutdown()).await.expect("it ends");
     assert_eq!(*owning.borrow(), BTreeMap::new());
     asking.abort();
+}
+
+/// Two hub clusters on one log would each deliver what they hold to the members of the other.
+#[actix::test]
+async fn a_node_lets_go_when_its_deployment_is_handed_over_to_another_hub_cluster() {
+    let log = MemoryLog::new();
+    let first = node(&log).await;
+    shows(first.router(), "it owns everything", owns_all).await;
+    let handover = Uuid::now_v7();
+    let command = FleetCommand::HandOverFleet(HandOverFleet {
+        handover,
+        hub: "elsewhere".to_owned(),
+        from_hub: Some("hub".to_owned()),
+        from_deployment: None,
+    });
+    ask(first.router(), AggregateId::Fleet, command).await;
+    shows(first.router(), "it lets go", |status| status.owning.is_empty()).await;
+    let reason = first.router().status().superseded.unwrap();
+    assert!(reason.contains("handed over to the hub cluster elsewhere"), "{reason}");
+    assert!(reason.contains("taffrail handover --config FILE"), "{reason}");
+    first.shutdown().await;
+
+    let before = claims(&log);
+    let again = node(&log).await;
+    shows(again.router(), "it stays away", |status| status.superseded.is_some()).await;
+    assert_eq!(again.router().status().owning, BTreeMap::new());
+    again.shutdown().await;
+    assert_eq!(claims(&log), before, "nothing was claimed");
+
+    let handover = Handover { id: handover, from_hub: None, from_deployment: None };
+    let hub = HubCluster { identity: "elsewhere".to_owned(), handover: Some(handover) };
+    let config = config(Arc::new(log.clone()), Ownership::Alone);
+    let there = start(NodeConfig { hub, ..config }).await;
+    shows(there.router(), "it owns everything", owns_all).await;
+    there.shutdown().await;
+}
+
+/// How many records did not count, and where the last of them stands.
+fn rejections(router: &Router) -> (u64, Option<(Partition, u64, String)>) {
+    let model = router.fold().model();
+    let all = model.checkpoints.iter();
+    let count = all.clone().map(|(_, at)| at.rejections.count).sum();
+    let newest = all.filter_map(|(partition, at)| Some((*partition, at.rejections.newest.last()?)));
+    let last = newest.last().map(|(partition, last)| (partition, last.offset, last.reason.clone()));
+    (count, last)
+}
+
+#[actix::test]
+async fn records_that_do_not_count_are_counted_once_across_restarts() {
+    let dir = tempfile::tempdir().unwrap();
+    let rows = dir.path().join("rows");
+    let log = MemoryLog::new();
+    let stream = Stream::Events(Partition(3));
+    let fresh = || config(Arc::new(log.clone()), Ownership::Alone);
+    let mut places = vec![];
+    for round in 1..=3_u64 {
+        let node = start(opened(fresh, &rows).await).await;
+        shows(node.router(), "it owns everything", owns_all).await;
+        // Nobody else writes here: it stands behind everything that counts until the next restart.
+        let late = r#"{"claim":{"epoch":1,"node":"late","incarnation":"00000000-0000-0000-0000-000000000001","version":"0","time":"2026-01-01T00:00:00Z"}}"#;
+        places.push(log.append(stream, late.into()).await.unwrap());
+        shows(node.router(), "it is counted", |_| rejections(node.router()).0 == round).await;
+        node.shutdown().await;
+    }
+    let last = |router: &Router| {
+        let (count, last) = rejections(router);
+        let (partition, offset, reason) = last.expect("there is one");
+        assert!(reason.contains("epoch"), "{reason}");
+        (count, partition, offset)
+    };
+    let expected = (3, Partition(3), places[2]);
+    let node = start(opened(fresh, &rows).await).await;
+    shows(node.router(), "it owns everything", owns_all).await;
+    assert_eq!(last(node.router()), expected, "from its rows");
+    node.shutdown().await;
+    let node = self::node(&log).await;
+    shows(node.router(), "it owns everything", owns_all).await;
+    assert_eq!(last(node.router()), expected, "from the log");
+    node.shutdown().await;
 }

@@ -27,8 +27,11 @@ pub struct HubStatus {
     pub owned: Vec<OwnedPartition>,
     /// The last position of each partition that was folded.
     pub watermark: BTreeMap<String, u64>,
-    /// Records in the log that do not count. Some are normal where hubs took over from each other.
+    /// How many records of the log did not count, ever.
     pub records_rejected: u64,
+    /// The newest of them in each partition that has some.
+    #[serde(default)]
+    pub rejections: Vec<PartitionRejections>,
     /// Orders to members that are not done, whichever hub carries them out.
     pub effects_waiting: usize,
     /// The objects on the hub that placements may select.
@@ -37,6 +40,28 @@ pub struct HubStatus {
     pub clusters: ClusterCounts,
     /// The placements, counted.
     pub placements: PlacementCounts,
+}
+
+/// Records of one partition of the log that did not count.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PartitionRejections {
+    /// The partition.
+    pub partition: u16,
+    /// How many there were.
+    pub count: u64,
+    /// The newest, the oldest of them first.
+    pub newest: Vec<RejectedRecord>,
+}
+
+/// A record of the log that did not count.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RejectedRecord {
+    /// Where it stands in its partition.
+    pub offset: u64,
+    /// Why it did not count.
+    pub reason: String,
 }
 
 /// A partition and the number of its ownership.

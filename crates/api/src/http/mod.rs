@@ -10,8 +10,8 @@ mod why;
 
 pub use fleet::{
     ClusterCounts, ClusterDetail, ClusterPhase, ClusterSummary, ClusterTaint, DeliveryView,
-    FailureView, HubStatus, IndexView, OwnedPartition, PlacementCounts, PlacementDetail,
-    PlacementPhase, PlacementSummary, ProblemView, TargetView,
+    FailureView, HubStatus, IndexView, OwnedPartition, PartitionRejections, PlacementCounts,
+    PlacementDetail, PlacementPhase, PlacementSummary, ProblemView, RejectedRecord, TargetView,
 };
 pub use record::{CloudEvent, EventsPage, RecordedEvent, ReplayDifference, ReplayReport};
 pub use why::{ClusterWhy, CommandView, DecisionView, Why};

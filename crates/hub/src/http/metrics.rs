@@ -56,7 +56,7 @@ fn registry(state: &HttpState) -> Registry {
     registry.register("log_positions", "Events, claims and empty frames folded", positions);
     let rejected = Counter::<u64>::default();
     rejected.inc_by(state.records_rejected());
-    registry.register("log_records_rejected", "Records that do not count, since start", rejected);
+    registry.register("log_records_rejected", "Records that do not count", rejected);
     let set_aside = Counter::<u64>::default();
     set_aside.inc_by(actors::set_aside::commands_set_aside());
     let help = "Commands that could not be decided or recorded, since start; the log names each";

@@ -76,7 +76,11 @@ impl HttpState {
 
     /// How many records did not count.
     pub(super) fn records_rejected(&self) -> u64 {
-        self.config.router.fold().status().borrow().rejected
+        let counts = |model: &Model| -> u64 {
+            let counts = model.checkpoints.values().map(|at| at.rejections.count);
+            counts.fold(0, u64::saturating_add)
+        };
+        self.look(counts)
     }
 
     pub(super) fn queries(&self) -> Result<Queries, Problem> {

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use actix_web::{get, web};
 use api::http::{
-    ClusterCounts, ClusterPhase, HubStatus, IndexView, OwnedPartition, PlacementCounts,
+    ClusterCounts, ClusterPhase, HubStatus, IndexView, OwnedPartition, PartitionRejections,
+    PlacementCounts, RejectedRecord,
 };
-use events::Watermark;
-use projections::Model;
+use events::{Partition, Watermark};
+use projections::{Checkpoint, Model};
 
 use super::clusters::phase_of;
 use super::health::readiness;
@@ -41,11 +42,26 @@ pub(super) async fn status(state: web::Data<HttpState>) -> web::Json<HubStatus> 
             .collect(),
         watermark: watermark(&node.watermark),
         records_rejected: state.records_rejected(),
+        rejections: state.look(rejections),
         effects_waiting: orders_waiting,
         index: index(&state),
         clusters,
         placements,
     })
+}
+
+fn rejections(model: &Model) -> Vec<PartitionRejections> {
+    let with_some = model.checkpoints.iter().filter(|(_, at)| at.rejections.count > 0);
+    let shown = |(partition, at): (&Partition, &Checkpoint)| PartitionRejections {
+        partition: partition.0,
+        count: at.rejections.count,
+        newest: at.rejections.newest.iter().map(rejected).collect(),
+    };
+    with_some.map(shown).collect()
+}
+
+fn rejected(record: &projections::RejectedRecord) -> RejectedRecord {
+    RejectedRecord { offset: record.offset, reason: record.reason.clone() }
 }
 
 /// A watermark with partitions as text, since keys of JSON objects are.

@@ -32,6 +32,7 @@ use uuid::Uuid;
 use super::batch::ViewRow;
 use super::rows::Run;
 use super::values;
+use crate::rejections::{RejectedRecord, Rejections};
 use crate::step::{Checkpoint, Owner};
 
 fn comes_back<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T) {
@@ -379,9 +380,21 @@ fn checkpoint() -> impl Strategy<Value = Checkpoint> {
     let owner = (text(), any::<u128>())
         .prop_map(|(node, incarnation)| Owner { node, incarnation: Uuid::from_u128(incarnation) });
     let places = (any::<u64>(), any::<u64>(), chain(), of((any::<u64>(), chain())));
-    (places, of(owner), time()).prop_map(|((epoch, last, hash, last_record), owner, time)| {
-        Checkpoint { epoch: Epoch(epoch), last: Sequence(last), hash, last_record, owner, time }
-    })
+    let rejected =
+        (any::<u64>(), text()).prop_map(|(offset, reason)| RejectedRecord { offset, reason });
+    let rejections = (any::<u64>(), vec(rejected, 0..3))
+        .prop_map(|(count, newest)| Rejections { count, newest });
+    (places, of(owner), time(), rejections).prop_map(
+        |((epoch, last, hash, last_record), owner, time, rejections)| Checkpoint {
+            epoch: Epoch(epoch),
+            last: Sequence(last),
+            hash,
+            last_record,
+            owner,
+            time,
+            rejections,
+        },
+    )
 }
 
 fn run() -> impl Strategy<Value = Run> {

@@ -3,7 +3,10 @@
 use std::fmt::Write as _;
 
 use anyhow::Result;
-use api::http::{ClusterPhase, ClusterSummary, HubStatus, NotReady, PlacementSummary};
+use api::http::{
+    ClusterPhase, ClusterSummary, HubStatus, NotReady, PartitionRejections, PlacementSummary,
+    RejectedRecord,
+};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -19,6 +22,9 @@ pub(crate) struct Args {
     #[arg(long)]
     all: bool,
 }
+
+/// How many partitions with rejected records are shown.
+const REJECTIONS_SHOWN_MAX: usize = 3;
 
 #[derive(Debug, Serialize)]
 struct Status {
@@ -79,10 +85,11 @@ fn hub_text(hub: &HubStatus, now: Timestamp) -> String {
     let lines = [
         format!("Deployment   {}", hub.deployment),
         format!(
-            "Log          {folded} positions, {} of {} partitions owned here, {} records rejected",
+            "Log          {folded} positions, {} of {} partitions owned here, {} records rejected{}",
             hub.owned.len(),
             hub.partitions,
-            hub.records_rejected
+            hub.records_rejected,
+            rejections(hub)
         ),
         format!(
             "Clusters     {} joined of {}, {} unhealthy",
@@ -96,6 +103,22 @@ fn hub_text(hub: &HubStatus, now: Timestamp) -> String {
         format!("Selectable   {} objects of {} kinds", hub.index.objects, hub.index.kinds),
     ];
     text + &lines.join("\n") + "\n"
+}
+
+/// The newest records that did not count, each on a line of its own: one for each partition.
+fn rejections(hub: &HubStatus) -> String {
+    let newest = hub.rejections.iter().filter_map(|it| Some((it, it.newest.last()?)));
+    let line = |(rejections, record): (&PartitionRejections, &RejectedRecord)| {
+        let PartitionRejections { partition, count, .. } = rejections;
+        let RejectedRecord { offset, reason } = record;
+        format!("partition {partition}: {count} rejected, the last at offset {offset}: {reason}")
+    };
+    let mut lines: Vec<String> = newest.clone().take(REJECTIONS_SHOWN_MAX).map(line).collect();
+    let others = newest.count().saturating_sub(REJECTIONS_SHOWN_MAX);
+    if others > 0 {
+        lines.push(format!("{others} more partitions: taffrail status -o yaml"));
+    }
+    lines.iter().map(|line| format!("\n             {line}")).collect()
 }
 
 fn clusters_table(clusters: &[ClusterSummary], now: Timestamp) -> Table {

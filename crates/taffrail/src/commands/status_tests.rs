@@ -48,6 +48,7 @@ fn hub(not_ready: Vec<NotReady>) -> HubStatus {
         owned: vec![OwnedPartition { partition: 0, epoch: 4 }],
         watermark: BTreeMap::from([("0".to_owned(), 40), ("1".to_owned(), 2)]),
         records_rejected: 0,
+        rejections: vec![],
         effects_waiting: 1,
         index: IndexView { kinds: 30, objects: 120, unsynced: vec![] },
         clusters: ClusterCounts { members: 2, joined: 2, unhealthy: 1 },
@@ -61,8 +62,11 @@ fn shown(status: &Status) -> String {
 
 #[test]
 fn a_fleet_at_work() {
+    let rejected =
+        RejectedRecord { offset: 40, reason: "its epoch is 3, the current one is 4".to_owned() };
+    let rejections = vec![PartitionRejections { partition: 1, count: 7, newest: vec![rejected] }];
     let status = Status {
-        hub: hub(vec![]),
+        hub: HubStatus { records_rejected: 7, rejections, ..hub(vec![]) },
         clusters: vec![
             cluster("eu-1", ClusterPhase::Healthy, ""),
             cluster("eu-2", ClusterPhase::Unhealthy, "it does not answer"),
