@@ -272,8 +272,22 @@ fn nothing_is_written_to_a_cluster_that_is_not_the_member() {
         let own = maps.get("settings").await.expect("the hub's own");
         assert_eq!(own.metadata.owner_references, None);
 
-        // Led to another cluster, it is another membership, which holds what it should.
+        // Led to another cluster, somebody has to confirm that. Nothing is written there before.
         ground.link(&first.name, &other.kubeconfig).await;
+        let members: Api<api::MemberCluster> = Api::all(ground.hub.client.clone());
+        let said = come("the member says what to do", || async {
+            let said = scenarios::member_shows(ground, &first.name, unwell).await;
+            said.contains("taffrail join member-1 --replace").then_some(said)
+        })
+        .await;
+        let (_, identity) = said.rsplit_once('=').expect("it names the annotation and its value");
+        assert_eq!(scenarios::greeting_on(other, "app-astray").await, None);
+
+        // Then it is another membership, which holds what it should.
+        let key = domain::cluster::CONFIRMED_CLUSTER_ANNOTATION;
+        let confirmed = Patch::Merge(json!({ "metadata": { "annotations": { key: identity } } }));
+        let params = PatchParams::default();
+        members.patch_metadata(&first.name, &params, &confirmed).await.expect("it is confirmed");
         scenarios::shows(ground, "astray", &scenarios::available(1)).await;
         come("the other cluster holds it", || async {
             let greeting = scenarios::greeting_on(other, "app-astray").await?;

@@ -1,7 +1,9 @@
 //! `taffrail doctor`: what keeps a hub from its work, and how to mend it. Changes nothing.
 
+mod belonging;
 mod log;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
@@ -11,10 +13,11 @@ use kube::{Api, Client, ResourceExt};
 use serde::Serialize;
 
 use crate::cli::{Global, chain, configuration};
-use crate::client::{HubClient, Unreached};
+use crate::client::{DEFAULT_SERVER, HubClient, Unreached};
+use crate::config::DEFAULT_LISTEN;
 use crate::kubernetes::{HubArgs, connect, is_established};
 use crate::output::{self, Table};
-use crate::serve::HubAccess;
+use crate::serve::{HubAccess, ServeConfig};
 
 /// Find what keeps a hub from its work, and how to mend it.
 ///
@@ -27,6 +30,9 @@ pub(crate) struct Args {
     #[command(flatten)]
     hub: HubArgs,
 }
+
+/// Of how many partitions the rejected records are told.
+const REJECTIONS_SHOWN_MAX: usize = 8;
 
 /// How a part is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -62,12 +68,16 @@ impl Finding {
 }
 
 pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
-    let hub = HubClient::new(&global.server)?;
     let config = args.config.as_deref().map(configuration).transpose()?;
+    let server = server(global, config.as_ref());
+    let hub = HubClient::new(&server)?;
     let mut findings = vec![];
+    let mut begins = log::Begins::Unknown;
     if let Some(config) = &config {
         findings.push(Finding::ok("configuration", "can be read"));
-        findings.extend(log::examine(&config.log, &config.data_dir).await);
+        let (found, beginning) = log::examine(&config.log, &config.data_dir).await;
+        findings.extend(found);
+        begins = beginning;
     }
     let access = match config {
         Some(config) if args.hub.hub_kubeconfig.is_none() && args.hub.hub_context.is_none() => {
@@ -78,8 +88,9 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
             context: args.hub.hub_context.clone(),
         },
     };
-    findings.extend(examine_hub_api(&access).await);
-    findings.extend(examine_hub(&hub, &global.server).await);
+    let (found, running) = examine_hub(&hub, &server).await;
+    findings.extend(examine_hub_api(&access, &begins, running.as_ref()).await);
+    findings.extend(found);
 
     output::show(global.output, &findings, || text(&findings))?;
     let failed = findings.iter().filter(|finding| finding.verdict == Verdict::Failed).count();
@@ -89,8 +100,27 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
     Ok(())
 }
 
-/// The API server of the hub, and whether it knows our kinds.
-async fn examine_hub_api(access: &HubAccess) -> Vec<Finding> {
+/// Where the hub is: the one of the configuration, unless somebody names another one.
+fn server(global: &Global, config: Option<&ServeConfig>) -> String {
+    match config {
+        Some(config) if global.server == DEFAULT_SERVER => {
+            let mut address = config.http;
+            if address.ip().is_unspecified() {
+                let port = address.port();
+                address = SocketAddr::new(DEFAULT_LISTEN.ip(), port);
+            }
+            format!("http://{address}")
+        }
+        Some(_) | None => global.server.clone(),
+    }
+}
+
+/// The API server of the hub, whether it knows our kinds, and whose it is.
+async fn examine_hub_api(
+    access: &HubAccess,
+    begins: &log::Begins,
+    running: Option<&HubStatus>,
+) -> Vec<Finding> {
     const PART: &str = "hub API server";
     let client = match connect(access).await {
         Ok(client) => client,
@@ -101,10 +131,14 @@ async fn examine_hub_api(access: &HubAccess) -> Vec<Finding> {
     };
     let remedy = "kubectl get namespaces, to see why";
     match client.apiserver_version().await {
-        Ok(version) => vec![
-            Finding::ok(PART, format!("answers, {}", version.git_version)),
-            examine_crds(&client).await,
-        ],
+        Ok(version) => {
+            let mut findings = vec![
+                Finding::ok(PART, format!("answers, {}", version.git_version)),
+                examine_crds(&client).await,
+            ];
+            findings.extend(belonging::examine(&client, begins, running).await);
+            findings
+        }
         Err(error) => vec![Finding::failed(PART, format!("does not answer: {error}"), remedy)],
     }
 }
@@ -136,19 +170,19 @@ async fn examine_crds(client: &Client) -> Finding {
 }
 
 /// The hub itself, if one runs.
-async fn examine_hub(client: &HubClient, server: &str) -> Vec<Finding> {
+async fn examine_hub(client: &HubClient, server: &str) -> (Vec<Finding>, Option<HubStatus>) {
     const PART: &str = "hub";
     let readiness: Readiness = match client.get_any("/readyz").await {
         Ok(readiness) => readiness,
         Err(error) if error.is::<Unreached>() => {
             let found = format!("{server} does not answer: {}", error.root_cause());
             let remedy = "taffrail hub --config taffrail.toml, or --server URL";
-            return vec![Finding::warning(PART, found, remedy)];
+            return (vec![Finding::warning(PART, found, remedy)], None);
         }
         Err(error) => {
             let found = format!("{server} is not a hub: {}", error.root_cause());
             let remedy = "--server URL, or another [http] listen in taffrail.toml";
-            return vec![Finding::failed(PART, found, remedy)];
+            return (vec![Finding::failed(PART, found, remedy)], None);
         }
     };
     let mut findings: Vec<Finding> = readiness
@@ -163,15 +197,29 @@ async fn examine_hub(client: &HubClient, server: &str) -> Vec<Finding> {
         let found = format!("{}: {}", warning.check, warning.message);
         Finding::warning(PART, found, "look at the hub's logs")
     }));
-    if let Ok(status) = client.get::<HubStatus>("/api/v1/status", &[]).await {
+    let status = client.get::<HubStatus>("/api/v1/status", &[]).await.ok();
+    if let Some(status) = &status {
         let (owned, all) = (status.owned.len(), status.partitions);
         let found = format!(
             "{server} answers: node {}, {owned} of {all} partitions, deployment {}",
             status.node, status.deployment
         );
         findings.push(Finding::ok(PART, found));
+        findings.extend(rejected(status));
     }
-    findings
+    (findings, status)
+}
+
+/// The records of the log that did not count. Some are normal where hubs took over from each other.
+fn rejected(status: &HubStatus) -> Option<Finding> {
+    let mut lines = vec![format!("{} records of the log did not count", status.records_rejected)];
+    for rejections in status.rejections.iter().take(REJECTIONS_SHOWN_MAX) {
+        let partition = rejections.partition;
+        lines.extend(rejections.newest.iter().map(|record| {
+            format!("partition {partition}, offset {}: {}", record.offset, record.reason)
+        }));
+    }
+    (status.records_rejected > 0).then(|| Finding::ok("log", lines.join("\n")))
 }
 
 fn text(findings: &[Finding]) -> String {
@@ -198,6 +246,40 @@ fn text(findings: &[Finding]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_hub_of_the_configuration_is_asked_unless_another_one_is_named() {
+        let asked = |listen: &str, named: &str| {
+            let text = format!("data_dir = \"d\"\n[http]\nlisten = \"{listen}\"");
+            let config = crate::config::parse("t.toml".as_ref(), &text).unwrap();
+            let (output, log_format) = Default::default();
+            let global = Global { output, log_format, server: named.to_owned() };
+            server(&global, Some(&config))
+        };
+        assert_eq!(asked("10.0.0.7:9000", DEFAULT_SERVER), "http://10.0.0.7:9000");
+        assert_eq!(asked("0.0.0.0:9000", DEFAULT_SERVER), "http://127.0.0.1:9000");
+        assert_eq!(asked("10.0.0.7:9000", "http://other:1"), "http://other:1");
+    }
+
+    #[test]
+    fn records_that_did_not_count_are_told_with_place_and_reason() {
+        let status: HubStatus = serde_json::from_value(serde_json::json!({
+            "node": "hub-0", "version": "0", "startedAt": "", "deployment": "d",
+            "readiness": { "ready": true, "notReady": [] }, "partitions": 4, "owned": [],
+            "watermark": {}, "recordsRejected": 7,
+            "rejections": [{ "partition": 3, "count": 7, "newest": [
+                { "offset": 40, "reason": "its epoch is 1, the current one is 2" },
+            ] }],
+            "effectsWaiting": 0, "index": { "kinds": 0, "objects": 0, "unsynced": [] },
+            "clusters": { "members": 0, "joined": 0, "unhealthy": 0 },
+            "placements": { "placements": 0, "targets": 0, "available": 0, "failed": 0 },
+        }))
+        .unwrap();
+        let found = rejected(&status).unwrap().found;
+        assert!(found.starts_with("7 records of the log did not count"), "{found}");
+        assert!(found.contains("partition 3, offset 40: its epoch is 1"), "{found}");
+        assert_eq!(rejected(&HubStatus { records_rejected: 0, ..status }), None);
+    }
 
     #[test]
     fn every_finding_has_a_line_and_its_remedy_another() {

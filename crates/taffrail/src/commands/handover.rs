@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use actors::node;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use event_log::{EmbeddedLog, Log, LogError};
-use event_log_kafka::KafkaLog;
+use event_log_kafka::{Finding, KafkaLog, Severity};
 use events::Genesis;
 use hub::identity;
 use serde::Serialize;
@@ -85,6 +85,11 @@ async fn genesis(choice: &LogChoice) -> Result<Option<Genesis>> {
         }
         LogChoice::Kafka(config) => {
             let examined = event_log_kafka::examine(config, config.mode).await;
+            // Topics that nobody can see are not taken for ones that are not there.
+            let refused = examined.findings.iter().find(|it| it.severity == Severity::Refuse);
+            if let Some(Finding { problem, remedy, .. }) = refused {
+                bail!("{problem}; {remedy}");
+            }
             if !examined.are_topics_there {
                 return Ok(None);
             }

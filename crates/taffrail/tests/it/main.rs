@@ -5,6 +5,7 @@ mod common;
 mod demo;
 mod doctor;
 mod full_disk;
+mod identity;
 mod join;
 mod otlp;
 mod serve;

@@ -22,17 +22,32 @@ const GENESIS_TIMEOUT: Duration = Duration::from_secs(10);
 /// compared with the log by the hub when it starts.
 const PROJECTIONS_COPIED_BYTES_MAX: u64 = 512 << 20;
 
-pub(super) async fn examine(choice: &LogChoice, data_dir: &Path) -> Vec<Finding> {
+/// How the log begins, as far as it could be looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Begins {
+    /// It cannot be told: it is in use, or cannot be read.
+    Unknown,
+    /// It is empty.
+    Empty,
+    /// With this.
+    With(Genesis),
+}
+
+pub(super) async fn examine(choice: &LogChoice, data_dir: &Path) -> (Vec<Finding>, Begins) {
     match choice {
-        LogChoice::Embedded { path } => vec![examine_embedded(path, data_dir).await],
+        LogChoice::Embedded { path } => {
+            let (finding, begins) = examine_embedded(path, data_dir).await;
+            (vec![finding], begins)
+        }
         LogChoice::Kafka(config) => examine_kafka(config, data_dir).await,
     }
 }
 
-async fn examine_embedded(path: &Path, data_dir: &Path) -> Finding {
+async fn examine_embedded(path: &Path, data_dir: &Path) -> (Finding, Begins) {
     let shown = path.display().to_string();
     if !path.exists() {
-        return Finding::ok(PART, format!("{shown} is not there yet; the first hub makes it"));
+        let found = format!("{shown} is not there yet; the first hub makes it");
+        return (Finding::ok(PART, found), Begins::Empty);
     }
     let opened = tokio::task::spawn_blocking({
         let path = path.to_owned();
@@ -43,8 +58,8 @@ async fn examine_embedded(path: &Path, data_dir: &Path) -> Finding {
             Ok(log)
         }
     });
-    match opened.await {
-        Ok(Ok(log)) => examine_genesis(&log, &shown, data_dir).await,
+    let finding = match opened.await {
+        Ok(Ok(log)) => return examine_genesis(&log, &shown, data_dir).await,
         Ok(Err(LogError::InUse { .. })) => {
             Finding::ok(PART, format!("{shown} is in use by a running hub"))
         }
@@ -56,11 +71,12 @@ async fn examine_embedded(path: &Path, data_dir: &Path) -> Finding {
             let remedy = "look at standard error for what happened";
             Finding::failed(PART, format!("{shown} could not be looked at: {error}"), remedy)
         }
-    }
+    };
+    (finding, Begins::Unknown)
 }
 
 /// The topics first: connecting would create those that are missing.
-async fn examine_kafka(config: &KafkaConfig, data_dir: &Path) -> Vec<Finding> {
+async fn examine_kafka(config: &KafkaConfig, data_dir: &Path) -> (Vec<Finding>, Begins) {
     let examined = event_log_kafka::examine(config, config.mode).await;
     let is_refused = examined.findings.iter().any(|found| found.severity == Severity::Refuse);
     let mut findings: Vec<Finding> = examined
@@ -71,34 +87,48 @@ async fn examine_kafka(config: &KafkaConfig, data_dir: &Path) -> Vec<Finding> {
             Severity::Warn => Finding::warning(PART, finding.problem, finding.remedy),
         })
         .collect();
+    let mut begins = Begins::Unknown;
     if examined.are_topics_there && !is_refused {
         let shown = format!("Kafka at {}", config.bootstrap);
-        findings.push(match KafkaLog::connect(config.clone()).await {
-            Ok(log) => examine_genesis(&log, &shown, data_dir).await,
+        let finding = match KafkaLog::connect(config.clone()).await {
+            Ok(log) => {
+                let (finding, found) = examine_genesis(&log, &shown, data_dir).await;
+                begins = found;
+                finding
+            }
             Err(error) => {
                 let remedy = "check the properties in [log.kafka.properties]";
                 Finding::failed(PART, error.to_string(), remedy)
             }
-        });
+        };
+        findings.push(finding);
     }
-    findings
+    (findings, begins)
 }
 
 /// Whether the log starts as one of ours, and as the one that the data directory knows.
-async fn examine_genesis(log: &dyn Log, shown: &str, data_dir: &Path) -> Finding {
+async fn examine_genesis(log: &dyn Log, shown: &str, data_dir: &Path) -> (Finding, Begins) {
     let remedy = "point the hub at its own log, or at an empty one";
     let first = match tokio::time::timeout(GENESIS_TIMEOUT, first_record(log)).await {
         Ok(Ok(first)) => first,
-        Ok(Err(error)) => return Finding::failed(PART, format!("{shown}: {error}"), remedy),
+        Ok(Err(error)) => {
+            let finding = Finding::failed(PART, format!("{shown}: {error}"), remedy);
+            return (finding, Begins::Unknown);
+        }
         Err(_) => {
             let found = format!("{shown}: the first record does not come");
-            return Finding::failed(PART, found, "ask again when the log answers");
+            let finding = Finding::failed(PART, found, "ask again when the log answers");
+            return (finding, Begins::Unknown);
         }
     };
-    match first {
-        None => Finding::ok(PART, format!("{shown} is empty; the first hub founds it")),
+    let finding = match first {
+        None => {
+            let found = format!("{shown} is empty; the first hub founds it");
+            return (Finding::ok(PART, found), Begins::Empty);
+        }
         Some(Record::Genesis(genesis)) if genesis.format == RECORD_FORMAT => {
-            examine_projections(&genesis, shown, data_dir).await
+            let finding = examine_projections(&genesis, shown, data_dir).await;
+            return (finding, Begins::With(genesis));
         }
         Some(Record::Genesis(genesis)) => {
             let found =
@@ -108,7 +138,8 @@ async fn examine_genesis(log: &dyn Log, shown: &str, data_dir: &Path) -> Finding
         Some(Record::Claim(_) | Record::Frame(_)) => {
             Finding::failed(PART, format!("{shown} does not start with a genesis"), remedy)
         }
-    }
+    };
+    (finding, Begins::Unknown)
 }
 
 async fn examine_projections(genesis: &Genesis, shown: &str, data_dir: &Path) -> Finding {
