@@ -103,7 +103,8 @@ impl Hub {
             identity: member.identity.clone(),
             hub_identity: "id-hub".to_owned(),
             kubernetes_version: "v1.36.4".to_owned(),
-            confirmed: None,
+            // Whoever rebuilt it has said so.
+            confirmed: Some(member.identity.clone()),
             taken_from: None,
         });
         self.tell_cluster(name, command);
