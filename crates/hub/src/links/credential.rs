@@ -7,8 +7,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use events::Timestamp;
 use kube::config::Kubeconfig;
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 
 /// The part of a token that matters here.
 #[derive(Deserialize)]
@@ -38,6 +39,8 @@ pub struct RenewableToken {
     pub issued_at: Timestamp,
     /// When it ends.
     pub expires_at: Timestamp,
+    /// Tells it from others that were given in the same second.
+    fingerprint: [u8; 32],
 }
 
 impl RenewableToken {
@@ -64,12 +67,13 @@ const LIFE_SECONDS_MIN: i64 = 600;
 
 /// When the credential of the current context ends; `None` if it does not, or nobody can tell.
 pub(super) fn expires_at(kubeconfig: &[u8]) -> Option<Timestamp> {
-    Timestamp::from_second(claims(kubeconfig)?.exp).ok()
+    Timestamp::from_second(claims(&token(kubeconfig)?)?.exp).ok()
 }
 
 /// The token of the current context, if it is one of a service account that tells its life.
 pub(super) fn renewable(secret: &str, kubeconfig: &[u8]) -> Option<RenewableToken> {
-    let Claims { exp, iat, sub } = claims(kubeconfig)?;
+    let token = token(kubeconfig)?;
+    let Claims { exp, iat, sub } = claims(&token)?;
     let (namespace, account) = sub.strip_prefix(SERVICE_ACCOUNT)?.split_once(':')?;
     Some(RenewableToken {
         secret: secret.to_owned(),
@@ -77,16 +81,21 @@ pub(super) fn renewable(secret: &str, kubeconfig: &[u8]) -> Option<RenewableToke
         account: account.to_owned(),
         issued_at: Timestamp::from_second(iat?).ok()?,
         expires_at: Timestamp::from_second(exp).ok()?,
+        fingerprint: Sha256::digest(token.expose_secret()).into(),
     })
 }
 
-fn claims(kubeconfig: &[u8]) -> Option<Claims> {
+/// The token of the current context.
+fn token(kubeconfig: &[u8]) -> Option<SecretString> {
     let kubeconfig = Kubeconfig::from_yaml(std::str::from_utf8(kubeconfig).ok()?).ok()?;
     let current = kubeconfig.current_context?;
     let context = kubeconfig.contexts.into_iter().find(|context| context.name == current)?;
     let user = context.context?.user?;
     let user = kubeconfig.auth_infos.into_iter().find(|info| info.name == user)?.auth_info?;
-    let token = user.token?;
+    user.token
+}
+
+fn claims(token: &SecretString) -> Option<Claims> {
     let claims = token.expose_secret().split('.').nth(1)?;
     let claims = URL_SAFE_NO_PAD.decode(claims.trim_end_matches('=')).ok()?;
     serde_json::from_slice(&claims).ok()
@@ -103,13 +112,13 @@ mod tests {
         )
     }
 
-    fn token(claims: &str) -> String {
+    fn made_token(claims: &str) -> String {
         format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims))
     }
 
     #[test]
     fn a_token_says_when_it_ends() {
-        let user = format!("{{token: {}}}", token(r#"{"exp":1767225600,"aud":["a"]}"#));
+        let user = format!("{{token: {}}}", made_token(r#"{"exp":1767225600,"aud":["a"]}"#));
         let ends = expires_at(kubeconfig(&user).as_bytes());
         assert_eq!(ends, Some("2026-01-01T00:00:00Z".parse().unwrap()));
     }
@@ -121,8 +130,8 @@ mod tests {
             "{token: opaque}".to_owned(),
             "{token: a.b.c}".to_owned(),
             "{username: a, password: b}".to_owned(),
-            format!("{{token: {}}}", token(r#"{"sub":"hub"}"#)),
-            format!("{{token: {}}}", token(r#"{"exp":99999999999999999}"#)),
+            format!("{{token: {}}}", made_token(r#"{"sub":"hub"}"#)),
+            format!("{{token: {}}}", made_token(r#"{"exp":99999999999999999}"#)),
         ];
         for user in users {
             assert_eq!(expires_at(kubeconfig(&user).as_bytes()), None, "{user}");
@@ -133,7 +142,7 @@ mod tests {
     #[test]
     fn a_token_is_renewed_when_two_thirds_of_its_life_are_over() {
         let claims = r#"{"iat":1000,"exp":4000,"sub":"system:serviceaccount:fleet-system:hub"}"#;
-        let user = format!("{{token: {}}}", token(claims));
+        let user = format!("{{token: {}}}", made_token(claims));
         let kubeconfig = kubeconfig(&user);
         let token = renewable("link-eu", kubeconfig.as_bytes()).unwrap();
         assert_eq!((token.namespace.as_str(), token.account.as_str()), ("fleet-system", "hub"));
@@ -141,6 +150,8 @@ mod tests {
         let is_due = |second| token.is_due(Timestamp::from_second(second).unwrap());
         assert_eq!([0, 2999, 3000, 9999].map(is_due), [false, false, true, true]);
         assert!(token.is_in(kubeconfig.as_bytes()));
+        let of_the_same_second = kubeconfig.replace("c2ln", "c2lo");
+        assert!(!token.is_in(of_the_same_second.as_bytes()));
         assert!(!token.is_in(super::tests::kubeconfig("{token: other}").as_bytes()));
     }
 
@@ -152,7 +163,7 @@ mod tests {
             first.as_second(),
             last.as_second()
         );
-        let kubeconfig = kubeconfig(&format!("{{token: {}}}", token(&claims)));
+        let kubeconfig = kubeconfig(&format!("{{token: {}}}", made_token(&claims)));
         let token = renewable("link", kubeconfig.as_bytes()).unwrap();
         assert!(!token.is_due(first));
         assert!(token.is_due(last));
@@ -166,7 +177,7 @@ mod tests {
             r#"{"exp":4000,"sub":"system:serviceaccount:fleet-system:hub"}"#,
             r#"{"iat":1000,"exp":4000,"sub":"system:serviceaccount:hub"}"#,
         ] {
-            let user = format!("{{token: {}}}", token(claims));
+            let user = format!("{{token: {}}}", made_token(claims));
             assert_eq!(renewable("link", kubeconfig(&user).as_bytes()), None, "{claims}");
         }
     }

@@ -89,13 +89,13 @@ fn deployment_of(mark: Option<ConfigMap>) -> Option<String> {
     mark?.data?.remove("deployment")
 }
 
-/// Waits until the condition `Joined` of a member has this status. Gives its message.
-async fn joined(ground: &Ground, name: &str, wanted: &str) -> String {
+/// Waits until the condition `Joined` of a member has this status and says this. Gives its message.
+async fn joined(ground: &Ground, name: &str, wanted: &str, says: &str) -> String {
     let members: Api<MemberCluster> = Api::all(ground.hub.client.clone());
-    come(&format!("{name} is joined: {wanted}"), || async {
+    come(&format!("{name} is joined: {wanted}, {says}"), || async {
         let status = members.get(name).await.unwrap().status.unwrap_or_default();
         let joined = status.conditions.into_iter().find(|c| c.type_ == "Joined")?;
-        (joined.status == wanted).then_some(joined.message)
+        (joined.status == wanted && joined.message.contains(says)).then_some(joined.message)
     })
     .await
 }
@@ -116,7 +116,7 @@ async fn belongs_to_one_deployment(ground: &Ground) {
 
     let (mut running, server) = first.start();
     done(&join);
-    joined(ground, "eu-1", "True").await;
+    joined(ground, "eu-1", "True", "has joined").await;
     let ours = deployment_of(mark(&hub.client, HUB_MARK).await).expect("the hub cluster is marked");
     assert_eq!(deployment_of(mark(&member.client, MEMBER_MARK).await).as_ref(), Some(&ours));
 
@@ -158,8 +158,8 @@ async fn belongs_to_one_deployment(ground: &Ground) {
     .await;
 
     // Its member is still the first one's, and is not taken.
-    let said = joined(ground, "eu-1", "Unknown").await;
-    assert!(said.contains(&format!("belongs to deployment {ours}")), "{said}");
+    let belongs = format!("belongs to deployment {ours}");
+    let said = joined(ground, "eu-1", "Unknown", &belongs).await;
     assert!(said.contains("taffrail join eu-1 --replace"), "{said}");
     let output = answer(&join);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -168,7 +168,7 @@ async fn belongs_to_one_deployment(ground: &Ground) {
 
     let said = done(&format!("{join} --replace"));
     assert!(said.contains(&format!("it was taken over from deployment {ours}")), "{said}");
-    joined(ground, "eu-1", "True").await;
+    joined(ground, "eu-1", "True", "has joined").await;
     assert_eq!(deployment_of(mark(&member.client, MEMBER_MARK).await), Some(theirs));
     let said = done(&format!("events --aggregate cluster/eu-1 -o json --server {server}"));
     assert!(said.contains(&ours), "whom it was taken over from is on record: {said}");
@@ -215,7 +215,7 @@ async fn with_rights_within_namespaces(ground: &Ground) {
         hub_file.display()
     ));
     assert!(said.contains("the hub's rights on it: namespaced"), "{said}");
-    joined(ground, "eu-2", "True").await;
+    joined(ground, "eu-2", "True", "has joined").await;
     scenarios::write_app(ground, "app-namespaced", "hello").await;
     scenarios::place(ground, "namespaced", "app-namespaced", &["eu"]).await;
     scenarios::shows(ground, "namespaced", &scenarios::available(1)).await;
