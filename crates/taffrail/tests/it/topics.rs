@@ -48,6 +48,7 @@ async fn regression_a_retention_that_was_shortened_is_named_while_the_hub_runs()
             log: LogChoice::Kafka(Box::new(config.clone())),
             hub: HubAccess::Client(kube::Client::new(fleet.service("hub"), "default")),
             http: "127.0.0.1:0".parse().unwrap(),
+            hosts: vec![],
             system_namespace: "fleet-system".to_owned(),
             rules: Default::default(),
             adopted: Default::default(),
