@@ -243,7 +243,7 @@ fn regression_a_link_that_leads_to_another_cluster_waits_for_somebody_to_confirm
 
 /// The message with which a member fell ill last.
 fn lost(cluster: &Scene<crate::cluster::Cluster>) -> String {
-    let (_, message) = cluster.state.member().unwrap().unhealthy.clone().unwrap();
+    let message = cluster.state.member().unwrap().unhealthy.clone().unwrap().message;
     format!("ClusterHealthLost: {message}")
 }
 
