@@ -29,7 +29,6 @@ fn cluster_joined_2(mut data: Value) -> Value {
     data
 }
 
-
 /// `StaysPlaced` says what it stays in spite of, which was not recorded before.
 fn placement_scheduled_2(mut data: Value) -> Value {
     for verdict in data["verdicts"].as_array_mut().into_iter().flatten() {
