@@ -21,6 +21,8 @@ pub(super) struct Selection {
     pub(super) program: Vec<String>,
     /// Whether examples in the documentation are among it.
     pub(super) has_documentation: bool,
+    /// Whether there is nothing else.
+    is_documentation: bool,
     /// Whether warnings are errors.
     pub(super) is_strict: bool,
 }
@@ -67,12 +69,22 @@ impl Selection {
             Some(end) => (&arguments[..end], arguments[end + 1..].to_vec()),
             None => (arguments, vec![]),
         };
-        let mut selection = Self { cargo: vec![], program, has_documentation: true, is_strict };
+        let mut selection = Self {
+            cargo: vec![],
+            program,
+            has_documentation: true,
+            is_documentation: false,
+            is_strict,
+        };
         let mut takes_value = false;
         for argument in for_cargo {
             let is_option = argument.starts_with('-');
             if !is_option && !takes_value {
                 selection.program.insert(0, argument.clone());
+                continue;
+            }
+            if argument == "--doc" {
+                selection.is_documentation = true;
                 continue;
             }
             takes_value = is_option && WITH_VALUE.contains(&argument.as_str());
@@ -162,6 +174,9 @@ struct Profile {
 
 /// Compiles what is selected.
 pub(super) fn programs(selection: &Selection) -> Result<Vec<Program>> {
+    if selection.is_documentation {
+        return Ok(vec![]);
+    }
     let packages = package_names()?;
     let mut command = selection.cargo_test();
     command.args(["--no-run", "--message-format", "json-render-diagnostics"]);
@@ -220,5 +235,8 @@ mod tests {
         assert_eq!(it.program, ["journey", "--exact"]);
         assert!(!it.has_documentation);
         assert!(selection("-p domain").has_documentation);
+        let it = selection("-p domain --doc");
+        assert!(it.has_documentation && it.is_documentation);
+        assert_eq!(it.cargo, ["-p", "domain"]);
     }
 }

@@ -48,7 +48,7 @@ pub(super) fn job(selection: &Selection) -> Result<Job> {
     let environment = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
     Ok(Job {
         name: "documentation".to_owned(),
-        again: "--workspace --doc".to_owned(),
+        again: if selection.is_strict { "--strict -- --doc" } else { "-- --doc" }.to_owned(),
         program: command.get_program().into(),
         arguments: command.get_args().map(text).collect(),
         environment: environment.map(|(name, value)| (text(name), text(value))).collect(),

@@ -15,7 +15,7 @@ use super::build::{Kind, Program, Selection};
 pub(super) struct Job {
     /// Such as `acceptance kill::on_kafka`.
     pub(super) name: String,
-    /// What runs it alone.
+    /// What runs it alone, after `cargo xtask test`.
     pub(super) again: String,
     pub(super) program: PathBuf,
     pub(super) arguments: Vec<String>,
@@ -111,7 +111,7 @@ fn whole(program: &Program, selection: &Selection) -> Job {
     let flag = program.kind.flag(&program.name);
     Job {
         name: format!("{} ({flag})", program.package),
-        again: format!("-p {} {flag}", program.package),
+        again: format!("-- -p {} {flag}", program.package),
         arguments: selection.program.clone(),
         size: Size::Program,
         needs: Needs::Nothing,
@@ -130,7 +130,7 @@ fn single(program: &Program, test: &str, selection: &Selection) -> Job {
     Job {
         needs: needs(&program.package, &name),
         name,
-        again: format!("-p {} {flag} -- --exact {test}", program.package),
+        again: format!("-- -p {} {flag} -- --exact {test}", program.package),
         arguments,
         size: Size::Test,
         ..job(program)

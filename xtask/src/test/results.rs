@@ -50,7 +50,7 @@ impl Done {
         let seed = seed.map(|seed| format!("--seed {seed} ")).unwrap_or_default();
         Self {
             name: job.name.clone(),
-            again: format!("cargo xtask test {seed}-- {}", job.again),
+            again: format!("cargo xtask test {seed}{}", job.again),
             took,
             ran_into_deadline: ended_well.is_none(),
             sum,
@@ -140,7 +140,7 @@ mod tests {
     fn done(size: Size, ended_well: Option<bool>, output: &str) -> Done {
         let job = Job {
             name: "gadget all".to_owned(),
-            again: "-p gadget".to_owned(),
+            again: "-- -p gadget".to_owned(),
             program: "".into(),
             arguments: vec![],
             environment: vec![],
