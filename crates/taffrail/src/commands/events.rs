@@ -169,13 +169,15 @@ fn notes(fields: &Map<String, Value>) -> String {
     let object = &first["object"];
     let name = |field: &str| object[field].as_str().unwrap_or_default();
     let at = if name("namespace").is_empty() { "" } else { "/" };
-    let what = match &first["note"] {
-        Value::Object(kind) => kind.iter().next().map(|(kind, details)| {
-            let details = details.as_object().into_iter().flat_map(Map::values);
-            let details: Vec<&str> = details.filter_map(Value::as_str).collect();
-            format!("{kind}: {}", details.join(" "))
-        }),
-        other => other.as_str().map(str::to_owned),
+    let note = &first["note"];
+    let with_details = |(kind, details): (&String, &Value)| {
+        let details = details.as_object().into_iter().flat_map(Map::values);
+        let details: Vec<&str> = details.filter_map(Value::as_str).collect();
+        format!("{kind}: {}", details.join(" "))
+    };
+    let what = match note.as_object() {
+        Some(kind) => kind.iter().next().map(with_details),
+        None => note.as_str().map(str::to_owned),
     };
     let more = match (count + beyond).saturating_sub(1) {
         0 => String::new(),
