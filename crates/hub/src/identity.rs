@@ -137,10 +137,9 @@ pub enum IdentityError {
 
 impl From<kube::Error> for IdentityError {
     fn from(error: kube::Error) -> Self {
-        match &error {
-            kube::Error::Api(status) if status.code == 403 => Self::Forbidden(Box::new(error)),
-            _ => Self::Api(Box::new(error)),
-        }
+        let is_forbidden = matches!(&error, kube::Error::Api(status) if status.code == 403);
+        let error = Box::new(error);
+        if is_forbidden { Self::Forbidden(error) } else { Self::Api(error) }
     }
 }
 
