@@ -74,8 +74,8 @@ mod store;
 mod time;
 
 pub use cluster::{
-    Cluster, ClusterOptions, HISTORY_EVENTS_PER_KIND, NodeOptions, REQUEST_BYTES_MAX, WatchOutput,
-    watch_events,
+    Cluster, ClusterCopy, ClusterOptions, HISTORY_EVENTS_PER_KIND, NodeOptions, REQUEST_BYTES_MAX,
+    WatchOutput, watch_events,
 };
 pub use error::ApiError;
 pub use fleet::{

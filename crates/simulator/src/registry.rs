@@ -129,7 +129,7 @@ fn dotted(name: &str, group: &str) -> String {
 }
 
 /// The resources of one cluster. Everything in it is shared with clusters that serve the same.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Registry {
     /// Served versions by the name of their CRD, most preferred first.
     custom: BTreeMap<String, Versions>,

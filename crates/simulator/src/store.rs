@@ -69,7 +69,7 @@ pub(crate) struct Kept {
 }
 
 /// The objects of one kind.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Collection {
     pub(crate) objects: BTreeMap<ObjectName, Arc<Stored>>,
     pub(crate) history: VecDeque<Change>,
@@ -126,7 +126,7 @@ impl Collection {
 }
 
 /// All objects of a cluster, with the indexes that garbage collection walks.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Store {
     collections: BTreeMap<CollectionName, Collection>,
     by_uid: BTreeMap<Uuid, ObjectKey>,

@@ -4,6 +4,7 @@
 mod access;
 mod background;
 mod collector;
+mod copy;
 mod delete;
 mod discovery;
 mod events;
@@ -35,6 +36,7 @@ use crate::registry::{Registry, Resource};
 use crate::request::{Query, Reply, Request, Response, WatchId};
 use crate::store::{ObjectKey, ObjectName, Store};
 use background::Timer;
+pub use copy::ClusterCopy;
 use route::{Route, Target, route};
 use watch::Watch;
 pub use watch::{WatchOutput, watch_events};
