@@ -110,6 +110,8 @@ impl FleetView {
             | ClusterEvent::DeliveryUnavailable(_)
             | ClusterEvent::DeliveryWithdrawn(_)
             | ClusterEvent::DeliveryNoted(_)
+            | ClusterEvent::ClusterHeld(_)
+            | ClusterEvent::ClusterHoldEnded(_)
             | ClusterEvent::DeliveryRemoved(_) => return ViewChange::Nothing,
         }
         ViewChange::Moved

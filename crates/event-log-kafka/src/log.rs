@@ -152,6 +152,10 @@ impl Log for KafkaLog {
         self.content.put(bytes).await
     }
 
+    async fn mend(&self, bytes: Bytes) -> Result<ContentHash, LogError> {
+        self.content.mend(bytes).await
+    }
+
     async fn get(&self, hash: ContentHash) -> Result<Option<Bytes>, LogError> {
         self.content.get(hash).await
     }

@@ -288,6 +288,11 @@ impl<L: Log> Log for FaultyLog<L> {
         }
     }
 
+    async fn mend(&self, bytes: Bytes) -> Result<ContentHash, LogError> {
+        self.asking("storing content")?;
+        self.log.mend(bytes).await
+    }
+
     async fn get(&self, hash: ContentHash) -> Result<Option<Bytes>, LogError> {
         self.asking("reading content")?;
         self.log.get(hash).await

@@ -225,6 +225,10 @@ pub trait Log: Send + Sync + 'static {
     /// [`CONTENT_BYTES_MAX`] bytes.
     async fn put(&self, bytes: Bytes) -> Result<ContentHash, LogError>;
 
+    /// Stores bytes under their SHA-256 although bytes of that name were stored before: they are gone,
+    /// or are not what was stored.
+    async fn mend(&self, bytes: Bytes) -> Result<ContentHash, LogError>;
+
     /// Reads bytes that were stored. `None` when there are none of that name.
     async fn get(&self, hash: ContentHash) -> Result<Option<Bytes>, LogError>;
 

@@ -52,6 +52,11 @@ event_family! {
         DeliveryNoted = 1,
         /// Nothing of the placement is left on it.
         DeliveryRemoved = 1,
+        /// Its MemberCluster object is not there, and no deletion of it was seen: until that is
+        /// explained, it stays a member and gets no orders.
+        ClusterHeld = 1,
+        /// Its MemberCluster object is there again.
+        ClusterHoldEnded = 1,
     }
 }
 
@@ -375,3 +380,18 @@ pub struct DeliveryRemoved {
     /// Of which withdrawal.
     pub generation: u64,
 }
+
+/// See [`ClusterEvent::ClusterHeld`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterHeld {
+    /// The uid of the MemberCluster object.
+    pub uid: String,
+    /// Stands for this membership: a confirmation names it, so that it confirms nothing else.
+    pub token: String,
+    /// In words, with what to do.
+    pub message: String,
+}
+
+/// See [`ClusterEvent::ClusterHoldEnded`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterHoldEnded {}

@@ -12,6 +12,12 @@ event_family! {
         FleetFounded = 1,
         /// Somebody decided that this deployment takes a hub cluster over.
         FleetHandedOver = 1,
+        /// The hub's etcd had come so far: noted now and then.
+        HubRevisionSeen = 1,
+        /// The hub's etcd is an older copy of itself, or another one.
+        HubWentBack = 1,
+        /// Somebody confirmed that the hub's etcd counts as it is.
+        HubAccepted = 1,
     }
 }
 
@@ -38,3 +44,27 @@ pub struct FleetHandedOver {
     /// The deployment that managed the hub cluster before, if another one did.
     pub from_deployment: Option<Uuid>,
 }
+
+/// See [`FleetEvent::HubRevisionSeen`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HubRevisionSeen {
+    /// The resource version of a list that was consistent.
+    pub revision: u64,
+}
+
+/// See [`FleetEvent::HubWentBack`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HubWentBack {
+    /// The resource version on record.
+    pub from: u64,
+    /// The lower one that was seen after it.
+    pub to: u64,
+    /// Stands for exactly this: a confirmation names it.
+    pub token: String,
+    /// In words, with what to do.
+    pub message: String,
+}
+
+/// See [`FleetEvent::HubAccepted`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HubAccepted {}

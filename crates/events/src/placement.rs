@@ -27,6 +27,13 @@ event_family! {
         PlacementDeletionRequested = 1,
         /// Nothing of it is left anywhere.
         PlacementDeleted = 1,
+        /// The hub's Kubernetes API lost something of it that nobody is known to have deleted: until
+        /// that is explained, everything stays as it is.
+        PlacementHeld = 1,
+        /// What it was held for is there again, or was confirmed.
+        PlacementHoldEnded = 1,
+        /// Members hold moves of it that are not on record: further moves are numbered above those.
+        MovesRaised = 1,
     }
 }
 
@@ -311,4 +318,45 @@ pub struct PlacementDeletionRequested {
 pub struct PlacementDeleted {
     /// The uid of the object that was deleted.
     pub uid: String,
+}
+
+/// What the hub's Kubernetes API lost of a placement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum HoldReason {
+    /// Its object is not there. It carried a finalizer, and no deletion was seen.
+    ObjectGone,
+    /// Its object is an older version of what is on record.
+    ObjectWentBack,
+    /// Many of the objects that it placed are not there, and no deletion of them was seen.
+    SelectionGone,
+}
+
+/// See [`PlacementEvent::PlacementHeld`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlacementHeld {
+    /// The uid of the placement object.
+    pub uid: String,
+    /// What was lost.
+    pub reason: HoldReason,
+    /// Stands for exactly what was lost: a confirmation names it, so that it confirms nothing else.
+    pub token: String,
+    /// In words, with what to do.
+    pub message: String,
+}
+
+/// See [`PlacementEvent::PlacementHoldEnded`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlacementHoldEnded {
+    /// The uid of the placement object that it was held for.
+    pub uid: String,
+    /// Whether a person confirmed that the object counts as it is, though it is older than what is on
+    /// record.
+    pub older_counts: bool,
+}
+
+/// See [`PlacementEvent::MovesRaised`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MovesRaised {
+    /// The highest generation that a member was seen to hold.
+    pub above: u64,
 }

@@ -1,7 +1,12 @@
 //! Manifests in the log's content store.
+//!
+//! Content that is missing there, or is not what was stored, is noticed when it is read, noted where
+//! people look, and stored again as soon as the hub's objects give the same bytes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use actors::concerns::{Concerns, Gravity};
 use bytes::Bytes;
 use domain::placement::RevisionInput;
 use domain::selection::{HubObject, canonical_json};
@@ -10,6 +15,7 @@ use events::{ContentHash, ManifestRef};
 use futures::{StreamExt, TryStreamExt};
 use moka::sync::Cache;
 use serde_json::Value;
+use tokio::sync::watch;
 
 use crate::seal::{SealError, SealKey};
 
@@ -32,6 +38,12 @@ pub enum ContentError {
         /// Which.
         hash: ContentHash,
     },
+    /// It is there, and is not what was stored.
+    #[error("content {hash} is not what was stored in the log")]
+    Changed {
+        /// Which.
+        hash: ContentHash,
+    },
     /// It cannot be opened.
     #[error(transparent)]
     Seal(#[from] SealError),
@@ -43,6 +55,20 @@ pub enum ContentError {
         /// What is wrong with it.
         source: serde_json::Error,
     },
+}
+
+impl ContentError {
+    /// What is wrong with the content itself, in words; `None` when it may be read later.
+    #[must_use]
+    pub fn damage(&self) -> Option<String> {
+        match self {
+            Self::Log(LogError::Corrupt { what }) => Some(what.clone()),
+            Self::Missing { .. } | Self::Changed { .. } | Self::Damaged { .. } => {
+                Some(self.to_string())
+            }
+            Self::Log(_) | Self::Seal(_) => None,
+        }
+    }
 }
 
 /// A revision that may not be stored yet.
@@ -59,7 +85,12 @@ pub struct Contents {
     log: Arc<dyn Log>,
     key: SealKey,
     cache: Cache<ContentHash, Bytes>,
+    /// Content that could not be used when it was read, and why: as much as there is of it.
+    damaged: watch::Sender<BTreeMap<ContentHash, String>>,
 }
+
+/// The concern about content.
+const CHECK: &str = "content";
 
 impl Contents {
     /// The contents of a log.
@@ -67,7 +98,51 @@ impl Contents {
     pub fn new(log: Arc<dyn Log>, key: SealKey) -> Self {
         let weigh = |_: &ContentHash, bytes: &Bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let cache = Cache::builder().max_capacity(CACHE_BYTES_MAX).weigher(weigh).build();
-        Self { log, key, cache }
+        Self { log, key, cache, damaged: watch::Sender::new(BTreeMap::new()) }
+    }
+
+    /// Tells what content could not be used.
+    pub(crate) fn damages(&self) -> watch::Receiver<BTreeMap<ContentHash, String>> {
+        self.damaged.subscribe()
+    }
+
+    /// Notes what content cannot be used, where people look. For ever.
+    pub(crate) async fn note(self, concerns: Concerns) {
+        let mut damaged = self.damages();
+        let mut noted: BTreeMap<ContentHash, String> = BTreeMap::new();
+        loop {
+            let now = damaged.borrow_and_update().clone();
+            for hash in noted.keys().filter(|hash| !now.contains_key(*hash)) {
+                concerns.settle(CHECK, &hash.to_string());
+            }
+            for (hash, what) in &now {
+                let message = format!(
+                    "{what}; it is stored again when the hub still has an object with these bytes; \
+                     otherwise restore the log, or change the objects that it belongs to"
+                );
+                concerns.set(CHECK, &hash.to_string(), Gravity::Warning, Some(message));
+            }
+            noted = now;
+            if damaged.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Stores again what of a revision was found to be damaged.
+    ///
+    /// # Errors
+    /// When the log does not take it.
+    pub async fn mend(&self, draft: &DraftRevision) -> Result<(), ContentError> {
+        for (hash, bytes) in &draft.contents {
+            if self.damaged.borrow().contains_key(hash) {
+                self.log.mend(bytes.clone()).await?;
+                tracing::warn!(%hash, "content of the log that was damaged is stored again");
+                self.cache.insert(*hash, bytes.clone());
+                self.damaged.send_if_modified(|damaged| damaged.remove(hash).is_some());
+            }
+        }
+        Ok(())
     }
 
     /// What a placement selects, as it would be stored.
@@ -145,8 +220,21 @@ impl Contents {
         if let Some(bytes) = self.cache.get(&hash) {
             return Ok(bytes);
         }
-        let bytes = self.log.get(hash).await?.ok_or(ContentError::Missing { hash })?;
-        self.cache.insert(hash, bytes.clone());
-        Ok(bytes)
+        let read = match self.log.get(hash).await {
+            Ok(Some(bytes)) if ContentHash::of(&bytes) == hash => Ok(bytes),
+            Ok(Some(_)) => Err(ContentError::Changed { hash }),
+            Ok(None) => Err(ContentError::Missing { hash }),
+            Err(error) => Err(error.into()),
+        };
+        match &read {
+            Ok(bytes) => self.cache.insert(hash, bytes.clone()),
+            Err(error) => {
+                if let Some(what) = error.damage() {
+                    let note = |all: &mut BTreeMap<_, _>| all.insert(hash, what).is_none();
+                    self.damaged.send_if_modified(note);
+                }
+            }
+        }
+        read
     }
 }

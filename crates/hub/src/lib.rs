@@ -8,6 +8,9 @@
 //! | [`contents`], [`seal`] | manifests in the log's content store; Secrets only sealed |
 //! | [`performer`] | effects → orders to members, and what came of them → commands |
 //! | [`outcomes`] | how available deliveries are, as it was last seen |
+//! | [`held`] | what the hub's Kubernetes API lost, and what people say to that |
+//! | [`watch`] | the one way in which all of them watch the hub's API server |
+//! | [`fences`] | members that hold newer orders than the record has |
 //! | [`links`] | one link for each member, from its Secret |
 //! | [`identity`] | which deployment a hub cluster belongs to |
 //! | [`namespaces`] | those that the hub needs for itself |
@@ -15,11 +18,13 @@
 //!
 //! **Invariants.** Kubernetes objects are inputs and outputs, never the truth. Inputs are
 //! level-triggered: seeing one twice is harmless, missing one is mended by the next list. Nothing
-//! here deletes anything on a member because something is *absent*; only a deletion that was seen
-//! does.
+//! here deletes anything on a member because something of ours is *absent*; only a deletion that was
+//! seen does, or one that a person confirmed.
 
 mod api_server;
 pub mod contents;
+pub mod fences;
+pub mod held;
 pub mod http;
 pub mod identity;
 pub mod index;
@@ -31,6 +36,7 @@ pub mod performer;
 pub mod placements;
 pub mod seal;
 mod start;
+pub mod watch;
 mod work_queue;
 
 pub use start::{Hub, HubConfig, HubError};

@@ -17,6 +17,8 @@ use tokio::task::JoinHandle;
 
 use crate::api_server;
 use crate::contents::Contents;
+use crate::fences::Fences;
+use crate::held::{self, Answers};
 use crate::identity::{self, Belonging, IdentityError};
 use crate::index::{Index, IndexConfig};
 use crate::links::Links;
@@ -25,6 +27,7 @@ use crate::outcomes::Outcomes;
 use crate::performer::{LinkPerformer, Record};
 use crate::placements::{Controller, ControllerConfig};
 use crate::seal::{SealError, SealKey};
+use crate::watch::Watcher;
 
 /// How many observations of members may wait. They are merged per delivery when there are more.
 const OBSERVATIONS_MAX: usize = 1_024;
@@ -80,6 +83,7 @@ pub struct Hub {
     index: Index,
     heartbeats: Heartbeats,
     contents: Contents,
+    fences: Fences,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -105,10 +109,12 @@ impl Hub {
         let (observations, observed) = mpsc::channel(OBSERVATIONS_MAX);
         let links = Links::new(observations);
         let outcomes = Outcomes::default();
+        let fences = Fences::default();
         let record = Record::default();
         let performer =
             LinkPerformer::new(links.clone(), contents.clone(), outcomes.clone(), record.clone())
-                .with_adopted(config.adopted);
+                .with_adopted(config.adopted)
+                .with_fences(fences.clone());
         let node = Node::start(NodeConfig {
             identity: config.identity,
             log: config.log,
@@ -131,19 +137,26 @@ impl Hub {
             }
         }));
 
-        let index_config =
-            IndexConfig { client: config.client.clone(), rules: config.rules.kinds.clone() };
+        let watcher = Watcher::new(router.concerns().clone());
+        let index_config = IndexConfig {
+            client: config.client.clone(),
+            rules: config.rules.kinds.clone(),
+            watcher: watcher.clone(),
+        };
         let (index, index_task) = Index::start(index_config, router.supervisor());
         let ourselves = Ourselves { deployment: deployment.to_string(), hub: cluster };
         let renewals = Renewals::new(config.client.clone(), config.system_namespace.clone());
         let heartbeats =
             Heartbeats::new(router.clone(), links.clone(), ourselves.clone(), renewals);
+        let answers = Answers::default();
         let controller = ControllerConfig {
             client: config.client.clone(),
             router: router.clone(),
             index: index.clone(),
             rules: config.rules,
             contents: contents.clone(),
+            answers: answers.clone(),
+            watcher: watcher.clone(),
         };
         let supervisor = router.supervisor();
         let observing = (Arc::new(Mutex::new(observed)), outcomes.clone());
@@ -163,6 +176,48 @@ impl Hub {
             }),
             supervisor.keep("hub-cluster", Gravity::Warning, belonging, Belonging::watch),
         ];
+        let concerns = router.concerns().clone();
+        let damaged = (contents.clone(), concerns);
+        let ahead = (fences.clone(), router.clone(), answers.clone());
+        let (client, namespace) = (config.client.clone(), config.system_namespace.clone());
+        let answering = (answers.clone(), client.clone(), namespace.clone(), watcher.clone());
+        let revision =
+            (router.clone(), client.clone(), watcher.revision().clone(), answers.clone());
+        let sweeping = (router.clone(), client, namespace, answers.clone());
+        tasks.extend([
+            supervisor.keep("held", Gravity::Warning, router.clone(), held::note),
+            supervisor.keep(
+                "damaged content",
+                Gravity::Warning,
+                damaged,
+                |(contents, concerns)| contents.note(concerns),
+            ),
+            supervisor.keep("fences", Gravity::Warning, ahead, |(fences, router, answers)| {
+                fences.follow(router, answers)
+            }),
+            supervisor.keep(
+                "answers",
+                Gravity::Warning,
+                answering,
+                |(answers, client, namespace, watcher)| answers.watch(client, namespace, watcher),
+            ),
+            supervisor.keep(
+                "revision of the hub",
+                Gravity::Warning,
+                revision,
+                |(router, client, revision, answers)| {
+                    held::follow(router, client, revision, answers)
+                },
+            ),
+            supervisor.keep(
+                "answers acted on",
+                Gravity::Warning,
+                sweeping,
+                |(router, client, namespace, answers)| {
+                    held::sweep(router, client, namespace, answers)
+                },
+            ),
+        ]);
         tasks.extend(Controller::<ClusterResourcePlacement>::start(controller.clone()));
         tasks.extend(Controller::<ResourcePlacement>::start(controller));
         tasks.extend(members::start(MembersConfig {
@@ -173,8 +228,10 @@ impl Hub {
             outcomes,
             system_namespace: config.system_namespace,
             ourselves,
+            answers,
+            watcher,
         }));
-        Ok(Self { node, index, heartbeats, contents, tasks })
+        Ok(Self { node, index, heartbeats, contents, fences, tasks })
     }
 
     /// How to ask, and where to look.
@@ -205,6 +262,12 @@ impl Hub {
     #[must_use]
     pub fn contents(&self) -> &Contents {
         &self.contents
+    }
+
+    /// Members that hold newer orders than the record has.
+    #[must_use]
+    pub fn fences(&self) -> &Fences {
+        &self.fences
     }
 
     /// Ends in order: no new input, then the node.

@@ -11,7 +11,8 @@ use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcomm
 
 use crate::client::DEFAULT_SERVER;
 use crate::commands::{
-    crds, doctor, events, handover, history, hub, join, leave, replay, status, version, why,
+    crds, doctor, events, handover, held, history, hub, join, leave, log, replay, status, version,
+    why,
 };
 use crate::config;
 use crate::demo::{self, DemoOptions};
@@ -69,6 +70,10 @@ enum Command {
     Leave(leave::Args),
     /// Show the hub, its clusters and its placements
     Status(status::Args),
+    /// Show what the hub's Kubernetes API lost without anybody deleting it, and say what counts
+    Held(held::Args),
+    /// Mend the record after its log was restored from an older copy
+    Log(log::Args),
     /// Show what happened
     Events(events::Args),
     /// Show everything that happened to one thing
@@ -194,6 +199,8 @@ async fn ask(command: Command, global: &Global) -> Result<()> {
         Command::Join(args) => join::run(*args, global).await,
         Command::Leave(args) => leave::run(args, global).await,
         Command::Status(args) => status::run(args, global).await,
+        Command::Held(args) => held::run(args, global).await,
+        Command::Log(args) => log::run(args, global).await,
         Command::Events(args) => events::run(args, global).await,
         Command::History(args) => history::run(args, global).await,
         Command::Why(args) => why::run(args, global).await,

@@ -1,17 +1,19 @@
 //! Kubernetes API servers, as the command line meets them.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{Patch, PatchParams};
+use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client, Config, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::json;
 use tokio::time::Instant;
 
 use crate::kubeconfig;
@@ -78,6 +80,25 @@ where
     let params = PatchParams::apply(FIELD_MANAGER).force();
     let applied = api.patch(&name, &params, &Patch::Apply(object)).await;
     applied.with_context(|| format!("{name} cannot be written"))
+}
+
+/// Adds entries to a ConfigMap, which is made if it is not there; others stay.
+pub(crate) async fn add_data(
+    api: &Api<ConfigMap>,
+    name: &str,
+    data: BTreeMap<String, String>,
+) -> Result<(), kube::Error> {
+    let params =
+        PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..Default::default() };
+    let patch = Patch::Merge(json!({ "data": data }));
+    match api.patch(name, &params, &patch).await {
+        Err(kube::Error::Api(status)) if status.code == 404 => {
+            let mut map = ConfigMap { data: Some(data), ..ConfigMap::default() };
+            map.metadata.name = Some(name.to_owned());
+            api.create(&PostParams::default(), &map).await.map(drop)
+        }
+        other => other.map(drop),
+    }
 }
 
 /// Makes sure that a namespace is there; leaves it as it is if it is.

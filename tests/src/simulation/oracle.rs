@@ -306,7 +306,9 @@ impl Oracle {
             | ClusterEvent::ClusterHealthLost(_)
             | ClusterEvent::ClusterHealthGraceEnded(_)
             | ClusterEvent::ClusterHealthRestored(_)
-            | ClusterEvent::ClusterPropertiesChanged(_) => Ok(()),
+            | ClusterEvent::ClusterPropertiesChanged(_)
+            | ClusterEvent::ClusterHeld(_)
+            | ClusterEvent::ClusterHoldEnded(_) => Ok(()),
         }
     }
 

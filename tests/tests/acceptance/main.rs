@@ -10,6 +10,7 @@ mod journey;
 mod kill;
 mod ownership;
 mod restart;
+mod restored_hub;
 mod selection;
 mod silence;
 mod simulation;

@@ -102,6 +102,10 @@ impl Log for Replaceable {
         self.current().put(bytes).await
     }
 
+    async fn mend(&self, bytes: Bytes) -> Result<ContentHash, LogError> {
+        self.current().mend(bytes).await
+    }
+
     async fn get(&self, hash: ContentHash) -> Result<Option<Bytes>, LogError> {
         self.current().get(hash).await
     }

@@ -99,6 +99,10 @@ impl Log for Fragile {
         self.log.put(bytes).await
     }
 
+    async fn mend(&self, bytes: Bytes) -> Result<ContentHash, LogError> {
+        self.log.mend(bytes).await
+    }
+
     async fn get(&self, hash: ContentHash) -> Result<Option<Bytes>, LogError> {
         self.log.get(hash).await
     }

@@ -126,6 +126,42 @@ pub enum PlacementPhase {
     Available,
     /// Everything that it placed is being removed.
     Deleting,
+    /// The hub's Kubernetes API lost something of it: nothing moves until that is explained.
+    Held,
+}
+
+/// A member that holds a placement for a newer order than the one on record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FenceView {
+    /// The placement: `placement/cluster/web`.
+    pub placement: String,
+    /// The member.
+    pub cluster: String,
+    /// The order that the member holds it for.
+    pub holder: String,
+    /// The latest order on record.
+    pub own: String,
+    /// Stands for exactly this; an answer names it.
+    pub token: String,
+    /// In words, with what to do.
+    pub message: String,
+}
+
+/// Something that is held because the hub's Kubernetes API lost it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HeldView {
+    /// What: `placement/cluster/web`, `cluster/eu-1`.
+    pub aggregate: String,
+    /// What was lost: `ObjectGone`, `ObjectWentBack`, `SelectionGone`.
+    pub reason: String,
+    /// Stands for exactly what was lost; an answer names it.
+    pub token: String,
+    /// In words, with what to do.
+    pub message: String,
+    /// Since when.
+    pub since: String,
 }
 
 /// A placement in one line.

@@ -10,8 +10,9 @@ mod why;
 
 pub use fleet::{
     ClusterCounts, ClusterDetail, ClusterPhase, ClusterSummary, ClusterTaint, DeliveryView,
-    FailureView, HubStatus, IndexView, OwnedPartition, PartitionRejections, PlacementCounts,
-    PlacementDetail, PlacementPhase, PlacementSummary, ProblemView, RejectedRecord, TargetView,
+    FailureView, FenceView, HeldView, HubStatus, IndexView, OwnedPartition, PartitionRejections,
+    PlacementCounts, PlacementDetail, PlacementPhase, PlacementSummary, ProblemView,
+    RejectedRecord, TargetView,
 };
 pub use record::{CloudEvent, EventsPage, RecordedEvent, ReplayDifference, ReplayReport};
 pub use why::{ClusterWhy, CommandView, DecisionView, Why};

@@ -17,6 +17,8 @@ command_family! {
         ObserveCluster,
         /// Its MemberCluster object is being deleted.
         RemoveCluster,
+        /// The hub's Kubernetes API lost its MemberCluster object.
+        HoldCluster,
         /// Its link works.
         ReportLink,
         /// Its link does not work.
@@ -60,6 +62,17 @@ pub struct ObserveCluster {
 pub struct RemoveCluster {
     /// The uid of the object that is being deleted.
     pub uid: String,
+}
+
+/// See [`ClusterCommand::HoldCluster`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HoldCluster {
+    /// The uid of the object that is on record.
+    pub uid: String,
+    /// Stands for this membership.
+    pub token: String,
+    /// In words, with what to do.
+    pub message: String,
 }
 
 /// See [`ClusterCommand::ReportLink`].

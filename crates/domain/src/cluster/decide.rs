@@ -4,19 +4,19 @@ use std::collections::BTreeMap;
 
 use events::cluster::{
     ClusterCredentialChanged, ClusterCredentialExpiring, ClusterEvent, ClusterHealthGraceEnded,
-    ClusterHealthLost, ClusterHealthRestored, ClusterHeartbeatPeriodChanged, ClusterJoined,
-    ClusterLabelsChanged, ClusterLeft, ClusterLinkFailed, ClusterPropertiesChanged,
-    ClusterRegistered, ClusterTaintsChanged, DeliveryApplied, DeliveryAssigned, DeliveryAvailable,
-    DeliveryFailed, DeliveryNoted, DeliveryRemoved, DeliveryUnavailable, DeliveryWithdrawn,
-    FAILURES_PER_DELIVERY_MAX, LinkProblem, NOTES_PER_EVENT_MAX, Note, ORPHANS_PER_EVENT_MAX,
-    ObjectFailure, ObjectNote, Orphaned,
+    ClusterHealthLost, ClusterHealthRestored, ClusterHeartbeatPeriodChanged, ClusterHeld,
+    ClusterHoldEnded, ClusterJoined, ClusterLabelsChanged, ClusterLeft, ClusterLinkFailed,
+    ClusterPropertiesChanged, ClusterRegistered, ClusterTaintsChanged, DeliveryApplied,
+    DeliveryAssigned, DeliveryAvailable, DeliveryFailed, DeliveryNoted, DeliveryRemoved,
+    DeliveryUnavailable, DeliveryWithdrawn, FAILURES_PER_DELIVERY_MAX, LinkProblem,
+    NOTES_PER_EVENT_MAX, Note, ORPHANS_PER_EVENT_MAX, ObjectFailure, ObjectNote, Orphaned,
 };
 use events::{AggregateId, Event, PlacementKey, Timestamp};
 
 use super::command::{
-    AssignDelivery, ClusterCommand, ClusterRefusal, DeliveryOutcome, Notes, ObserveCluster,
-    ReleaseOrphans, RemoveCluster, ReportCredential, ReportDelivery, ReportHealth, ReportLink,
-    ReportLinkProblem, ReportRemoval, WithdrawDelivery,
+    AssignDelivery, ClusterCommand, ClusterRefusal, DeliveryOutcome, HoldCluster, Notes,
+    ObserveCluster, ReleaseOrphans, RemoveCluster, ReportCredential, ReportDelivery, ReportHealth,
+    ReportLink, ReportLinkProblem, ReportRemoval, WithdrawDelivery,
 };
 use super::react;
 use super::state::{ClusterState, Delivery, DeliveryPhase, Member, Membership};
@@ -45,6 +45,7 @@ impl Decider for Cluster {
         match command {
             ClusterCommand::ObserveCluster(command) => Ok(observe(state, command)),
             ClusterCommand::RemoveCluster(command) => remove(state, command),
+            ClusterCommand::HoldCluster(command) => hold(state, command),
             ClusterCommand::ReportLink(command) => report_link(state, command, inputs),
             ClusterCommand::ReportLinkProblem(command) => report_link_problem(state, command),
             ClusterCommand::ReportCredential(command) => report_credential(state, command),
@@ -103,6 +104,9 @@ fn observe(state: &ClusterState, command: &ObserveCluster) -> Vec<ClusterEvent> 
     match &state.membership {
         Membership::Member(member) if member.uid == command.uid => {
             let mut events = vec![];
+            if member.held.is_some() {
+                events.push(ClusterHoldEnded {}.into());
+            }
             if member.labels != command.labels {
                 events.push(ClusterLabelsChanged { labels: command.labels.clone() }.into());
             }
@@ -235,6 +239,19 @@ fn registered_again(member: &Member) -> ClusterEvent {
         taints: member.taints.clone(),
         heartbeat_period_seconds: member.heartbeat_period_seconds,
     })
+}
+
+/// Its object was lost: it stays a member until that is explained.
+fn hold(state: &ClusterState, command: &HoldCluster) -> Result<Vec<ClusterEvent>, ClusterRefusal> {
+    let member = state.member().ok_or(ClusterRefusal::ReasonNotAMember)?;
+    if member.uid != command.uid {
+        return Err(ClusterRefusal::ReasonOtherObject);
+    }
+    if member.held.as_ref().is_some_and(|held| held.token == command.token) {
+        return Ok(vec![]);
+    }
+    let HoldCluster { uid, token, message } = command.clone();
+    Ok(vec![ClusterHeld { uid, token, message }.into()])
 }
 
 fn report_link_problem(

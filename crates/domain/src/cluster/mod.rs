@@ -41,11 +41,12 @@ mod tests;
 
 pub use command::{
     AssignDelivery, CheckCredential, CheckHealthGrace, ClusterCommand, ClusterRefusal,
-    DeliveryOutcome, Notes, ObserveCluster, ReleaseOrphans, RemoveCluster, ReportCredential,
-    ReportDelivery, ReportHealth, ReportLink, ReportLinkProblem, ReportRemoval, WithdrawDelivery,
+    DeliveryOutcome, HoldCluster, Notes, ObserveCluster, ReleaseOrphans, RemoveCluster,
+    ReportCredential, ReportDelivery, ReportHealth, ReportLink, ReportLinkProblem, ReportRemoval,
+    WithdrawDelivery,
 };
 pub use decide::{CONFIRMED_CLUSTER_ANNOTATION, Cluster};
 pub use state::{
-    ClusterState, Credential, Delivery, DeliveryPhase, HEALTH_GRACE, LinkFailure, Member,
-    Membership, Unhealthy,
+    ClusterHold, ClusterState, Credential, Delivery, DeliveryPhase, HEALTH_GRACE, LinkFailure,
+    Member, Membership, Unhealthy,
 };

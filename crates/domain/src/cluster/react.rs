@@ -76,7 +76,9 @@ pub(super) fn react(id: &AggregateId, state: &ClusterState, event: &ClusterEvent
         | ClusterEvent::ClusterLinkFailed(_)
         | ClusterEvent::ClusterHealthLost(_)
         | ClusterEvent::ClusterHealthGraceEnded(_)
-        | ClusterEvent::ClusterPropertiesChanged(_) => vec![],
+        | ClusterEvent::ClusterPropertiesChanged(_)
+        | ClusterEvent::ClusterHeld(_)
+        | ClusterEvent::ClusterHoldEnded(_) => vec![],
         // What could not be done while the member was away is worth a try at once.
         ClusterEvent::ClusterJoined(_) | ClusterEvent::ClusterHealthRestored(_) => {
             outstanding(id, state).into_iter().map(Reaction::Effect).collect()

@@ -69,6 +69,19 @@ pub struct Member {
     pub credential: Option<Credential>,
     /// What it offers.
     pub properties: BTreeMap<String, String>,
+    /// Why it gets no orders, if its object was lost.
+    pub held: Option<ClusterHold>,
+}
+
+/// A member whose MemberCluster object the hub's Kubernetes API has lost.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClusterHold {
+    /// Stands for this membership.
+    pub token: String,
+    /// In words, with what to do.
+    pub message: String,
+    /// Since when.
+    pub since: Timestamp,
 }
 
 /// A member that does not answer, or answers that it is unwell.
@@ -185,6 +198,7 @@ impl ClusterState {
                     unhealthy: None,
                     credential: None,
                     properties: BTreeMap::new(),
+                    held: None,
                 }));
             }
             ClusterEvent::ClusterLeft(left) => {
@@ -205,7 +219,9 @@ impl ClusterState {
             | ClusterEvent::ClusterHealthLost(_)
             | ClusterEvent::ClusterHealthGraceEnded(_)
             | ClusterEvent::ClusterHealthRestored(_)
-            | ClusterEvent::ClusterPropertiesChanged(_) => {
+            | ClusterEvent::ClusterPropertiesChanged(_)
+            | ClusterEvent::ClusterHeld(_)
+            | ClusterEvent::ClusterHoldEnded(_) => {
                 if let Membership::Member(member) = &mut self.membership {
                     member.evolve(event, time);
                 }
@@ -300,7 +316,9 @@ impl ClusterState {
             | ClusterEvent::ClusterHealthLost(_)
             | ClusterEvent::ClusterHealthGraceEnded(_)
             | ClusterEvent::ClusterHealthRestored(_)
-            | ClusterEvent::ClusterPropertiesChanged(_) => {}
+            | ClusterEvent::ClusterPropertiesChanged(_)
+            | ClusterEvent::ClusterHeld(_)
+            | ClusterEvent::ClusterHoldEnded(_) => {}
         }
     }
 }
@@ -360,6 +378,14 @@ impl Member {
             ClusterEvent::ClusterPropertiesChanged(changed) => {
                 self.properties.clone_from(&changed.properties);
             }
+            ClusterEvent::ClusterHeld(held) => {
+                self.held = Some(ClusterHold {
+                    token: held.token.clone(),
+                    message: held.message.clone(),
+                    since: time,
+                });
+            }
+            ClusterEvent::ClusterHoldEnded(_) => self.held = None,
             ClusterEvent::ClusterRegistered(_)
             | ClusterEvent::ClusterLeft(_)
             | ClusterEvent::DeliveryAssigned(_)

@@ -1,6 +1,7 @@
 //! What may be asked of the fleet.
 
 use events::fleet::{FleetFounded, FleetHandedOver};
+use serde::{Deserialize, Serialize};
 
 use crate::command::command_family;
 
@@ -11,6 +12,10 @@ command_family! {
         FoundFleet,
         /// Record that it takes a hub cluster over.
         HandOverFleet,
+        /// The hub's etcd has this resource version now.
+        ReportHubRevision,
+        /// Somebody confirmed that the hub's etcd counts as it is.
+        AcceptHub,
     }
 }
 
@@ -19,6 +24,21 @@ pub type FoundFleet = FleetFounded;
 
 /// See [`FleetCommand::HandOverFleet`].
 pub type HandOverFleet = FleetHandedOver;
+
+/// See [`FleetCommand::ReportHubRevision`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReportHubRevision {
+    /// The resource version of a list that was consistent, asked for by whoever decides for the
+    /// fleet since it does.
+    pub revision: u64,
+}
+
+/// See [`FleetCommand::AcceptHub`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AcceptHub {
+    /// What exactly is confirmed.
+    pub token: String,
+}
 
 /// Why the fleet says no.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,5 +56,11 @@ pub enum FleetRefusal {
     ReasonHandedOverLater {
         /// The hub cluster on record.
         hub: String,
+    },
+    /// The hub did not go back, or in another way.
+    #[error("the hub is not held for {asked}")]
+    ReasonNotHeld {
+        /// The token in the command.
+        asked: String,
     },
 }

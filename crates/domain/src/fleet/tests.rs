@@ -2,7 +2,7 @@
 
 use events::{AggregateId, CommandId};
 
-use super::{Fleet, FleetCommand, FoundFleet, HandOverFleet};
+use super::{AcceptHub, Fleet, FleetCommand, FoundFleet, HandOverFleet, ReportHubRevision};
 use crate::testing::Scene;
 
 fn found(deployment: &str) -> FleetCommand {
@@ -50,4 +50,28 @@ fn the_latest_handover_holds_whenever_it_is_recorded() {
     );
     assert_eq!(fleet.when(hand_over(3, "a")), ["FleetHandedOver to a"]);
     assert_eq!(fleet.state.handed_over.as_ref().unwrap().hub, "a");
+}
+
+fn revision(revision: u64) -> FleetCommand {
+    FleetCommand::ReportHubRevision(ReportHubRevision { revision })
+}
+
+fn accept(token: &str) -> FleetCommand {
+    FleetCommand::AcceptHub(AcceptHub { token: token.to_owned() })
+}
+
+#[test]
+fn a_hub_that_went_back_is_on_record_until_somebody_accepts_it() {
+    let mut fleet = Scene::<Fleet>::of(AggregateId::Fleet).after(found("ours"));
+    assert_eq!(fleet.when(revision(10)), ["HubRevisionSeen 10"]);
+    assert_eq!(fleet.when(revision(10)), [""; 0]);
+    assert_eq!(fleet.when(revision(12)), ["HubRevisionSeen 12"]);
+    assert_eq!(fleet.when(revision(7)), ["HubWentBack from 12 to 7"]);
+    assert_eq!(fleet.when(revision(9)), ["HubRevisionSeen 9"]);
+    assert_eq!(
+        fleet.when(accept("went-back-20-7")),
+        ["refused: the hub is not held for went-back-20-7"]
+    );
+    assert_eq!(fleet.when(accept("went-back-12-7")), ["HubAccepted"]);
+    assert_eq!(fleet.state.hub_went_back, None);
 }

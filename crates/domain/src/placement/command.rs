@@ -2,7 +2,7 @@
 
 use events::ContentHash;
 use events::cluster::ObjectFailure;
-use events::placement::{PlacementSpec, RefusalReason, TargetPhase};
+use events::placement::{HoldReason, PlacementSpec, RefusalReason, TargetPhase};
 use serde::{Deserialize, Serialize};
 
 use crate::command::command_family;
@@ -16,6 +16,12 @@ command_family! {
         RefusePlacement,
         /// Its object is being deleted.
         DeletePlacement,
+        /// The hub's Kubernetes API lost something of it: nothing may move.
+        HoldPlacement,
+        /// Somebody confirmed that its object counts, though it is older than what is on record.
+        AcceptOlder,
+        /// Members hold moves of it that are not on record.
+        RaiseMoves,
         /// The fleet changed: look again.
         Reschedule,
         /// How far a member is.
@@ -68,6 +74,33 @@ pub struct DeletePlacement {
     pub uid: String,
 }
 
+/// See [`PlacementCommand::HoldPlacement`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HoldPlacement {
+    /// The uid of the object that is on record.
+    pub uid: String,
+    /// What was lost.
+    pub reason: HoldReason,
+    /// Stands for exactly what was lost.
+    pub token: String,
+    /// In words, with what to do.
+    pub message: String,
+}
+
+/// See [`PlacementCommand::AcceptOlder`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AcceptOlder {
+    /// What exactly it is held for.
+    pub token: String,
+}
+
+/// See [`PlacementCommand::RaiseMoves`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RaiseMoves {
+    /// The highest generation that a member was seen to hold.
+    pub above: u64,
+}
+
 /// See [`PlacementCommand::Reschedule`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Reschedule {}
@@ -108,6 +141,12 @@ pub enum PlacementRefusal {
     /// It is being deleted: what it placed is being removed.
     #[error("the placement is being deleted")]
     ReasonBeingDeleted,
+    /// It is not held, or for something else.
+    #[error("it is not held for {asked}")]
+    ReasonNotHeld {
+        /// The token in the command.
+        asked: String,
+    },
     /// The report is not about the latest move of that target.
     #[error("it is not about the latest move of {cluster}")]
     ReasonOtherMove {

@@ -3,18 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use events::placement::{
-    PlacementDeleted, PlacementDeletionRequested, PlacementEvent, PlacementRefused,
-    PlacementScheduled, PlacementSpecified, RevisionRecorded, SelectionNoted, TargetMove,
-    TargetPhase, TargetProgressed, TargetsMoved,
+    HoldReason, MovesRaised, PlacementDeleted, PlacementDeletionRequested, PlacementEvent,
+    PlacementHeld, PlacementHoldEnded, PlacementRefused, PlacementScheduled, PlacementSpecified,
+    RevisionRecorded, SelectionNoted, TargetMove, TargetPhase, TargetProgressed, TargetsMoved,
 };
 use events::{AggregateId, Event, Timestamp};
 
 use super::command::{
-    DeletePlacement, PlacementCommand, PlacementRefusal, RefusePlacement, ReportTarget,
-    SubmitPlacement,
+    AcceptOlder, DeletePlacement, HoldPlacement, PlacementCommand, PlacementRefusal, RaiseMoves,
+    RefusePlacement, ReportTarget, SubmitPlacement,
 };
 use super::react;
-use super::state::{PlacementState, Problem, Scheduled, Target};
+use super::state::{Hold, PlacementState, Problem, Scheduled, Target};
 use crate::scheduler::{self, Request};
 use crate::{Decider, DomainCommand, Effect, Inputs, Reaction, WakeUp};
 
@@ -41,8 +41,11 @@ impl Decider for Placement {
         let draft = || Draft { state: state.clone(), events: vec![], inputs };
         match command {
             PlacementCommand::SubmitPlacement(command) => submit(draft(), command),
-            PlacementCommand::RefusePlacement(command) => refuse(state, command),
+            PlacementCommand::RefusePlacement(command) => refuse(draft(), command),
             PlacementCommand::DeletePlacement(command) => delete(draft(), command),
+            PlacementCommand::HoldPlacement(command) => hold(state, command),
+            PlacementCommand::AcceptOlder(command) => accept_older(state, command),
+            PlacementCommand::RaiseMoves(command) => raise(draft(), command),
             PlacementCommand::Reschedule(_) => Ok(reschedule(draft()).events),
             PlacementCommand::ReportTarget(command) => {
                 let progressed = progress(state, command, inputs)?;
@@ -82,9 +85,14 @@ impl Decider for Placement {
 
     fn uses_view(command: &PlacementCommand) -> bool {
         match command {
-            PlacementCommand::SubmitPlacement(_) | PlacementCommand::Reschedule(_) => true,
+            PlacementCommand::SubmitPlacement(_)
+            | PlacementCommand::Reschedule(_)
+            | PlacementCommand::RaiseMoves(_) => true,
             PlacementCommand::ReportTarget(report) => report.phase == TargetPhase::Removed,
-            PlacementCommand::RefusePlacement(_) | PlacementCommand::DeletePlacement(_) => false,
+            PlacementCommand::RefusePlacement(_)
+            | PlacementCommand::DeletePlacement(_)
+            | PlacementCommand::HoldPlacement(_)
+            | PlacementCommand::AcceptOlder(_) => false,
         }
     }
 
@@ -123,6 +131,7 @@ fn submit(
     command: &SubmitPlacement,
 ) -> Result<Vec<PlacementEvent>, PlacementRefusal> {
     check_is_current(&draft.state, &command.uid, command.generation)?;
+    end_hold(&mut draft);
     specify(&mut draft, command);
 
     let latest = draft.state.revision.as_ref().map(|revision| revision.reference.manifests);
@@ -184,25 +193,69 @@ fn check_is_current(
 
 /// Shows that the specification cannot be followed, and leaves everything as it is.
 fn refuse(
-    state: &PlacementState,
+    mut draft: Draft<'_>,
     command: &RefusePlacement,
 ) -> Result<Vec<PlacementEvent>, PlacementRefusal> {
-    check_is_current(state, &command.uid, command.generation)?;
-    let is_shown = state.problem.as_ref().is_some_and(|problem| {
+    check_is_current(&draft.state, &command.uid, command.generation)?;
+    end_hold(&mut draft);
+    let is_shown = draft.state.problem.as_ref().is_some_and(|problem| {
         let Problem { uid, generation, reason, message, since: _ } = problem;
         (uid, *generation, *reason, message)
             == (&command.uid, command.generation, command.reason, &command.message)
     });
     if is_shown {
-        return Ok(vec![]);
+        return Ok(draft.events);
     }
-    let refused = PlacementRefused {
+    draft.record(PlacementRefused {
         uid: command.uid.clone(),
         generation: command.generation,
         reason: command.reason,
         message: command.message.clone(),
+    });
+    Ok(draft.events)
+}
+
+/// Has everything stay as it is until what was lost is there again, or was confirmed.
+fn hold(
+    state: &PlacementState,
+    command: &HoldPlacement,
+) -> Result<Vec<PlacementEvent>, PlacementRefusal> {
+    if state.deleting.is_some() {
+        return Err(PlacementRefusal::ReasonBeingDeleted);
+    }
+    let specified = state.specified.as_ref().map(|specified| &specified.uid);
+    let refused = state.problem.as_ref().map(|problem| &problem.uid);
+    if specified != Some(&command.uid) && refused != Some(&command.uid) {
+        return Err(PlacementRefusal::ReasonOtherObject);
+    }
+    let HoldPlacement { uid, reason, token, message } = command.clone();
+    if state.held.as_ref().is_some_and(|held| (held.reason, &held.token) == (reason, &token)) {
+        return Ok(vec![]);
+    }
+    Ok(vec![PlacementHeld { uid, reason, token, message }.into()])
+}
+
+/// The object is there, and what it says counts.
+fn end_hold(draft: &mut Draft<'_>) {
+    if let Some(held) = &draft.state.held {
+        let uid = held.uid.clone();
+        draft.record(PlacementHoldEnded { uid, older_counts: false });
+    }
+}
+
+/// Has the object count as it is. What it asks for comes with the next submission.
+fn accept_older(
+    state: &PlacementState,
+    command: &AcceptOlder,
+) -> Result<Vec<PlacementEvent>, PlacementRefusal> {
+    let held = state
+        .held
+        .as_ref()
+        .filter(|held| held.reason == HoldReason::ObjectWentBack && held.token == command.token);
+    let Some(Hold { uid, .. }) = held else {
+        return Err(PlacementRefusal::ReasonNotHeld { asked: command.token.clone() });
     };
-    Ok(vec![refused.into()])
+    Ok(vec![PlacementHoldEnded { uid: uid.clone(), older_counts: true }.into()])
 }
 
 fn delete(
@@ -226,8 +279,24 @@ fn delete(
     Ok(draft.events)
 }
 
+/// Numbers further moves above those that members hold, and has every target move again.
+fn raise(
+    mut draft: Draft<'_>,
+    command: &RaiseMoves,
+) -> Result<Vec<PlacementEvent>, PlacementRefusal> {
+    if draft.state.targets.is_empty() {
+        return Err(PlacementRefusal::ReasonNoPlacement);
+    }
+    if command.above > draft.state.moved_again_through {
+        draft.record(MovesRaised { above: command.above });
+    }
+    Ok(reschedule(draft).events)
+}
+
 fn withdraw_all(draft: &mut Draft<'_>) {
-    let placed = draft.state.targets.iter().filter(|(_, target)| target.revision.is_some());
+    let again = draft.state.moved_again_through;
+    let placed = draft.state.targets.iter();
+    let placed = placed.filter(|(_, it)| it.revision.is_some() || it.generation <= again);
     let moves = placed
         .zip(draft.state.moves.saturating_add(1)..)
         .map(|((cluster, _), generation)| TargetMove {
@@ -248,10 +317,10 @@ fn finish_deletion(draft: &mut Draft<'_>) {
 }
 
 fn reschedule(mut draft: Draft<'_>) -> Draft<'_> {
-    if draft.state.deleting.is_none() {
-        schedule(&mut draft);
-    } else {
+    if draft.state.deleting.is_some() {
         withdraw_all(&mut draft);
+    } else if draft.state.held.is_none() {
+        schedule(&mut draft);
     }
     draft
 }
@@ -316,7 +385,9 @@ fn move_targets(draft: &mut Draft<'_>) {
     wanted.extend(scheduled.chosen().map(|cluster| (cluster, Some(latest))));
 
     let is_there = |target: &Target, revision: Option<u32>| {
-        target.revision == revision && (revision.is_none() || target.apply == specified.spec.apply)
+        target.generation > state.moved_again_through
+            && target.revision == revision
+            && (revision.is_none() || target.apply == specified.spec.apply)
     };
     let moved = wanted.into_iter().filter(|(cluster, revision)| {
         !state.targets.get(*cluster).is_some_and(|target| is_there(target, *revision))

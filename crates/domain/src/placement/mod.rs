@@ -9,6 +9,9 @@
 //! ────────────────► deletion requested ──► targets moved to nothing ──► deleted
 //! ```
 //!
+//! While the hub's Kubernetes API has lost something of it (a restored etcd), the placement is *held*:
+//! nothing moves until that is there again, or somebody confirmed that it is to count.
+//!
 //! A specification that cannot be followed is refused and shown; what was decided before stays.
 //!
 //! **Invariants.** Generations of moves never fall, not even when a placement is deleted and
@@ -24,8 +27,8 @@ mod state;
 mod tests;
 
 pub use command::{
-    DeletePlacement, PlacementCommand, PlacementRefusal, RefusePlacement, ReportTarget, Reschedule,
-    RevisionInput, SubmitPlacement,
+    AcceptOlder, DeletePlacement, HoldPlacement, PlacementCommand, PlacementRefusal, RaiseMoves,
+    RefusePlacement, ReportTarget, Reschedule, RevisionInput, SubmitPlacement,
 };
 pub use decide::{Placement, TARGETS_PER_MOVE_MAX};
-pub use state::{PlacementState, Problem, Revision, Scheduled, Specified, Target};
+pub use state::{Hold, PlacementState, Problem, Revision, Scheduled, Specified, Target};

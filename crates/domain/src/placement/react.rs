@@ -32,7 +32,10 @@ pub(super) fn react(
         | PlacementEvent::PlacementScheduled(_)
         | PlacementEvent::TargetProgressed(_)
         | PlacementEvent::PlacementDeletionRequested(_)
-        | PlacementEvent::PlacementDeleted(_) => vec![],
+        | PlacementEvent::PlacementDeleted(_)
+        | PlacementEvent::PlacementHeld(_)
+        | PlacementEvent::PlacementHoldEnded(_)
+        | PlacementEvent::MovesRaised(_) => vec![],
     }
 }
 

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use events::cluster::{ApplyStrategy, ObjectFailure, RevisionRef};
 use events::placement::{
-    PlacementEvent, PlacementSpec, RefusalReason, TargetMove, TargetPhase, Verdict, VerdictReason,
+    HoldReason, PlacementEvent, PlacementSpec, RefusalReason, TargetMove, TargetPhase, Verdict,
+    VerdictReason,
 };
 use events::{Position, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -28,8 +29,28 @@ pub struct PlacementState {
     pub targets: BTreeMap<String, Target>,
     /// How many moves there were: the generation of the latest one. Never falls.
     pub moves: u64,
+    /// Targets of moves up to this one are moved again: members hold moves up to it that are not on
+    /// record, because the log is an older copy of itself.
+    pub moved_again_through: u64,
     /// The uid of the object whose deletion was requested, while things are being removed.
     pub deleting: Option<String>,
+    /// Why nothing moves, if so.
+    pub held: Option<Hold>,
+}
+
+/// What the hub's Kubernetes API lost of a placement.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Hold {
+    /// The uid of the object on record.
+    pub uid: String,
+    /// What.
+    pub reason: HoldReason,
+    /// Stands for exactly that.
+    pub token: String,
+    /// In words, with what to do.
+    pub message: String,
+    /// Since when.
+    pub since: Timestamp,
 }
 
 /// What a placement asks for.
@@ -193,10 +214,35 @@ impl PlacementState {
             }
             PlacementEvent::PlacementDeletionRequested(requested) => {
                 self.deleting = Some(requested.uid.clone());
+                self.held = None;
             }
             PlacementEvent::PlacementDeleted(_) => {
                 // Members remember the moves: whoever takes the name next counts on.
-                *self = Self { moves: self.moves, ..Self::default() };
+                let (moves, moved_again_through) = (self.moves, self.moved_again_through);
+                *self = Self { moves, moved_again_through, ..Self::default() };
+            }
+            PlacementEvent::PlacementHeld(held) => {
+                self.held = Some(Hold {
+                    uid: held.uid.clone(),
+                    reason: held.reason,
+                    token: held.token.clone(),
+                    message: held.message.clone(),
+                    since: time,
+                });
+            }
+            PlacementEvent::MovesRaised(raised) => {
+                self.moves = self.moves.max(raised.above);
+                self.moved_again_through = self.moved_again_through.max(raised.above);
+            }
+            PlacementEvent::PlacementHoldEnded(ended) => {
+                self.held = None;
+                if ended.older_counts
+                    && let Some(specified) = &mut self.specified
+                {
+                    // Generations begin with 1: whatever the object has now is newer.
+                    specified.generation = 0;
+                    self.problem = None;
+                }
             }
         }
     }

@@ -224,6 +224,8 @@ fn delivery_of(event: &Event, key: &PlacementKey) -> Option<u64> {
         | ClusterEvent::ClusterHealthGraceEnded(_)
         | ClusterEvent::ClusterHealthRestored(_)
         | ClusterEvent::ClusterPropertiesChanged(_)
+        | ClusterEvent::ClusterHeld(_)
+        | ClusterEvent::ClusterHoldEnded(_)
         | ClusterEvent::DeliveryApplied(_)
         | ClusterEvent::DeliveryNoted(_)
         | ClusterEvent::DeliveryWithdrawn(_) => return None,

@@ -15,10 +15,19 @@ pub(crate) fn event(event: &Event) -> String {
     match event {
         Event::Cluster(event) => cluster_event(event),
         Event::Placement(event) => placement_event(event),
-        Event::Fleet(FleetEvent::FleetFounded(FleetFounded { deployment, .. })) => {
+        Event::Fleet(event) => fleet_event(event),
+    }
+}
+
+fn fleet_event(event: &FleetEvent) -> String {
+    match event {
+        FleetEvent::FleetFounded(FleetFounded { deployment, .. }) => {
             format!("FleetFounded {deployment}")
         }
-        Event::Fleet(FleetEvent::FleetHandedOver(e)) => format!("FleetHandedOver to {}", e.hub),
+        FleetEvent::FleetHandedOver(e) => format!("FleetHandedOver to {}", e.hub),
+        FleetEvent::HubRevisionSeen(e) => format!("HubRevisionSeen {}", e.revision),
+        FleetEvent::HubWentBack(e) => format!("HubWentBack from {} to {}", e.from, e.to),
+        FleetEvent::HubAccepted(_) => "HubAccepted".to_owned(),
     }
 }
 
@@ -105,6 +114,8 @@ pub(crate) fn cluster_event(event: &ClusterEvent) -> String {
         ClusterEvent::DeliveryRemoved(e) => {
             format!("DeliveryRemoved {}", delivery(&e.placement, e.generation))
         }
+        ClusterEvent::ClusterHeld(e) => format!("ClusterHeld {}", e.uid),
+        ClusterEvent::ClusterHoldEnded(_) => "ClusterHoldEnded".to_owned(),
     }
 }
 
@@ -142,6 +153,12 @@ pub(crate) fn placement_event(event: &PlacementEvent) -> String {
             format!("PlacementDeletionRequested {}", e.uid)
         }
         PlacementEvent::PlacementDeleted(e) => format!("PlacementDeleted {}", e.uid),
+        PlacementEvent::MovesRaised(e) => format!("MovesRaised above g{}", e.above),
+        PlacementEvent::PlacementHeld(e) => format!("PlacementHeld {} {:?}", e.uid, e.reason),
+        PlacementEvent::PlacementHoldEnded(e) => {
+            let older = if e.older_counts { ", older counts" } else { "" };
+            format!("PlacementHoldEnded {}{older}", e.uid)
+        }
     }
 }
 

@@ -129,6 +129,11 @@ impl Part {
         self.index().offsets(hash).map(Box::from)
     }
 
+    /// What was known of a piece of content is wrong: whoever stores it next is followed.
+    pub(super) fn forget(&self, hash: ContentHash) {
+        self.index().forget(hash);
+    }
+
     fn next(&self) -> u64 {
         self.progress.borrow().next
     }

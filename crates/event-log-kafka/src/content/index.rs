@@ -46,6 +46,12 @@ impl Index {
         self.places.get(&hash).map(AsRef::as_ref)
     }
 
+    /// Forgets where content is.
+    pub(super) fn forget(&mut self, hash: ContentHash) {
+        self.places.remove(&hash);
+        self.unfinished.remove(&hash);
+    }
+
     /// Takes the next record of the partition.
     pub(super) fn take(&mut self, entry: &Entry) -> Taken {
         let Some(key) = ChunkKey::parse(&entry.key) else {

@@ -99,6 +99,14 @@ impl Content {
         Ok(hash)
     }
 
+    /// Stores content anew, whatever is known of it.
+    pub(crate) async fn mend(&self, bytes: Bytes) -> Result<ContentHash, LogError> {
+        let hash = ContentHash::of(&bytes);
+        self.known.cache.invalidate(&hash);
+        self.known.part(self.topics.content_track(hash)).forget(hash);
+        self.put(bytes).await
+    }
+
     /// Reads content.
     pub(crate) async fn get(&self, hash: ContentHash) -> Result<Option<Bytes>, LogError> {
         if let Some(bytes) = self.known.cache.get(&hash) {

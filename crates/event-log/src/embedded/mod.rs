@@ -234,16 +234,31 @@ impl Log for EmbeddedLog {
         if answer_of(known.await)? {
             return Ok(hash);
         }
-        let (answer, answered) = oneshot::channel();
-        self.shared.queue.push(Request::Put { hash, bytes, answer })?;
-        let stored = answered.await;
-        stored.map_err(|gone| unavailable("writing", Failure::Indeterminate, gone))??;
-        Ok(hash)
+        self.write_content(hash, bytes).await
+    }
+
+    async fn mend(&self, bytes: Bytes) -> Result<ContentHash, LogError> {
+        check_size(&bytes, CONTENT_BYTES_MAX)?;
+        self.write_content(ContentHash::of(&bytes), bytes).await
     }
 
     async fn get(&self, hash: ContentHash) -> Result<Option<Bytes>, LogError> {
         let shared = Arc::clone(&self.shared);
         answer_of(blocking(move || shared.with_store(|store| store.content(hash))).await)
+    }
+}
+
+impl EmbeddedLog {
+    async fn write_content(
+        &self,
+        hash: ContentHash,
+        bytes: Bytes,
+    ) -> Result<ContentHash, LogError> {
+        let (answer, answered) = oneshot::channel();
+        self.shared.queue.push(Request::Put { hash, bytes, answer })?;
+        let stored = answered.await;
+        stored.map_err(|gone| unavailable("writing", Failure::Indeterminate, gone))??;
+        Ok(hash)
     }
 }
 

@@ -55,7 +55,7 @@ pub(super) fn phase_of(state: &ClusterState) -> ClusterPhase {
 }
 
 fn is_unwell(member: &Member) -> bool {
-    member.unhealthy.is_some() || member.link_failure.is_some()
+    member.held.is_some() || member.unhealthy.is_some() || member.link_failure.is_some()
 }
 
 fn summary(name: &str, state: &ClusterState) -> ClusterSummary {
@@ -80,6 +80,9 @@ fn summary(name: &str, state: &ClusterState) -> ClusterSummary {
 }
 
 fn trouble_of(member: &Member) -> Option<String> {
+    if let Some(held) = &member.held {
+        return Some(held.message.clone());
+    }
     let link = member.link_failure.as_ref().map(|failure| failure.message.clone());
     link.or_else(|| member.unhealthy.as_ref().map(|unhealthy| unhealthy.message.clone()))
 }

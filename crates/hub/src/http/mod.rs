@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `/healthz`, `/readyz` | the process runs; it can do its work, or what is in the way |
 //! | `/metrics` | for Prometheus |
-//! | `/api/v1/status`, `placements`, `clusters` | the present, from the model in memory |
+//! | `/api/v1/status`, `placements`, `clusters`, `held`, `fences` | the present, from the model in memory |
 //! | `/api/v1/events`, `history`, `why` | the record, from the rows of the projections |
 //! | `/api/v1/replay` | decides everything on record again |
 //! | `/openapi.json` | all of the above, described |
@@ -19,9 +19,11 @@
 mod clusters;
 mod error;
 mod events;
+mod fences;
 mod follow;
 mod guard;
 mod health;
+mod held;
 mod hosts;
 pub mod limits;
 mod metrics;
@@ -152,6 +154,8 @@ fn routes(app: &mut ServiceConfig) {
         .service(placements::get_placement)
         .service(clusters::list_clusters)
         .service(clusters::get_cluster)
+        .service(held::list_held)
+        .service(fences::list_fences)
         .service(events::list_events)
         .service(events::history)
         .service(why::why)

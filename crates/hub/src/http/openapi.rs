@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, get};
 use utoipa::OpenApi;
 
-use super::{clusters, events, health, metrics, placements, replay, status, why};
+use super::{clusters, events, fences, health, held, metrics, placements, replay, status, why};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -22,6 +22,8 @@ use super::{clusters, events, health, metrics, placements, replay, status, why};
         placements::get_placement,
         clusters::list_clusters,
         clusters::get_cluster,
+        held::list_held,
+        fences::list_fences,
         events::list_events,
         events::history,
         why::why,

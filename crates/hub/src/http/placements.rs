@@ -127,6 +127,9 @@ fn phase_of(state: &PlacementState) -> PlacementPhase {
     if state.deleting.is_some() {
         return PlacementPhase::Deleting;
     }
+    if state.held.is_some() {
+        return PlacementPhase::Held;
+    }
     if state.problem.is_some() {
         return PlacementPhase::Refused;
     }
@@ -145,10 +148,11 @@ fn phase_of(state: &PlacementState) -> PlacementPhase {
 }
 
 fn message(state: &PlacementState) -> String {
-    match (&state.problem, &state.scheduled) {
-        (Some(problem), _) => problem.message.clone(),
-        (None, Some(scheduled)) => with_notes(&scheduled.message, &state.notes),
-        (None, None) => String::new(),
+    match (&state.held, &state.problem, &state.scheduled) {
+        (Some(held), _, _) => held.message.clone(),
+        (None, Some(problem), _) => problem.message.clone(),
+        (None, None, Some(scheduled)) => with_notes(&scheduled.message, &state.notes),
+        (None, None, None) => String::new(),
     }
 }
 

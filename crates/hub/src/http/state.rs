@@ -13,6 +13,7 @@ use projections::{Model, Queries, StoreError};
 use super::error::Problem;
 use super::hosts::Hosts;
 use super::limits::Limit;
+use crate::fences::Fences;
 use crate::index::Index;
 
 /// Something else that may keep a hub from its work, such as a log that is full. Asked for every
@@ -30,6 +31,8 @@ pub struct HttpConfig {
     pub router: Router,
     /// The objects that may be selected.
     pub index: Index,
+    /// Members that hold newer orders than the record has.
+    pub fences: Fences,
     /// What else may keep the hub from its work.
     pub checks: Vec<Check>,
     /// For which hosts it answers.

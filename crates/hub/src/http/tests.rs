@@ -33,6 +33,7 @@ use uuid::Uuid;
 
 use super::limits::FOLLOWERS_PER_PEER_MAX;
 use super::{Check, Hosts, HttpConfig, HttpServer, document};
+use crate::fences::Fences;
 use crate::index::{Index, IndexConfig};
 use actors::effects::{Again, Performed, Performer};
 
@@ -80,6 +81,7 @@ impl World {
                 genesis: node.genesis().clone(),
                 router: node.router().clone(),
                 index: index().await,
+                fences: Fences::default(),
                 checks,
                 hosts,
             },
@@ -200,8 +202,8 @@ async fn index() -> Index {
     fleet.add_cluster("hub", ClusterOptions::default()).unwrap();
     let client = kube::Client::new(fleet.service("hub"), "default");
     let supervisor = Supervisor::new(Concerns::default());
-    let (index, _task) =
-        Index::start(IndexConfig { client, rules: Default::default() }, &supervisor);
+    let (rules, watcher) = Default::default();
+    let (index, _task) = Index::start(IndexConfig { client, rules, watcher }, &supervisor);
     index
 }
 
@@ -506,6 +508,8 @@ fn routes_in_source() -> Vec<String> {
         include_str!("status.rs"),
         include_str!("placements.rs"),
         include_str!("clusters.rs"),
+        include_str!("held.rs"),
+        include_str!("fences.rs"),
         include_str!("events.rs"),
         include_str!("why.rs"),
         include_str!("replay.rs"),

@@ -24,6 +24,18 @@ pub struct DiscoveredKind {
     pub namespaced: bool,
 }
 
+impl DiscoveredKind {
+    /// Its name as `kubectl get` takes it.
+    #[must_use]
+    pub fn resource_name(&self) -> String {
+        let ApiResource { group, version, plural, .. } = &self.resource;
+        match group.as_str() {
+            "" => plural.clone(),
+            group => format!("{plural}.{version}.{group}"),
+        }
+    }
+}
+
 /// A version of a group.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct GroupVersion {

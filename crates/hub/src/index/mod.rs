@@ -9,6 +9,7 @@
 //! | watches each kind, asks for kinds that are not mentioned any more | [`objects`]: what is known, and what is not ([`Gap`]) |
 //! | tells about changes | [`interest`]: whom they concern |
 
+mod departed;
 mod discovery;
 mod gap;
 mod interest;

@@ -8,10 +8,8 @@ use std::time::Duration;
 use actors::concerns::Gravity;
 use actors::supervised::Supervisor;
 use domain::selection::{GroupVersionKind, HubObject, KindRules};
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use kube::api::DynamicObject;
-use kube::runtime::watcher::{self, Event};
-use kube::runtime::{WatchStreamExt, watcher as watch_objects};
 use kube::{Api, Client, ResourceExt};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Notify, broadcast, watch};
@@ -22,6 +20,7 @@ use super::discovery::{Discovered, DiscoveredKind, discover, is_served};
 use super::gap::Gap;
 use super::looks::Looks;
 use super::objects::{Adjustment, Objects, ObjectsChange};
+use crate::watch::{Told, Watcher, said};
 
 /// How many changes a listener may lag behind before it has to look at everything again.
 const CHANGES_BUFFERED_MAX: usize = 16_384;
@@ -32,9 +31,6 @@ const MISSING_AT_ONCE_MAX: usize = 8;
 /// How long such a question may take. There is another with the next look.
 const MISSING_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How many characters of an error are shown. Whoever wants all of it finds it in the log.
-const ERROR_CHARS_MAX: usize = 300;
-
 /// What an index needs.
 #[derive(Clone)]
 pub struct IndexConfig {
@@ -42,6 +38,8 @@ pub struct IndexConfig {
     pub client: Client,
     /// Which kinds may be placed.
     pub rules: KindRules,
+    /// How it watches.
+    pub watcher: Watcher,
 }
 
 /// How the index is doing.
@@ -155,12 +153,12 @@ async fn follow_kinds(index: Index, config: IndexConfig) {
     loop {
         match discover(&config.client, &config.rules).await {
             Ok(discovered) => {
-                adjust(&index, &config.client, discovered, &mut watches).await;
+                adjust(&index, &config, discovered, &mut watches).await;
                 looks.taken(Instant::now());
             }
             Err(error) => {
                 tracing::warn!(%error, "the kinds of the hub cannot be discovered; tried again");
-                if index.objects_mut().not_discovered(reason(&error)) {
+                if index.objects_mut().not_discovered(said(&error)) {
                     index.update_status();
                 }
                 looks.failed(Instant::now());
@@ -196,7 +194,12 @@ fn may_change_kinds(change: &Result<Arc<ObjectsChange>, RecvError>) -> bool {
 }
 
 /// Watches what is new, and lets go of what is gone for certain.
-async fn adjust(index: &Index, client: &Client, discovered: Discovered, watches: &mut Watches) {
+async fn adjust(
+    index: &Index,
+    config: &IndexConfig,
+    discovered: Discovered,
+    watches: &mut Watches,
+) {
     let Adjustment { added, replaced, missing } = index.objects_mut().adjust(discovered);
     for kind in replaced {
         tracing::info!(%kind, "the hub prefers another version of this kind");
@@ -204,10 +207,10 @@ async fn adjust(index: &Index, client: &Client, discovered: Discovered, watches:
     }
     for kind in added {
         let name = kind.kind.clone();
-        let task = tokio::spawn(follow_kind(index.clone(), client.clone(), kind));
+        let task = tokio::spawn(follow_kind(index.clone(), config.clone(), kind));
         watches.insert(name, AbortOnDrop(task));
     }
-    for kind in unserved(client, missing).await {
+    for kind in unserved(&config.client, missing).await {
         tracing::info!(%kind, "the hub no longer serves this kind");
         watches.remove(&kind);
         index.objects_mut().remove_kind(&kind);
@@ -228,47 +231,32 @@ async fn unserved(client: &Client, missing: Vec<GroupVersionKind>) -> Vec<GroupV
     asked.buffer_unordered(MISSING_AT_ONCE_MAX).filter_map(std::future::ready).collect().await
 }
 
-/// Watches one kind for ever. The watcher resumes, backs off and lists again by itself.
-async fn follow_kind(index: Index, client: Client, kind: DiscoveredKind) {
-    let api: Api<DynamicObject> = Api::all_with(client, &kind.resource);
-    let mut stream = Box::pin(watch_objects(api, watcher::Config::default()).default_backoff());
-    let mut listed = BTreeSet::new();
+/// Keeps the objects of one kind current for ever. Of what went while nobody watched a complete list
+/// tells.
+async fn follow_kind(index: Index, config: IndexConfig, kind: DiscoveredKind) {
+    let IndexConfig { client, watcher, .. } = config;
+    let about = kind.resource_name();
+    let DiscoveredKind { kind, resource, .. } = kind;
+    let api: Api<DynamicObject> = Api::all_with(client, &resource);
+    let mut watching = watcher.watch(api, about);
     loop {
-        match stream.try_next().await {
-            Ok(Some(event)) => take(&index, &kind.kind, event, &mut listed),
-            Ok(None) => return,
-            Err(error) => {
-                tracing::warn!(kind = %kind.kind, %error, "a watch on the hub is tried again");
-                if index.objects_mut().not_listed(&kind.kind, watch_reason(&error)) {
+        match watching.next().await {
+            Told::There(object) => apply(&index, &kind, object),
+            Told::Deleted(object) => {
+                let namespace = object.namespace().unwrap_or_default();
+                let gone = index.objects_mut().departed(&kind, &namespace, &object.name_any());
+                index.tell(gone);
+            }
+            Told::Complete(names) => {
+                let gone = index.objects_mut().listed(&kind, &names);
+                index.tell(gone);
+                index.update_status();
+            }
+            Told::Failing(reason) => {
+                if index.objects_mut().not_listed(&kind, reason) {
                     index.update_status();
                 }
             }
-        }
-    }
-}
-
-fn take(
-    index: &Index,
-    kind: &GroupVersionKind,
-    event: Event<DynamicObject>,
-    listed: &mut BTreeSet<(String, String)>,
-) {
-    match event {
-        Event::Init => listed.clear(),
-        Event::InitApply(object) => {
-            listed.insert((object.namespace().unwrap_or_default(), object.name_any()));
-            apply(index, kind, object);
-        }
-        Event::InitDone => {
-            let gone = index.objects_mut().listed(kind, listed);
-            index.tell(gone);
-            index.update_status();
-        }
-        Event::Apply(object) => apply(index, kind, object),
-        Event::Delete(object) => {
-            let namespace = object.namespace().unwrap_or_default();
-            let gone = index.objects_mut().delete(kind, &namespace, &object.name_any());
-            index.tell(gone);
         }
     }
 }
@@ -281,26 +269,6 @@ fn apply(index: &Index, kind: &GroupVersionKind, object: DynamicObject) {
             index.tell(change);
         }
         Err(error) => tracing::warn!(%error, "an object on the hub is ignored"),
-    }
-}
-
-/// What an API server said, for people.
-fn reason(error: &kube::Error) -> String {
-    let said = if let kube::Error::Api(status) = error {
-        format!("{} ({})", status.message, status.code)
-    } else {
-        error.to_string()
-    };
-    said.chars().take(ERROR_CHARS_MAX).collect()
-}
-
-fn watch_reason(error: &watcher::Error) -> String {
-    match error {
-        watcher::Error::InitialListFailed(source)
-        | watcher::Error::WatchStartFailed(source)
-        | watcher::Error::WatchFailed(source) => reason(source),
-        watcher::Error::WatchError(status) => format!("{} ({})", status.message, status.code),
-        watcher::Error::NoResourceVersion => error.to_string(),
     }
 }
 

@@ -91,6 +91,8 @@ impl Entry {
 struct Entries {
     of_members: BTreeMap<String, BTreeMap<Rank, Entry>>,
     of_secrets: BTreeMap<String, (String, Rank)>,
+    /// Members that get no orders, whatever their links are like.
+    held: BTreeSet<String>,
 }
 
 impl Entries {
@@ -142,10 +144,22 @@ impl Links {
     #[must_use]
     pub fn for_orders(&self, cluster: &str) -> Option<Arc<dyn Link>> {
         let entries = self.read();
-        let entry = entries.used(cluster)?;
+        let entry = entries.used(cluster).filter(|_| !entries.held.contains(cluster))?;
         match entry.standing {
             Standing::Home | Standing::Given => entry.link.as_ref().ok().cloned(),
             Standing::New | Standing::Doubted | Standing::Lost => None,
+        }
+    }
+
+    /// Has a member get orders, or none.
+    pub(crate) fn hold(&self, cluster: &str, is_held: bool) {
+        if self.read().held.contains(cluster) == is_held {
+            return;
+        }
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        match is_held {
+            true => drop(entries.held.insert(cluster.to_owned())),
+            false => drop(entries.held.remove(cluster)),
         }
     }
 

@@ -8,17 +8,19 @@ use actors::ask::AskError;
 use actors::node::Router;
 use api::MemberCluster;
 use api::names::{finalizer, label};
-use domain::cluster::{ClusterCommand, ObserveCluster, RemoveCluster};
+use domain::cluster::{ClusterCommand, HoldCluster, ObserveCluster, RemoveCluster};
 use events::cluster::Taint;
 use events::{AggregateId, Principal};
-use kube::{Client, ResourceExt};
+use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 
 use super::checks::Checks;
 use super::objects::Objects;
 use super::writer::write_metadata;
 use super::{Ourselves, WORKERS};
+use crate::held::{Answers, token, went_back};
 use crate::links::Links;
+use crate::watch::Watcher;
 use crate::work_queue::{Next, WorkQueue};
 
 /// How long to wait before something is asked again for the first time; it doubles from there.
@@ -40,6 +42,8 @@ pub(super) struct MembershipsConfig {
     pub(super) ourselves: Ourselves,
     pub(super) objects: Objects,
     pub(super) checks: Checks,
+    pub(super) answers: Answers,
+    pub(super) watcher: Watcher,
 }
 
 /// The memberships of all clusters. Cheap to clone.
@@ -77,6 +81,23 @@ impl Memberships {
         }
     }
 
+    /// Has all clusters looked at that are members on record and have no object, or are held.
+    pub(super) fn mark_absent(&self) {
+        let members: Vec<(String, bool)> = {
+            let model = self.config.router.fold().model();
+            let members = model.clusters.iter().filter_map(|(name, known)| {
+                let is_held = known.state.member()?.held.is_some();
+                Some((name.clone(), is_held))
+            });
+            members.collect()
+        };
+        for (cluster, is_held) in members {
+            if is_held || self.config.objects.get(&cluster).is_none() {
+                self.mark(&cluster);
+            }
+        }
+    }
+
     /// An object was seen to go. Its finalizer keeps it until its cluster has left; this is for one
     /// whose finalizer somebody took away.
     pub(super) fn deleted(&self, object: &MemberCluster) {
@@ -107,7 +128,9 @@ impl Memberships {
         {
             return next;
         }
-        let Some(object) = self.config.objects.get(cluster) else { return Next::Wait };
+        let Some(object) = self.config.objects.get(cluster) else {
+            return self.absent(cluster).await;
+        };
         if !self.config.router.owns(&AggregateId::Cluster(cluster.to_owned())) {
             return Next::Wait;
         }
@@ -115,6 +138,43 @@ impl Memberships {
             None => self.observe(cluster, &object).await,
             Some(_) => self.let_go(cluster, &object).await,
         }
+    }
+
+    /// The object of a member on record is not there, although all objects were told of. It carried our
+    /// finalizer: its absence alone says nothing.
+    async fn absent(&self, cluster: &str) -> Next {
+        let id = AggregateId::Cluster(cluster.to_owned());
+        if !self.config.objects.is_listed() || !self.config.router.owns(&id) {
+            return Next::Wait;
+        }
+        let on_record = {
+            let model = self.config.router.fold().model();
+            let member = model.clusters.get(cluster).and_then(|known| known.state.member());
+            member.map(|member| (member.uid.clone(), member.held.clone()))
+        };
+        let Some((uid, held)) = on_record else { return Next::Wait };
+        let token = token(["object gone", &id.to_string(), &uid]);
+        if self.config.answers.is_confirmed(&token) {
+            return match self.remove(cluster, uid).await {
+                Ok(()) => Next::Wait,
+                Err(error) => retry(cluster, &error),
+            };
+        }
+        if held.is_some_and(|held| held.token == token) {
+            return Next::Wait;
+        }
+        let api: Api<MemberCluster> = Api::all(self.config.client.clone());
+        match api.get_opt(cluster).await {
+            Ok(None) => {}
+            // It is there: the watch is about to say so.
+            Ok(Some(_)) | Err(_) => return Next::After(RETRY_FIRST),
+        }
+        let message = format!(
+            "the MemberCluster is not on the hub, and nobody deleted it, as after a restore of the \
+             hub's etcd: it stays a member and gets no orders; write the object again, or have it \
+             leave with: taffrail held confirm {id}"
+        );
+        self.hold(cluster, HoldCluster { uid, token, message }).await
     }
 
     /// Has it on record that a cluster has left. `None` when it is; otherwise when to look again.
@@ -161,11 +221,56 @@ impl Memberships {
             heartbeat_period_seconds: u32::try_from(object.spec.heartbeat_period_seconds)
                 .unwrap_or(60),
         };
+        if let Some(next) = self.went_back(cluster, &observe).await {
+            return next;
+        }
         match self.ask(cluster, ClusterCommand::ObserveCluster(observe)).await {
             Ok(()) => {
                 self.config.checks.mark(cluster);
                 Next::Wait
             }
+            Err(error) => retry(cluster, &error),
+        }
+    }
+
+    /// While the hub's etcd is an older copy of itself, other labels and taints than those on record are
+    /// likely older ones: they would move placements away. `None` if they count.
+    async fn went_back(&self, cluster: &str, observe: &ObserveCluster) -> Option<Next> {
+        let (differs, held) = {
+            let model = self.config.router.fold().model();
+            let member = model.clusters.get(cluster)?.state.member()?;
+            let differs = member.uid == observe.uid
+                && (member.labels != observe.labels || member.taints != observe.taints);
+            (differs, member.held.clone())
+        };
+        if !differs
+            || !went_back(&self.config.router, &self.config.client, self.config.watcher.revision())
+                .await
+        {
+            return None;
+        }
+        let id = AggregateId::Cluster(cluster.to_owned());
+        let seen = serde_json::to_string(&(&observe.labels, &observe.taints));
+        let seen = seen.expect("labels and taints are plain data");
+        let token = token(["object went back", &id.to_string(), &observe.uid, &seen]);
+        if self.config.answers.is_confirmed(&token) {
+            return None;
+        }
+        if held.is_some_and(|held| held.token == token) {
+            return Some(Next::Wait);
+        }
+        let message = format!(
+            "its labels or taints are not those on record, and the hub's etcd went back: it stays as \
+             it was and gets no orders; have them count with: taffrail held confirm {id}, and the \
+             whole hub with: taffrail held confirm fleet"
+        );
+        Some(self.hold(cluster, HoldCluster { uid: observe.uid.clone(), token, message }).await)
+    }
+
+    async fn hold(&self, cluster: &str, hold: HoldCluster) -> Next {
+        tracing::warn!(%cluster, message = hold.message, "a member is held");
+        match self.ask(cluster, ClusterCommand::HoldCluster(hold)).await {
+            Ok(()) => Next::Wait,
             Err(error) => retry(cluster, &error),
         }
     }

@@ -34,8 +34,10 @@ use kube::{Client, ResourceExt};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinHandle;
 
+use crate::held::Answers;
 use crate::links::Links;
 use crate::outcomes::Outcomes;
+use crate::watch::Watcher;
 pub use belonging::Ourselves;
 use checks::Checks;
 pub use heartbeat::{Heartbeats, LastProbe};
@@ -65,6 +67,10 @@ pub struct MembersConfig {
     pub system_namespace: String,
     /// Who we are to members.
     pub ourselves: Ourselves,
+    /// What people said about what is held.
+    pub answers: Answers,
+    /// How objects are watched.
+    pub watcher: Watcher,
 }
 
 /// The parts, each with its own queue.
@@ -92,6 +98,8 @@ pub fn start(config: MembersConfig) -> Vec<JoinHandle<()>> {
         ourselves: ourselves.clone(),
         objects: objects.clone(),
         checks: checks.clone(),
+        answers: config.answers.clone(),
+        watcher: config.watcher.clone(),
     });
     let controller = Controller { config, objects, memberships, checks, statuses };
     let supervisor = controller.config.router.supervisor().clone();
@@ -102,8 +110,8 @@ pub fn start(config: MembersConfig) -> Vec<JoinHandle<()>> {
     vec![
         keep("watch", |it| it.watch().boxed()),
         keep("links", |it| {
-            let MembersConfig { client, system_namespace, links, .. } = it.config;
-            links::watch(client, system_namespace, links).boxed()
+            let MembersConfig { client, system_namespace, links, watcher, .. } = it.config;
+            links::watch(client, system_namespace, links, watcher).boxed()
         }),
         keep("memberships", |it| it.memberships.run().boxed()),
         keep("statuses", |it| it.statuses.run().boxed()),
@@ -125,8 +133,10 @@ impl Controller {
                 self.statuses.mark(&name);
             }
             Moved::Deleted(object) => self.memberships.deleted(object),
+            Moved::Listed => self.memberships.mark_absent(),
         };
-        self.objects.watch(self.config.client.clone(), tell).await;
+        let MembersConfig { client, watcher, .. } = &self.config;
+        self.objects.watch(client.clone(), watcher, tell).await;
     }
 
     /// Takes in what happens elsewhere.
@@ -134,6 +144,7 @@ impl Controller {
         let mut changes = self.config.router.fold().changes();
         let mut owning = self.config.router.owning();
         let mut links = self.config.links.moved();
+        let mut answers = self.config.answers.changes();
         // What changed before this listens.
         self.mark_all();
         loop {
@@ -151,6 +162,10 @@ impl Controller {
                     Ok(()) => self.mark_all(),
                     Err(_) => return,
                 },
+                answered = answers.changed() => match answered {
+                    Ok(()) => self.memberships.mark_absent(),
+                    Err(_) => return,
+                },
                 moved = links.recv() => match moved {
                     Ok(cluster) => self.checks.mark(&cluster),
                     Err(RecvError::Lagged(_)) => self.mark_all(),
@@ -163,8 +178,12 @@ impl Controller {
     /// Deliveries do not show in the status of a cluster; only what moves the fleet view, and a
     /// link that failed, does.
     fn cluster_moved(&self, aggregate: &AggregateId, fleet_moved: bool) {
+        if *aggregate == AggregateId::Fleet {
+            self.memberships.mark_absent();
+        }
         let AggregateId::Cluster(name) = aggregate else { return };
         self.statuses.mark(name);
+        self.hold(name);
         if !fleet_moved {
             return;
         }
@@ -181,7 +200,26 @@ impl Controller {
         }
     }
 
+    /// A member that is held gets no orders.
+    fn hold(&self, cluster: &str) {
+        let is_held = {
+            let model = self.config.router.fold().model();
+            let member = model.clusters.get(cluster).and_then(|known| known.state.member());
+            member.is_some_and(|member| member.held.is_some())
+        };
+        self.config.links.hold(cluster, is_held);
+    }
+
+    fn hold_all(&self) {
+        let all: Vec<String> = self.config.router.fold().model().clusters.keys().cloned().collect();
+        for cluster in all {
+            self.hold(&cluster);
+        }
+    }
+
     fn mark_all(&self) {
+        self.hold_all();
+        self.memberships.mark_absent();
         self.memberships.mark_deleted();
         for name in self.objects.names() {
             self.memberships.mark(&name);

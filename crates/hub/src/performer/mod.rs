@@ -17,7 +17,8 @@ use domain::{DeliverEffect, Effect, EffectKey, WithdrawEffect};
 use events::cluster::{LinkProblem, NOTES_PER_EVENT_MAX, Note, ObjectFailure, ObjectNote};
 use events::{Epoch, ObjectId};
 
-use crate::contents::Contents;
+use crate::contents::{ContentError, Contents};
+use crate::fences::{Ahead, Fences};
 use crate::links::Links;
 use crate::outcomes::{Outcomes, outcome_of, report};
 use neighbours::OnRecord;
@@ -33,13 +34,21 @@ pub struct LinkPerformer {
     outcomes: Outcomes,
     record: Record,
     adopted: AdoptedRemoval,
+    fences: Fences,
 }
 
 impl LinkPerformer {
     /// A performer. How available its deliveries are goes to `outcomes` as well.
     #[must_use]
     pub fn new(links: Links, contents: Contents, outcomes: Outcomes, record: Record) -> Self {
-        Self { links, contents, outcomes, record, adopted: AdoptedRemoval::default() }
+        Self {
+            links,
+            contents,
+            outcomes,
+            record,
+            adopted: AdoptedRemoval::default(),
+            fences: Fences::default(),
+        }
     }
 
     /// The same, with what becomes of objects that were on a member before their placement.
@@ -75,17 +84,24 @@ impl LinkPerformer {
         Notes { notes, more: u32::try_from(more).unwrap_or(u32::MAX) }
     }
 
+    /// Tells also which members hold newer orders.
+    #[must_use]
+    pub fn with_fences(self, fences: Fences) -> Self {
+        Self { fences, ..self }
+    }
+
     async fn deliver(&self, effect: &DeliverEffect, epoch: Epoch, attempt: u32) -> Performed {
         let cluster = &effect.key.cluster;
         let Some(link) = self.links.for_orders(cluster) else { return later() };
         let Some(circumstances) = self.circumstances(&effect.key, epoch) else { return later() };
-        let Some(order) = orders::to_deliver(&self.contents, effect, circumstances).await else {
-            return later();
+        let order = match orders::to_deliver(&self.contents, effect, circumstances).await {
+            Ok(order) => order,
+            Err(error) => return unreadable(effect, &error),
         };
         let (outcome, notes) = match self.carry_out(effect, &order, &link).await {
             Ok(done) => done,
             Err(LinkError::Superseded { holder }) => {
-                return superseded(effect, &order, holder, attempt);
+                return self.superseded(effect, &order, holder, attempt);
             }
             Err(error) => return self.failed(cluster, &link, &error),
         };
@@ -117,6 +133,7 @@ impl LinkPerformer {
             }
         }
         let delivered = link.deliver(order).await?;
+        self.fences.taken(key);
         if delivered.is_applied() {
             return Ok((self.applied(effect, delivered.availability), delivered.notes));
         }
@@ -140,17 +157,21 @@ impl LinkPerformer {
         let cluster = &effect.key.cluster;
         let Some(link) = self.links.for_orders(cluster) else { return later() };
         let Some(circumstances) = self.circumstances(&effect.key, epoch) else { return later() };
-        let Some(order) = orders::to_deliver(&self.contents, effect, circumstances).await else {
-            return later();
+        let order = match orders::to_deliver(&self.contents, effect, circumstances).await {
+            Ok(order) => order,
+            Err(error) => return unreadable(effect, &error),
         };
         match link.assess(&order).await {
             Ok(availability) => {
+                self.fences.taken(&effect.key);
                 self.outcomes.reported(effect.key.clone(), effect.generation, availability.clone());
                 let outcome = outcome_of(availability);
                 let report = report(&effect.key, effect.generation, outcome, Notes::default());
                 Performed { report: Some(report), again: self.again_unless_used(cluster, &link) }
             }
-            Err(LinkError::Superseded { holder }) => superseded(effect, &order, holder, attempt),
+            Err(LinkError::Superseded { holder }) => {
+                self.superseded(effect, &order, holder, attempt)
+            }
             Err(error) => self.failed(cluster, &link, &error),
         }
     }
@@ -160,7 +181,7 @@ impl LinkPerformer {
         if self.links.is_used(cluster, link) { Again::No } else { Again::WithBackoff }
     }
 
-    async fn withdraw(&self, effect: &WithdrawEffect, epoch: Epoch) -> Performed {
+    async fn withdraw(&self, effect: &WithdrawEffect, epoch: Epoch, attempt: u32) -> Performed {
         let cluster = &effect.key.cluster;
         let Some(link) = self.links.for_orders(cluster) else { return later() };
         let Some(circumstances) = self.circumstances(&effect.key, epoch) else { return later() };
@@ -169,6 +190,7 @@ impl LinkPerformer {
         };
         match link.withdraw(&order).await {
             Ok(report) if report.remaining.is_empty() => {
+                self.fences.taken(&effect.key);
                 self.outcomes.removed(&effect.key);
                 let command = ClusterCommand::ReportRemoval(ReportRemoval {
                     placement: effect.key.placement.clone(),
@@ -184,8 +206,32 @@ impl LinkPerformer {
                 }
                 later()
             }
+            Err(LinkError::Superseded { holder }) => {
+                if attempt > 0 {
+                    self.fences.refused(&effect.key, Ahead { holder, own: order.fence });
+                }
+                later()
+            }
             Err(error) => self.failed(cluster, &link, &error),
         }
+    }
+
+    /// A newer order holds the member. If it is this hub's, it has replaced this one before that is
+    /// tried again; if it is still held then, nobody else will say so.
+    fn superseded(
+        &self,
+        effect: &DeliverEffect,
+        order: &DeliverOrder,
+        holder: Fence,
+        attempt: u32,
+    ) -> Performed {
+        if attempt == 0 {
+            return later();
+        }
+        self.fences.refused(&effect.key, Ahead { holder, own: order.fence });
+        let outcome = DeliveryOutcome::Failed(vec![held_by_another(order, holder)]);
+        let report = report(&effect.key, effect.generation, outcome, Notes::default());
+        Performed { report: Some(report), again: Again::WithBackoff }
     }
 
     /// A problem that a person has to mend is recorded; everything else is tried again.
@@ -220,9 +266,12 @@ impl Performer for LinkPerformer {
     async fn perform(&self, effect: &Effect, epoch: Epoch, attempt: u32) -> Performed {
         match effect {
             Effect::Deliver(effect) => self.deliver(effect, epoch, attempt).await,
-            Effect::Withdraw(effect) => self.withdraw(effect, epoch).await,
+            Effect::Withdraw(effect) => self.withdraw(effect, epoch, attempt).await,
             Effect::Observe(effect) => self.observe(effect, epoch, attempt).await,
-            Effect::Cancel(_) => Performed { report: None, again: Again::No },
+            Effect::Cancel(key) => {
+                self.fences.taken(key);
+                Performed { report: None, again: Again::No }
+            }
         }
     }
 }
@@ -231,37 +280,32 @@ fn later() -> Performed {
     Performed { report: None, again: Again::WithBackoff }
 }
 
-/// A newer order holds the member. If it is this hub's, it has replaced this one before that is
-/// tried again; if it is still held then, nobody else will say so.
-fn superseded(
-    effect: &DeliverEffect,
-    order: &DeliverOrder,
-    holder: Fence,
-    attempt: u32,
-) -> Performed {
-    if attempt == 0 {
-        return later();
-    }
-    let outcome = DeliveryOutcome::Failed(vec![held_by_another(order, holder)]);
+/// What an order names cannot be read: told as a failure of the whole when it is damaged.
+fn unreadable(effect: &DeliverEffect, error: &ContentError) -> Performed {
+    let Some(damage) = error.damage() else { return later() };
+    let message = format!("what is to be delivered cannot be read: {damage}");
+    let work = applied_work(&work_name(&effect.key.placement));
+    let outcome = DeliveryOutcome::Failed(vec![failure(&work, MANIFEST_APPLY_FAILED, message)]);
     let report = report(&effect.key, effect.generation, outcome, Notes::default());
     Performed { report: Some(report), again: Again::WithBackoff }
 }
 
-fn held_by_another(order: &DeliverOrder, holder: Fence) -> ObjectFailure {
-    let work = &order.work;
-    let applied_work = ObjectId {
+fn applied_work(name: &str) -> ObjectId {
+    ObjectId {
         group: PLACEMENT_GROUP.to_owned(),
         version: STORAGE_VERSION.to_owned(),
         kind: "AppliedWork".to_owned(),
         namespace: String::new(),
-        name: work.clone(),
-    };
+        name: name.to_owned(),
+    }
+}
+
+fn held_by_another(order: &DeliverOrder, holder: Fence) -> ObjectFailure {
     let message = format!(
         "the member holds this placement for an order that is newer ({holder}) than the hub's \
-         ({own}): another hub delivers to it, or the log of this hub was begun anew; if no other \
-         hub does, let go of what the earlier one recorded, on the member: kubectl delete \
-         appliedwork {work} --cascade=orphan",
+         ({own}): another hub delivers to it, or the log of this hub went back or was begun \
+         anew; if no other hub does, number further orders above that with: taffrail log raise",
         own = order.fence,
     );
-    failure(&applied_work, MANIFEST_APPLY_FAILED, message)
+    failure(&applied_work(&order.work), MANIFEST_APPLY_FAILED, message)
 }

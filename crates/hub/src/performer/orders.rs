@@ -17,14 +17,14 @@ pub(super) struct Circumstances {
     pub(super) neighbours: Arc<dyn Neighbours>,
 }
 
-/// The order to deliver, or a word in the hub's own log about why there is none.
+/// The order to deliver, or why there is none, which the hub's own log tells as well.
 pub(super) async fn to_deliver(
     contents: &Contents,
     effect: &DeliverEffect,
     circumstances: Circumstances,
-) -> Option<DeliverOrder> {
+) -> Result<DeliverOrder, ContentError> {
     let order = deliver_order(contents, effect, circumstances).await;
-    order.inspect_err(|error| unreadable(&effect.key, error)).ok()
+    order.inspect_err(|error| unreadable(&effect.key, error))
 }
 
 /// The order to withdraw, or a word in the hub's own log about why there is none.

@@ -178,7 +178,7 @@ async fn regression_a_member_that_a_newer_order_holds_is_told_of_when_it_lasts()
     let [failure] = &failures[..] else { panic!("{failures:?}") };
     assert_eq!(again, Again::WithBackoff);
     assert_eq!(failure.object.kind, "AppliedWork");
-    for word in ["generation 7, epoch 3", "generation 2, epoch 1", "kubectl delete appliedwork"] {
+    for word in ["generation 7, epoch 3", "generation 2, epoch 1", "taffrail log raise"] {
         assert!(failure.message.contains(word), "{}", failure.message);
     }
 }

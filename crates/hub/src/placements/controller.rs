@@ -5,6 +5,7 @@
 //! | here | watches the objects, queues those to look at |
 //! | [`listen`](super::listen) | whom a change of something else concerns |
 //! | [`submit`](super::submit) | objects → commands |
+//! | [`absent`](super::absent) | what is on record and not there, or older than that |
 //! | [`show`](super::show) | state → status |
 
 use std::collections::BTreeMap;
@@ -18,11 +19,9 @@ use actors::trace::adopted;
 use domain::DomainCommand;
 use domain::placement::PlacementCommand;
 use domain::selection::SelectionRules;
-use events::{AggregateId, ContentHash, PlacementKey, Principal};
+use events::{AggregateId, ContentHash, PlacementKey, PlacementScope, Principal};
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use futures::{FutureExt as _, TryStreamExt};
-use kube::runtime::watcher::{self, Event};
-use kube::runtime::{WatchStreamExt, watcher as watch_objects};
 use kube::{Client, ResourceExt};
 use tokio::task::JoinHandle;
 use tracing::Instrument as _;
@@ -32,7 +31,9 @@ use super::status::ShownStatus;
 use super::submit::author;
 use super::writer::PlacementObject;
 use crate::contents::Contents;
+use crate::held::Answers;
 use crate::index::{Index, Interest};
+use crate::watch::{Names, Told, Watcher, resource_name};
 use crate::work_queue::WorkQueue;
 
 /// How many placements are resolved at once.
@@ -63,6 +64,10 @@ pub struct ControllerConfig {
     pub rules: SelectionRules,
     /// Where manifests are stored.
     pub contents: Contents,
+    /// What people said about what is held.
+    pub answers: Answers,
+    /// How objects are watched.
+    pub watcher: Watcher,
 }
 
 /// The controller of one kind of placement. Cheap to clone.
@@ -97,6 +102,8 @@ struct Notes {
     departed: BTreeMap<PlacementKey, Departed>,
     /// The trace context of what the next status shows.
     traceparents: BTreeMap<PlacementKey, String>,
+    /// Whether all objects were told of since the start: what is not known is not there.
+    is_listed: bool,
     /// The statuses that were written last.
     written: BTreeMap<PlacementKey, ContentHash>,
 }
@@ -141,6 +148,8 @@ impl<P: PlacementObject> Controller<P> {
             keep("objects", |it| it.listen_to_objects().boxed()),
             keep("log", |it| it.listen_to_log().boxed()),
             keep("ownership", |it| it.listen_to_ownership().boxed()),
+            keep("answers", |it| it.listen_to_answers().boxed()),
+            keep("content", |it| it.listen_to_contents().boxed()),
             keep("submissions", |it| it.submit_all().boxed()),
             keep("statuses", |it| it.write_statuses().boxed()),
             keep("unobserved changes", |it| it.look_for_unobserved().boxed()),
@@ -172,16 +181,13 @@ impl<P: PlacementObject> Controller<P> {
 
     async fn watch(self) {
         let api = P::all(self.config.client.clone());
-        let mut stream = Box::pin(watch_objects(api, watcher::Config::default()).default_backoff());
+        let mut watching = self.config.watcher.watch_own(api, resource_name::<P>());
         loop {
-            match stream.try_next().await {
-                Ok(Some(Event::Init | Event::InitDone)) => {}
-                Ok(Some(Event::InitApply(object) | Event::Apply(object))) => self.applied(object),
-                Ok(Some(Event::Delete(object))) => self.deleted(&object),
-                Ok(None) => return,
-                Err(error) => {
-                    tracing::warn!(kind = %P::kind(&()), %error, "a watch is tried again");
-                }
+            match watching.next().await {
+                Told::There(object) => self.applied(object),
+                Told::Deleted(object) => self.deleted(&object),
+                Told::Complete(names) => self.listed(&names),
+                Told::Failing(_) => {}
             }
         }
     }
@@ -216,10 +222,8 @@ impl<P: PlacementObject> Controller<P> {
     /// and is asked for until it is decided.
     fn deleted(&self, object: &P) {
         let key = object.key();
-        self.objects.write().unwrap_or_else(PoisonError::into_inner).remove(&key);
-        self.waits_no_more(&key);
+        self.forget(&key);
         let mut notes = self.notes();
-        notes.written.remove(&key);
         if notes.departed.len() >= DEPARTED_MAX && !notes.departed.contains_key(&key) {
             tracing::error!(
                 placement = %key,
@@ -234,12 +238,50 @@ impl<P: PlacementObject> Controller<P> {
         self.submits.mark(key, Duration::ZERO);
     }
 
+    /// All objects that there are were told of. One that was known, was being deleted and is not among
+    /// them was let go; of others nobody knows how they went.
+    fn listed(&self, names: &Names) {
+        let is_there = |key: &PlacementKey| {
+            let namespace = match &key.scope {
+                PlacementScope::Cluster => String::new(),
+                PlacementScope::Namespace(namespace) => namespace.clone(),
+            };
+            names.contains(&(namespace, key.name.clone()))
+        };
+        let gone: Vec<Arc<Known<P>>> = {
+            let objects = self.objects();
+            let gone = objects.iter().filter(|(key, _)| !is_there(key));
+            gone.map(|(_, known)| known.clone()).collect()
+        };
+        for known in gone {
+            let object = &known.object;
+            match object.meta().deletion_timestamp {
+                Some(_) => self.deleted(object),
+                None => self.forget(&object.key()),
+            }
+        }
+        self.notes().is_listed = true;
+        self.mark_absent();
+    }
+
+    /// Whether what is not known is not there.
+    pub(super) fn is_listed(&self) -> bool {
+        self.notes().is_listed
+    }
+
+    fn forget(&self, key: &PlacementKey) {
+        self.objects.write().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.waits_no_more(key);
+        self.notes().written.remove(key);
+    }
+
     /// Has everything looked at again: selections and deletions.
     pub(super) fn mark_submits(&self) {
         let departed: Vec<PlacementKey> = self.notes().departed.keys().cloned().collect();
         for key in self.objects().keys().chain(&departed) {
             self.submits.mark(key.clone(), Duration::ZERO);
         }
+        self.mark_absent();
     }
 
     /// Has those looked at again that waited for the index.

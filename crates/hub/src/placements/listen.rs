@@ -81,6 +81,9 @@ impl<P: PlacementObject> Controller<P> {
             match changes.recv().await {
                 Ok(change) => {
                     for aggregate in &change.aggregates {
+                        if *aggregate == AggregateId::Fleet {
+                            self.mark_absent();
+                        }
                         if let AggregateId::Placement(key) = aggregate {
                             if let Some(traceparent) = change.traceparents.get(aggregate) {
                                 self.next_traceparent(key.clone(), traceparent.clone());
@@ -92,6 +95,14 @@ impl<P: PlacementObject> Controller<P> {
                 Err(RecvError::Lagged(_)) => self.mark_all(),
                 Err(RecvError::Closed) => return,
             }
+        }
+    }
+
+    /// Whoever selects what was damaged in the log can store it again.
+    pub(super) async fn listen_to_contents(self) {
+        let mut damages = self.config.contents.damages();
+        while damages.changed().await.is_ok() {
+            self.mark_all();
         }
     }
 

@@ -1,5 +1,6 @@
 //! Placement objects: what people write becomes commands, what was decided becomes status.
 
+mod absent;
 mod controller;
 mod convert;
 mod listen;
@@ -8,6 +9,7 @@ mod show;
 mod status;
 mod submit;
 mod unobserved;
+mod vanished;
 mod writer;
 
 pub use controller::{Controller, ControllerConfig};

@@ -111,8 +111,14 @@ impl<P: PlacementObject> Controller<P> {
         let selected = match &state.revision {
             Some(revision) if is_own => {
                 let list = self.config.contents.revision(revision.reference.manifests).await;
-                list.inspect_err(|error| tracing::warn!(%error, "a revision cannot be read yet"))
-                    .ok()?
+                let list = list
+                    .inspect_err(|error| tracing::warn!(%error, "a revision cannot be read yet"));
+                match list {
+                    Ok(list) => list,
+                    // Without the list of what is selected, everything else is still shown.
+                    Err(error) if error.damage().is_some() => vec![],
+                    Err(_) => return None,
+                }
             }
             Some(_) | None => vec![],
         };

@@ -20,6 +20,7 @@ use super::selected::{Selected, forgotten, is_gone_since, kinds_of, obstacle, se
 use super::writer::{
     FIELD_MANAGER, PlacementObject, add_finalizer, has_finalizer, remove_finalizer,
 };
+use crate::contents::ContentError;
 use crate::index::{Gap, is_served};
 use crate::work_queue::Next;
 
@@ -45,7 +46,7 @@ impl<P: PlacementObject> Controller<P> {
                 return next;
             }
         }
-        let Some(known) = self.known(key) else { return Next::Wait };
+        let Some(known) = self.known(key) else { return self.absent(key).await };
         let object = &known.object;
         let id = AggregateId::Placement(key.clone());
         if !self.config.router.owns(&id) {
@@ -59,6 +60,9 @@ impl<P: PlacementObject> Controller<P> {
         if !has_finalizer(object) {
             // Nothing is placed before its removal is certain to be noticed.
             return patched(key, add_finalizer(&self.config.client, object).await);
+        }
+        if let Some(next) = self.went_back(key, object).await {
+            return next;
         }
         let command = match self.command(key, object).await {
             Ok(command) => command,
@@ -109,7 +113,7 @@ impl<P: PlacementObject> Controller<P> {
         patched(key, remove_finalizer(&self.config.client, object).await)
     }
 
-    fn asked(&self, key: &PlacementKey, answer: Result<(), AskError>) -> Next {
+    pub(super) fn asked(&self, key: &PlacementKey, answer: Result<(), AskError>) -> Next {
         self.note_refusal(key, answer.as_ref().err().map(ToString::to_string));
         match answer {
             Ok(()) | Err(AskError::NotOwner { .. }) => Next::Wait,
@@ -229,9 +233,11 @@ impl<P: PlacementObject> Controller<P> {
         key: &PlacementKey,
         objects: &[Arc<HubObject>],
     ) -> Result<RevisionInput, Next> {
-        let later = |error: crate::contents::ContentError| {
+        let later = |error: ContentError| {
             tracing::warn!(placement = %key, %error, "its objects cannot be stored yet");
-            Next::After(RETRY)
+            let Some(damage) = error.damage() else { return Next::After(RETRY) };
+            self.waits(key, Some(format!("what it placed cannot be read: {damage}")));
+            Next::After(UNKNOWN)
         };
         let recorded = {
             let model = self.config.router.fold().model();
@@ -239,11 +245,15 @@ impl<P: PlacementObject> Controller<P> {
             placement.and_then(|p| p.state.revision.as_ref().map(|r| r.reference.manifests))
         };
         let draft = self.config.contents.draft(objects);
+        self.config.contents.mend(&draft).await.map_err(later)?;
         if recorded == Some(draft.revision.manifests) {
             return Ok(draft.revision);
         }
         if let Some(recorded) = recorded {
             let recorded = self.config.contents.revision(recorded).await.map_err(later)?;
+            if let Some(next) = self.lost_objects(key, &recorded, objects).await {
+                return Err(next);
+            }
             let forgotten = forgotten(&recorded, &self.config.index.objects(), &self.config.rules);
             let mut gaps = vec![];
             for kind in forgotten {

@@ -7,15 +7,17 @@ use std::fmt::Debug;
 
 use domain::ClusterView;
 use domain::cluster::{
-    ClusterState, Credential, Delivery, DeliveryPhase, LinkFailure, Member, Membership, Unhealthy,
+    ClusterHold, ClusterState, Credential, Delivery, DeliveryPhase, LinkFailure, Member,
+    Membership, Unhealthy,
 };
-use domain::fleet::FleetState;
-use domain::placement::{PlacementState, Problem, Revision, Scheduled, Specified, Target};
+use domain::fleet::{FleetState, WentBack};
+use domain::placement::{Hold, PlacementState, Problem, Revision, Scheduled, Specified, Target};
 use events::cluster::{ApplyStrategy, LinkProblem, ObjectFailure, RevisionRef, Taint};
 use events::fleet::{FleetFounded, FleetHandedOver};
 use events::placement::{
-    LabelOperator, LabelRequirement, LabelSelector, PlacementSpec, Policy, RefusalReason,
-    ResourceSelector, SelectionScope, TargetPhase, Toleration, Verdict, VerdictReason,
+    HoldReason, LabelOperator, LabelRequirement, LabelSelector, PlacementSpec, Policy,
+    RefusalReason, ResourceSelector, SelectionScope, TargetPhase, Toleration, Verdict,
+    VerdictReason,
 };
 use events::{
     ChainHash, CommandId, ContentHash, Epoch, ObjectId, Partition, PlacementKey, Position,
@@ -146,11 +148,26 @@ fn unhealthy() -> impl Strategy<Value = Unhealthy> {
 fn member() -> impl Strategy<Value = Member> {
     (
         (text(), map(), taints(), any::<u32>(), of(text())),
-        (text(), of(time()), of(link_failure()), of(unhealthy()), of(credential()), map()),
+        (
+            text(),
+            of(time()),
+            of(link_failure()),
+            of(unhealthy()),
+            of(credential()),
+            map(),
+            of(cluster_hold()),
+        ),
     )
         .prop_map(|((uid, labels, taints, heartbeat_period_seconds, identity), rest)| {
-            let (kubernetes_version, joined_at, link_failure, unhealthy, credential, properties) =
-                rest;
+            let (
+                kubernetes_version,
+                joined_at,
+                link_failure,
+                unhealthy,
+                credential,
+                properties,
+                held,
+            ) = rest;
             Member {
                 uid,
                 labels,
@@ -163,8 +180,17 @@ fn member() -> impl Strategy<Value = Member> {
                 unhealthy,
                 credential,
                 properties,
+                held,
             }
         })
+}
+
+fn cluster_hold() -> impl Strategy<Value = ClusterHold> {
+    (text(), text(), time()).prop_map(|(token, message, since)| ClusterHold {
+        token,
+        message,
+        since,
+    })
 }
 
 fn delivery() -> impl Strategy<Value = Delivery> {
@@ -324,11 +350,14 @@ fn placement() -> impl Strategy<Value = PlacementState> {
         });
     (
         (of(specified), of(problem), of(revision()), btree_map(any::<u32>(), revision(), 0..3)),
-        (of(scheduled), btree_map(text(), target(), 0..4), any::<u64>(), of(text())),
+        (
+            (of(scheduled), btree_map(text(), target(), 0..4)),
+            (any::<u64>(), any::<u64>(), of(text()), of(hold())),
+        ),
         vec(text(), 0..3),
     )
         .prop_map(|((specified, problem, revision, revisions), rest, notes)| {
-            let (scheduled, targets, moves, deleting) = rest;
+            let ((scheduled, targets), (moves, moved_again_through, deleting, held)) = rest;
             PlacementState {
                 specified,
                 problem,
@@ -338,9 +367,26 @@ fn placement() -> impl Strategy<Value = PlacementState> {
                 scheduled,
                 targets,
                 moves,
+                moved_again_through,
                 deleting,
+                held,
             }
         })
+}
+
+fn hold() -> impl Strategy<Value = Hold> {
+    let reason = prop_oneof![
+        Just(HoldReason::ObjectGone),
+        Just(HoldReason::ObjectWentBack),
+        Just(HoldReason::SelectionGone),
+    ];
+    (text(), reason, text(), text(), time()).prop_map(|(uid, reason, token, message, since)| Hold {
+        uid,
+        reason,
+        token,
+        message,
+        since,
+    })
 }
 
 fn fleet() -> impl Strategy<Value = FleetState> {
@@ -356,8 +402,19 @@ fn fleet() -> impl Strategy<Value = FleetState> {
             from_deployment: from_deployment.map(Uuid::from_u128),
         },
     );
-    (of(founded), of(handed_over))
-        .prop_map(|(founded, handed_over)| FleetState { founded, handed_over })
+    let went_back = (text(), text(), time()).prop_map(|(token, message, since)| WentBack {
+        token,
+        message,
+        since,
+    });
+    (of(founded), of(handed_over), any::<u64>(), of(went_back)).prop_map(
+        |(founded, handed_over, hub_revision, hub_went_back)| FleetState {
+            founded,
+            handed_over,
+            hub_revision,
+            hub_went_back,
+        },
+    )
 }
 
 fn view() -> impl Strategy<Value = ViewRow> {

@@ -63,6 +63,12 @@ fn story() -> Vec<Act> {
     acts.extend([tick.clone(), outcome(0, 2), outcome(1, 2), outcome(0, 3), outcome(1, 3)]);
     acts.extend(settle());
     acts.extend([
+        Act::Revision { revision: 9 },
+        Act::Revision { revision: 3 },
+        Act::Raise { name: 1, above: 9 },
+        Act::Hold { name: 0 },
+        Act::Cluster { name: 0, labels: 0, taint: false },
+        Act::Place { name: 0, generation: 2, region: Some(1), manifests: 3, submitted: false },
         Act::Health { name: 1, healthy: false, nodes: 1 },
         Act::Health { name: 1, healthy: true, nodes: 2 },
         Act::Leave { name: 1 },

@@ -184,6 +184,7 @@ pub async fn start(config: ServeConfig, report: impl Fn(&str)) -> Result<Running
             genesis,
             router: hub.router().clone(),
             index: hub.index().clone(),
+            fences: hub.fences().clone(),
             checks: checks::of(hub.router()).into_iter().chain([check]).collect(),
             hosts,
         },

@@ -74,6 +74,10 @@ impl Log for WatchedLog {
         self.note(self.inner.put(bytes).await)
     }
 
+    async fn mend(&self, bytes: Bytes) -> Result<ContentHash, LogError> {
+        self.inner.mend(bytes).await
+    }
+
     async fn get(&self, hash: ContentHash) -> Result<Option<Bytes>, LogError> {
         self.inner.get(hash).await
     }

@@ -5,8 +5,8 @@ use events::cluster::{DeliveryAssigned, ORPHANS_PER_EVENT_MAX};
 
 use super::{assign, available, eu_1, joined, link, observe, registered, remove, well};
 use crate::cluster::{
-    AssignDelivery, Cluster, ClusterCommand, Membership, ObserveCluster, ReleaseOrphans,
-    ReportDelivery,
+    AssignDelivery, Cluster, ClusterCommand, HoldCluster, Membership, ObserveCluster,
+    ReleaseOrphans, ReportDelivery,
 };
 use crate::testing::Scene;
 use crate::testing::make::{labels, revision};
@@ -211,4 +211,22 @@ fn regression_another_heartbeat_period_is_recorded() {
     assert_eq!(cluster.when(every(5)), ["ClusterHeartbeatPeriodChanged 5 s"]);
     assert_eq!(cluster.state.member().unwrap().heartbeat_period_seconds, 5);
     assert_eq!(cluster.when(every(5)), NOTHING);
+}
+
+#[test]
+fn a_member_whose_object_is_gone_stays_a_member_until_it_is_there_again() {
+    let hold = |uid: &str| {
+        let (uid, token, message) = (uid.to_owned(), "t1".to_owned(), "it is gone".to_owned());
+        ClusterCommand::HoldCluster(HoldCluster { uid, token, message })
+    };
+    let mut eu_1 = joined();
+    assert_eq!(eu_1.when(hold("u1")), ["ClusterHeld u1"]);
+    assert_eq!(eu_1.when(hold("u1")), [""; 0]);
+    assert!(eu_1.state.is_joined());
+    assert_eq!(eu_1.when(observe("u1", "env=prod", "")), ["ClusterHoldEnded"]);
+    assert_eq!(
+        eu_1.when(hold("u2")),
+        ["refused: it is about another MemberCluster object of this name"]
+    );
+    assert_eq!(super::eu_1().when(hold("u1")), ["refused: the cluster is not a member"]);
 }

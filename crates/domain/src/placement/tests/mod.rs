@@ -1,7 +1,9 @@
 //! Tests of placements: what they ask for, where they go, and how far they are.
 
 mod deletion;
+mod held;
 mod life;
+mod raised;
 mod refuse;
 mod schedule;
 mod submit;

@@ -149,7 +149,10 @@ fn a_record_says_what_of_the_log_the_scheduler_had_seen() {
         | events::event::PlacementEvent::TargetsMoved(_)
         | events::event::PlacementEvent::TargetProgressed(_)
         | events::event::PlacementEvent::PlacementDeletionRequested(_)
-        | events::event::PlacementEvent::PlacementDeleted(_) => None,
+        | events::event::PlacementEvent::PlacementDeleted(_)
+        | events::event::PlacementEvent::PlacementHeld(_)
+        | events::event::PlacementEvent::PlacementHoldEnded(_)
+        | events::event::PlacementEvent::MovesRaised(_) => None,
     });
     assert_eq!(seen, Some(&web.fleet.watermark));
 }

@@ -16,9 +16,11 @@ use std::sync::Arc;
 
 use domain::scheduler::label_selector_matches;
 use domain::selection::{Catalogue, GroupVersionKind, HubObject, KindInfo, Reach};
+use events::ObjectId;
 use events::cluster::Labels;
 use events::placement::LabelSelector;
 
+use crate::index::departed::{Departed, ObjectName};
 use crate::index::discovery::{Discovered, DiscoveredKind, GroupVersion};
 use crate::index::gap::{Gap, Unknown};
 
@@ -53,6 +55,7 @@ pub struct Objects {
     discovered: bool,
     discovery_error: Option<String>,
     moves: u64,
+    departed: Departed,
 }
 
 /// What has to be done after the kinds were asked for.
@@ -250,10 +253,33 @@ impl Objects {
         gone.iter().filter_map(|(namespace, name)| self.delete(kind, namespace, name)).collect()
     }
 
+    /// Whether an object is there, or was seen to go.
+    #[must_use]
+    pub fn accounts_for(&self, object: &ObjectId) -> bool {
+        let ObjectId { group, kind, namespace, name, .. } = object;
+        let key = (namespace.clone(), name.clone());
+        let mut versions = self.kinds.iter().filter(|(known, _)| known.is(group, kind));
+        let is_there = versions.any(|(_, entry)| entry.objects.contains_key(&key));
+        is_there || self.departed.contains(&name_of(group, kind, &key))
+    }
+
+    /// An object was seen to go.
+    pub fn departed(
+        &mut self,
+        kind: &GroupVersionKind,
+        namespace: &str,
+        name: &str,
+    ) -> Option<ObjectsChange> {
+        let key = (namespace.to_owned(), name.to_owned());
+        self.departed.insert(name_of(&kind.group, &kind.kind, &key));
+        self.delete(kind, namespace, name)
+    }
+
     /// An object is there, or has changed. `None` when nothing that matters is different.
     pub fn apply(&mut self, kind: &GroupVersionKind, object: HubObject) -> Option<ObjectsChange> {
         let entry = self.kinds.get_mut(kind)?;
         let key = (object.id.namespace.clone(), object.id.name.clone());
+        self.departed.remove(&name_of(&kind.group, &kind.kind, &key));
         let before = entry.objects.get(&key);
         if before.is_some_and(|before| **before == object) {
             return None;
@@ -270,7 +296,7 @@ impl Objects {
     }
 
     /// An object is gone.
-    pub fn delete(
+    fn delete(
         &mut self,
         kind: &GroupVersionKind,
         namespace: &str,
@@ -365,6 +391,15 @@ impl Objects {
                 }
             });
         silent.chain(unlisted).collect()
+    }
+}
+
+fn name_of(group: &str, kind: &str, (namespace, name): &(String, String)) -> ObjectName {
+    ObjectName {
+        group: group.to_owned(),
+        kind: kind.to_owned(),
+        namespace: namespace.clone(),
+        name: name.clone(),
     }
 }
 

@@ -1,17 +1,18 @@
 //! What people, members and time do to a fleet, at random.
 
 use domain::cluster::{
-    CheckCredential, CheckHealthGrace, DeliveryOutcome, HEALTH_GRACE, Notes, ObserveCluster,
-    RemoveCluster, ReportCredential, ReportDelivery, ReportHealth, ReportLink, ReportLinkProblem,
-    ReportRemoval,
+    CheckCredential, CheckHealthGrace, DeliveryOutcome, HEALTH_GRACE, HoldCluster, Notes,
+    ObserveCluster, RemoveCluster, ReportCredential, ReportDelivery, ReportHealth, ReportLink,
+    ReportLinkProblem, ReportRemoval,
 };
 use domain::cluster::{ClusterCommand, DeliveryPhase};
-use domain::fleet::{FleetCommand, FoundFleet, HandOverFleet};
+use domain::fleet::{AcceptHub, FleetCommand, FoundFleet, HandOverFleet, ReportHubRevision};
 use domain::placement::{
-    DeletePlacement, PlacementCommand, RefusePlacement, Reschedule, RevisionInput, SubmitPlacement,
+    DeletePlacement, HoldPlacement, PlacementCommand, RaiseMoves, RefusePlacement, Reschedule,
+    RevisionInput, SubmitPlacement,
 };
 use events::cluster::{ApplyStrategy, LinkProblem, Note, ObjectFailure, ObjectNote, Taint};
-use events::placement::{LabelSelector, PlacementSpec, Policy, RefusalReason};
+use events::placement::{HoldReason, LabelSelector, PlacementSpec, Policy, RefusalReason};
 use events::{AggregateId, ContentHash, ObjectId, Partition, PlacementKey};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -55,6 +56,19 @@ pub enum Act {
         name: u8,
     },
     Delete {
+        name: u8,
+    },
+    /// The hub's etcd has this revision; what is confirmed is that it went back from 9 to 3.
+    Revision {
+        revision: u64,
+    },
+    /// Members hold moves of a placement up to this one.
+    Raise {
+        name: u8,
+        above: u64,
+    },
+    /// The objects of a cluster and of a placement are not there.
+    Hold {
         name: u8,
     },
     Found,
@@ -107,6 +121,9 @@ pub fn acts(partitions: u16, max: usize) -> impl Strategy<Value = Vec<Act>> {
             }),
         2 => name.clone().prop_map(|name| Act::Reschedule { name }),
         1 => name.clone().prop_map(|name| Act::Delete { name }),
+        1 => name.clone().prop_map(|name| Act::Hold { name }),
+        1 => (name.clone(), 1..20_u64).prop_map(|(name, above)| Act::Raise { name, above }),
+        1 => (1..12_u64).prop_map(|revision| Act::Revision { revision }),
         10 => (0..partitions, 1..5_u8)
             .prop_map(|(partition, count)| Act::FollowUps { partition, count }),
         8 => (name, 0..3_u8, 0..4_u8)
@@ -210,6 +227,29 @@ impl MiniHub {
             Act::Leave { name } => {
                 let uid = format!("uid-{name}");
                 self.direct(cluster(*name), ClusterCommand::RemoveCluster(RemoveCluster { uid }));
+            }
+            Act::Revision { revision } => {
+                let seen = ReportHubRevision { revision: *revision };
+                self.direct(AggregateId::Fleet, FleetCommand::ReportHubRevision(seen));
+                let accept = AcceptHub { token: "went-back-9-3".to_owned() };
+                self.direct(AggregateId::Fleet, FleetCommand::AcceptHub(accept));
+            }
+            Act::Raise { name, above } => {
+                let raise = PlacementCommand::RaiseMoves(RaiseMoves { above: *above });
+                self.direct(placement(*name), raise);
+            }
+            Act::Hold { name } => {
+                let (uid, token) = (format!("uid-{name}"), "token".to_owned());
+                let message = "in words".to_owned();
+                let hold = HoldPlacement {
+                    uid: uid.clone(),
+                    reason: HoldReason::ObjectGone,
+                    token: token.clone(),
+                    message: message.clone(),
+                };
+                self.direct(placement(*name), PlacementCommand::HoldPlacement(hold));
+                let hold = HoldCluster { uid, token, message };
+                self.direct(cluster(*name), ClusterCommand::HoldCluster(hold));
             }
             Act::Place { name, generation, region, manifests, submitted } => {
                 let id = placement(*name);
