@@ -230,12 +230,20 @@ where
     drop(api.patch_metadata(name, &PatchParams::default(), &patch).await);
 }
 
-/// A client of the current context of a kubeconfig.
+/// A client of the current context of a kubeconfig. Like kubectl, it asks again when it is told to.
 pub async fn client(kubeconfig: &str) -> Client {
+    Client::try_from(config(kubeconfig).await).expect("it is complete")
+}
+
+/// The same as the product makes it for a hub, which is told of everything.
+pub async fn client_of_a_hub(kubeconfig: &str) -> Client {
+    hub::client(config(kubeconfig).await).expect("it is complete")
+}
+
+async fn config(kubeconfig: &str) -> Config {
     let parsed = Kubeconfig::from_yaml(kubeconfig).expect("a kubeconfig");
     let options = KubeConfigOptions::default();
-    let config = Config::from_custom_kubeconfig(parsed, &options).await.expect("it is complete");
-    Client::try_from(config).expect("it is complete")
+    Config::from_custom_kubeconfig(parsed, &options).await.expect("it is complete")
 }
 
 async fn cluster(name: &str, kubeconfig: String) -> Cluster {

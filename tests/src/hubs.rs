@@ -12,7 +12,7 @@ use kube::Client;
 use projections::Store;
 use uuid::Uuid;
 
-use crate::ground::Ground;
+use crate::ground::{Ground, client_of_a_hub};
 use crate::in_a_system;
 
 /// Shows what hubs log, as far as `RUST_LOG` asks for it.
@@ -31,7 +31,8 @@ pub async fn start(
     data: &Path,
     ownership: Ownership,
 ) -> Hub {
-    start_with(name, ground.hub.client.clone(), log, data, ownership).await
+    let client = client_of_a_hub(&ground.hub.kubeconfig).await;
+    start_with(name, client, log, data, ownership).await
 }
 
 /// Starts a hub on the API server of a client.

@@ -22,6 +22,7 @@
 //! seen does, or one that a person confirmed.
 
 mod api_server;
+mod client;
 pub mod contents;
 pub mod fences;
 pub mod held;
@@ -39,4 +40,5 @@ mod start;
 pub mod watch;
 mod work_queue;
 
+pub use client::client;
 pub use start::{Hub, HubConfig, HubError};

@@ -68,7 +68,7 @@ pub(crate) async fn connect(access: &HubAccess) -> Result<Client> {
             kubeconfig::config(kubeconfig, context.as_deref(), file, OTHER_HUB).await?
         }
     };
-    Client::try_from(config).context("the hub's API server cannot be talked to")
+    hub::client(config).context("the hub's API server cannot be talked to")
 }
 
 /// Creates an object, or makes it what it should be.
