@@ -56,7 +56,8 @@ async fn objects(cluster: &Cluster, namespace: &str) -> BTreeMap<String, Dynamic
 }
 
 /// An object without what servers and controllers add.
-fn as_written(object: &DynamicObject) -> Value {
+#[must_use]
+pub fn as_written(object: &DynamicObject) -> Value {
     let people = |map: &BTreeMap<String, String>| {
         let ours = |key: &&String| !MARKS.iter().any(|mark| key.starts_with(mark));
         let kept = map.iter().filter(|(key, _)| ours(key) && !is_a_controllers(key));

@@ -9,6 +9,7 @@ mod hub_watches;
 mod journey;
 mod kill;
 mod ownership;
+mod published;
 mod restart;
 mod restored_hub;
 mod selection;

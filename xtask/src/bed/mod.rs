@@ -24,6 +24,7 @@ mod http;
 mod jvm;
 mod kafka;
 mod kwok;
+pub mod manifests;
 pub mod parts;
 mod pki;
 mod ports;
@@ -56,7 +57,7 @@ pub use self::{
 };
 use self::{cluster::Cluster, etcd::Etcd, group::Group, parts::Kubernetes, process::Process};
 
-/// Builds everything that a bed starts, as far as the cache lacks it.
+/// Builds everything that a bed starts, and fetches what tests place, as far as the cache lacks it.
 ///
 /// # Errors
 /// A tool is missing or failed; the error names it and what to install.
@@ -64,7 +65,7 @@ pub fn build() -> Result<()> {
     jvm::prepare(&parts::kafka()?)?;
     parts::kubernetes()?;
     parts::kwok()?;
-    Ok(())
+    manifests::fetch_all()
 }
 
 /// The directory of the bed that `cargo xtask bed up` starts: `bed` in Cargo's target directory.

@@ -90,21 +90,11 @@ pub(crate) fn kafka() -> Result<PathBuf> {
 /// which pods run at once and pods of Jobs succeed at once.
 pub(crate) fn kwok() -> Result<PathBuf> {
     cache::ensure(&format!("kwok-{KWOK_VERSION}"), |dir| {
-        let package = format!("sigs.k8s.io/kwok/cmd/kwok@v{KWOK_VERSION}");
-        run(
-            dir,
-            "build kwok",
-            GO_MISSING,
-            go().args(["install", "-ldflags", "-s -w", &package]).env("GOBIN", dir),
-        )?;
-        let module = format!("sigs.k8s.io/kwok@v{KWOK_VERSION}");
-        let found = go().args(["mod", "download", "-json", &module]).output()?;
-        let found: serde_json::Value = serde_json::from_slice(&found.stdout)
-            .context("read what `go mod download -json` prints")?;
-        let module = found["Dir"].as_str().context("go knows no directory of kwok's module")?;
+        go_install(dir, "kwok", &format!("sigs.k8s.io/kwok/cmd/kwok@v{KWOK_VERSION}"))?;
+        let module = go_module(&format!("sigs.k8s.io/kwok@v{KWOK_VERSION}"))?;
         let mut stages = String::new();
         for name in KWOK_STAGES {
-            let path = Path::new(module).join("kustomize").join("stage").join(name);
+            let path = module.dir.join("kustomize").join("stage").join(name);
             stages +=
                 &fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
             stages += "\n---\n";
@@ -156,6 +146,41 @@ fn go_build(dir: &Path, name: &str, package: &str, ldflags: &str) -> Result<()> 
     )
 }
 
+/// Builds a program of a module that needs no wrapper to `dir`.
+pub(super) fn go_install(dir: &Path, name: &str, package: &str) -> Result<()> {
+    run(
+        dir,
+        &format!("build {name}"),
+        GO_MISSING,
+        go().args(["install", "-ldflags", "-s -w", package]).env("GOBIN", dir),
+    )
+}
+
+/// A Go module, as Go has it in its own cache.
+#[derive(Debug)]
+pub(super) struct GoModule {
+    pub(super) dir: PathBuf,
+    /// Its checksum, as in `go.sum`.
+    pub(super) sum: String,
+}
+
+/// Fetches a module when it is missing: `path@version`.
+pub(super) fn go_module(module: &str) -> Result<GoModule> {
+    let found = go()
+        .args(["mod", "download", "-json", module])
+        .output()
+        .with_context(|| format!("run go: {GO_MISSING}"))?;
+    let found: serde_json::Value = serde_json::from_slice(&found.stdout)
+        .context("read what `go mod download -json` prints")?;
+    if let Some(error) = found["Error"].as_str() {
+        bail!("fetch the module {module}: {error}");
+    }
+    let text = |field: &str| {
+        found[field].as_str().with_context(|| format!("go knows no {field} of the module {module}"))
+    };
+    Ok(GoModule { dir: PathBuf::from(text("Dir")?), sum: text("Sum")?.to_owned() })
+}
+
 /// The Go that is installed, and no other: it fetches no toolchain and needs no C compiler.
 fn go() -> Command {
     let mut command = Command::new("go");
@@ -185,7 +210,7 @@ impl Progress {
 }
 
 /// Runs a build step, telling what it does and how long it took. Its result goes to `scratch`.
-fn run(scratch: &Path, what: &str, missing: &str, command: &mut Command) -> Result<()> {
+pub(super) fn run(scratch: &Path, what: &str, missing: &str, command: &mut Command) -> Result<()> {
     let begin = Instant::now();
     eprintln!("bed: {what} (once; the result is kept in the cache)");
     let program = command.get_program().to_string_lossy().into_owned();
