@@ -5,7 +5,7 @@
 //!
 //! The hub is a cluster like others, and what is applied there acts there: webhooks without a
 //! server, aggregated APIs that do not answer. Its configuration leaves the latter out of what is
-//! placed, and lets single objects of kube-system be placed, where one of the components has some.
+//! placed, and lets single objects of kube-system be placed, where two of the components have some.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,14 +24,16 @@ use kube::api::DeleteParams;
 use kube::core::DynamicObject;
 use serde_json::{Value, json};
 use tokio::time::Instant;
-use xtask::bed::manifests::{Component, EXTERNAL_SECRETS, GATEWAY_API, GATEWAY_API_BEFORE, KUEUE};
+use xtask::bed::manifests::{
+    Component, EXTERNAL_SECRETS, GATEWAY_API, GATEWAY_API_BEFORE, KUEUE, METRICS_SERVER,
+};
 use xtask::bed::{self, Bed};
 
 /// The namespace of which placements take single objects only.
 const SYSTEM: &str = "kube-system";
 
 /// The aggregated APIs that nobody serves on the hub.
-const NOT_SERVED: &str = "visibility.kueue.x-k8s.io";
+const NOT_SERVED: &str = "visibility.kueue.x-k8s.io;metrics.k8s.io";
 
 /// How long between two looks at everything that a member holds.
 const LOOK: Duration = Duration::from_millis(250);
@@ -230,12 +232,12 @@ async fn play(ground: &Ground) {
     let before = inventories(ground).await;
     assert!(before[0].count("rbac.authorization.k8s.io", "ClusterRole") > 50, "bootstrap roles");
 
-    let mut components =
-        [GATEWAY_API_BEFORE, EXTERNAL_SECRETS, KUEUE].map(|one| Installed::of(&one));
+    let mut components = [GATEWAY_API_BEFORE, EXTERNAL_SECRETS, KUEUE, METRICS_SERVER]
+        .map(|one| Installed::of(&one));
     for component in &components {
         component.apply(ground).await;
     }
-    let [gateway_api, _, _] = &mut components;
+    let [gateway_api, ..] = &mut components;
     manifests::apply(&ground.hub.client, &gateways()).await;
     gateway_api.objects.extend(gateways());
     for component in &components {

@@ -71,7 +71,17 @@ pub const EXTERNAL_SECRETS: Component = Component {
     source: Source::Bundle("deploy/crds/bundle.yaml"),
 };
 
-const ALL: [Component; 4] = [GATEWAY_API, GATEWAY_API_BEFORE, KUEUE, EXTERNAL_SECRETS];
+/// An aggregated API whose server lives in kube-system.
+pub const METRICS_SERVER: Component = Component {
+    name: "metrics-server",
+    version: "0.8.0",
+    module: "sigs.k8s.io/metrics-server",
+    sum: "h1:Zlsi3sBWEtFKCD3+xSysThvXyLQ363rUAlqpnsY5JwI=",
+    source: Source::Kustomization("manifests/overlays/release"),
+};
+
+const ALL: [Component; 5] =
+    [GATEWAY_API, GATEWAY_API_BEFORE, KUEUE, EXTERNAL_SECRETS, METRICS_SERVER];
 
 impl Component {
     /// Its manifests: one text of YAML documents. Fetched when missing (20 MB for the largest).
