@@ -53,6 +53,41 @@ pub fn changes_availability(object: &Value) -> bool {
     }
 }
 
+/// Whether what is asked about a kind stands in its objects, and not in their metadata alone: whoever
+/// watches it needs whole objects.
+#[must_use]
+pub fn needs_whole_objects(group: &str, kind: &str) -> bool {
+    matches!(
+        (group, kind),
+        ("apps", "DaemonSet" | "Deployment" | "StatefulSet")
+            | ("apiextensions.k8s.io", "CustomResourceDefinition")
+            | ("policy", "PodDisruptionBudget")
+            | ("", "Service")
+    ) || kind_runs_once(group, kind)
+}
+
+/// Whether objects of a kind do something once: to make one again is to do it again.
+#[must_use]
+pub fn kind_runs_once(group: &str, kind: &str) -> bool {
+    (group, kind) == ("batch", "Job")
+}
+
+/// Whether an object does something once.
+#[must_use]
+pub fn runs_once(object: &Value) -> bool {
+    let (group, kind) = kind_of(object);
+    kind_runs_once(group, kind)
+}
+
+/// Whether an object that runs once has done it, or has given up.
+#[must_use]
+pub fn is_finished(object: &Value) -> bool {
+    conditions(object).any(|condition| {
+        matches!(text(condition, "/type"), Some("Complete" | "Failed"))
+            && text(condition, "/status") == Some("True")
+    })
+}
+
 fn verdict(waits_for: Option<String>) -> Availability {
     waits_for.map_or(Availability::Available, Availability::NotYet)
 }

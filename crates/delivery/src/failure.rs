@@ -77,14 +77,21 @@ pub fn is_object_missing(status: &Status, name: &str) -> bool {
     is_not_found(status) && details.is_some_and(|details| details.name == name)
 }
 
-/// That a kind is not served by the member.
+/// That a kind is not served by the member, or only in these versions.
 #[must_use]
-pub fn kind_is_unknown(object: &ObjectId) -> String {
-    format!(
-        "the kind {} ({}) is not known on this cluster: place its CustomResourceDefinition too",
-        object.kind,
-        object.api_version()
-    )
+pub fn kind_is_unknown(object: &ObjectId, served: &[String]) -> String {
+    let (kind, api_version) = (&object.kind, object.api_version());
+    match served {
+        [] => format!(
+            "the kind {kind} ({api_version}) is not known on this cluster: place its \
+             CustomResourceDefinition too"
+        ),
+        served => format!(
+            "the kind {kind} is not known on this cluster as {api_version}: the member serves it as \
+             {}; select it in that version",
+            served.join(", ")
+        ),
+    }
 }
 
 fn describe_not_found(status: &Status, object: &ObjectId) -> String {
@@ -94,7 +101,7 @@ fn describe_not_found(status: &Status, object: &ObjectId) -> String {
             format!("namespace {name} does not exist on the member: place it too")
         }
         Some(name) if !name.is_empty() => "it disappeared from the member".to_owned(),
-        _ => kind_is_unknown(object),
+        _ => kind_is_unknown(object, &[]),
     }
 }
 

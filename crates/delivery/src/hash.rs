@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 /// What the hash covers besides the manifest: the shape in which we write it. Raise it when the
 /// shape changes, and every object is written once more after the upgrade.
-const APPLIED_FORM: &str = "taffrail/1";
+const APPLIED_FORM: &str = "taffrail/2";
 
 /// The SHA-256 of a manifest in the form in which it is applied, as 64 hex digits. Equal manifests
 /// have equal hashes, in whatever order their keys are written.

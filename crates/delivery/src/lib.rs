@@ -43,16 +43,16 @@
 //!
 //! Each of these is in the report as a note, and so on record.
 //!
-//! Objects whose availability changes by itself carry a label, [`plan::MANAGED_BY_LABEL`], and are
-//! watched from their first delivery on; see [`Observation`].
+//! Everything that is delivered carries a label, [`plan::MANAGED_BY_LABEL`], and is watched from its
+//! first delivery on: what becomes available, what goes, and what an order that did not get on waits
+//! for. See [`Observation`].
 //!
 //! New objects come before old ones go, so a renamed workload has no gap. Where both cannot be
 //! there at once (a node port), the new one fails first and succeeds when the order is repeated.
 //!
 //! # What is not promised
 //!
-//! - *Drift.* An object with the right hash is not compared with its manifest, and an object that
-//!   somebody deletes is missed only if its availability is watched.
+//! - *Drift.* An object with the right hash is not compared with its manifest.
 //! - *Two processes within [`push::CLAIM_TRUST_MAX`].* Within one process an overtaken order stops
 //!   before its next write. Between processes it learns of it when it loses a race for an object, or
 //!   when its claim is older than that time. Until then it may write objects of the older order,
@@ -93,5 +93,6 @@ pub use neighbours::{Alone, Neighbour, Neighbours};
 pub use order::{AdoptedRemoval, DeliverOrder, Fence, Manifest, WithdrawOrder};
 pub use push::PushLink;
 pub use report::{
-    DeliveryAvailability, DeliveryReport, Observation, Probe, ResourceUsage, WithdrawReport,
+    DeliveryAvailability, DeliveryReport, Observation, Observed, Probe, ResourceUsage,
+    WithdrawReport,
 };

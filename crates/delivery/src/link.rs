@@ -88,4 +88,12 @@ pub trait Link: Send + Sync {
         account: &str,
         seconds: i64,
     ) -> Result<String, LinkError>;
+
+    /// Makes the member ready for orders: it is given the kind AppliedWork if it does not know it.
+    /// Orders do the same, but a first order that has to is slow.
+    ///
+    /// # Errors
+    ///
+    /// When the link cannot be used, or may not do this.
+    async fn prepare(&self) -> Result<(), LinkError>;
 }

@@ -7,15 +7,14 @@ use events::ObjectId;
 use events::cluster::ObjectFailure;
 use serde_json::{Map, Value, json};
 
-use crate::availability::{changes_availability, kind_of};
+use crate::availability::{kind_of, runs_once};
 use crate::failure::{DECODING_ERRED, DUPLICATED, FOUND_GENERATE_NAME, failure};
 use crate::hash::applied_hash;
 use crate::ownership::{ADOPTED_ANNOTATION, HANDED_OVER_ANNOTATION, WorkRef};
 use crate::wave::{Wave, wave_of};
 use crate::{DeliverOrder, Manifest};
 
-/// The label on those delivered objects whose availability is watched. Its only use is to select
-/// them; which work an object belongs to is told by its owner, whose name may be too long for a
+/// The label on everything that is delivered. Its only use is to select it in watches; which work an object belongs to is told by its owner, whose name may be too long for a
 /// label.
 pub const MANAGED_BY_LABEL: &str = "kubernetes-fleet.io/managed-by";
 /// The value of [`MANAGED_BY_LABEL`], and the field manager of everything that is applied.
@@ -41,6 +40,8 @@ pub struct Step {
     pub ordinal: usize,
     /// The hash of the manifest in the form in which it is applied.
     pub hash: String,
+    /// Names the run, of an object that runs once.
+    run: Option<String>,
     body: Value,
 }
 
@@ -116,15 +117,27 @@ fn reason_not_applicable(manifest: &Manifest, is_first: bool) -> Option<ObjectFa
     (!is_first).then(|| failure(id, DUPLICATED, "an earlier manifest is for the same object"))
 }
 
+/// How many digits of the hash name a run: two manifests of one object that share them are not met
+/// by chance.
+const RUN_HASH_DIGITS: usize = 32;
+
 impl Step {
     fn of(manifest: &Manifest, ordinal: usize) -> Self {
         let mut body = sanitised(&manifest.body);
-        if changes_availability(&body) {
-            body["metadata"]["labels"][MANAGED_BY_LABEL] = FIELD_MANAGER.into();
-        }
+        body["metadata"]["labels"][MANAGED_BY_LABEL] = FIELD_MANAGER.into();
         let hash = applied_hash(&body);
         body["metadata"]["annotations"][SPEC_HASH] = hash.as_str().into();
-        Self { id: manifest.id.clone(), ordinal, hash, body }
+        let run = runs_once(&body).then(|| {
+            let uid = manifest.body["metadata"]["uid"].as_str().unwrap_or_default();
+            format!("{} {uid}", &hash[..RUN_HASH_DIGITS])
+        });
+        Self { id: manifest.id.clone(), ordinal, hash, run, body }
+    }
+
+    /// Names the run, of an object that runs once: its manifest, and its uid on the hub.
+    #[must_use]
+    pub fn run(&self) -> Option<&str> {
+        self.run.as_deref()
     }
 
     /// What is sent to the member: the manifest with its owner, and, when the object exists, with

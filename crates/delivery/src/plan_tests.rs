@@ -156,14 +156,14 @@ fn what_users_set_travels() {
         "labels": { "team": "a" }, "annotations": { "note": "n" }, "finalizers": ["example.com/f"],
     })));
     let metadata = &step.body()["metadata"];
-    assert_eq!(metadata["labels"], json!({ "team": "a" }));
+    assert_eq!(metadata["labels"], json!({ "team": "a", MANAGED_BY_LABEL: FIELD_MANAGER }));
     assert_eq!(metadata["annotations"]["note"], "n");
     assert_eq!(metadata["annotations"][SPEC_HASH], step.hash.as_str());
     assert_eq!(metadata["finalizers"], json!(["example.com/f"]));
 }
 
 #[test]
-fn only_what_is_watched_is_labelled() {
+fn everything_is_labelled_and_nothing_within_it() {
     let deployment = step(json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": { "name": "x", "namespace": "ns", "labels": null },
@@ -172,7 +172,8 @@ fn only_what_is_watched_is_labelled() {
     assert_eq!(deployment.body()["metadata"]["labels"][MANAGED_BY_LABEL], FIELD_MANAGER);
     let template = &deployment.body()["spec"]["template"];
     assert_eq!(template["metadata"]["labels"], json!({ "app": "x" }), "pods must not be replaced");
-    assert!(step(config_map(json!({}))).body()["metadata"].get("labels").is_none());
+    let quiet = step(config_map(json!({})));
+    assert_eq!(quiet.body()["metadata"]["labels"][MANAGED_BY_LABEL], FIELD_MANAGER);
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use events::PlacementKey;
-use events::cluster::{ObjectFailure, ObjectNote};
+use events::cluster::{ObjectFailure, ObjectNote, Progress};
+use events::{ObjectId, PlacementKey};
 
 use crate::mark::MarkSeen;
 
@@ -43,11 +43,12 @@ impl DeliveryReport {
 /// How available the objects of one delivery are.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DeliveryAvailability {
-    /// Applied objects that are not available, and why.
+    /// Applied objects that are there and not available, and why.
     pub waiting: Vec<ObjectFailure>,
-    /// How many of those are not on the member at all: they do not come by waiting, but when the
-    /// order is repeated.
-    pub missing: usize,
+    /// Applied objects that are not on the member any more, or do not carry our label any more:
+    /// they do not come by waiting, but when the order is repeated. One that runs once is among them
+    /// only if it was seen to go before it was finished.
+    pub missing: Vec<ObjectId>,
     /// How many applied objects are of kinds whose availability cannot be tracked.
     pub untracked: u32,
     /// Rises with every statement that links of this process make: of two about the same delivery, the one with
@@ -56,14 +57,14 @@ pub struct DeliveryAvailability {
 }
 
 impl DeliveryAvailability {
-    /// Whether everything that can be tracked is available.
+    /// Whether everything is there, and what can be tracked is available.
     #[must_use]
     pub fn is_available(&self) -> bool {
-        self.waiting.is_empty()
+        self.waiting.is_empty() && self.missing.is_empty()
     }
 }
 
-/// A change of availability that was noticed after the delivery.
+/// Something that was noticed on a member after an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observation {
     /// On which member.
@@ -74,8 +75,19 @@ pub struct Observation {
     pub work: String,
     /// Which assignment was carried out by the order that this is about.
     pub generation: u64,
-    /// How available its objects are now.
-    pub availability: DeliveryAvailability,
+    /// What was noticed.
+    pub what: Observed,
+}
+
+/// What can be noticed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Observed {
+    /// How the objects of a delivery that was applied are now.
+    Availability(DeliveryAvailability),
+    /// How far an order is that takes long, or did not get on.
+    Progress(Progress),
+    /// Something came or went that an order waits for which did not get on: it is worth a try.
+    MayGetOn,
 }
 
 /// What an order to withdraw came to.

@@ -108,10 +108,13 @@ impl FleetView {
             | ClusterEvent::DeliveryFailed(_)
             | ClusterEvent::DeliveryAvailable(_)
             | ClusterEvent::DeliveryUnavailable(_)
+            | ClusterEvent::DeliveryProgressed(_)
+            | ClusterEvent::DeliveryDisturbed(_)
             | ClusterEvent::DeliveryWithdrawn(_)
             | ClusterEvent::DeliveryNoted(_)
             | ClusterEvent::ClusterHeld(_)
             | ClusterEvent::ClusterHoldEnded(_)
+            | ClusterEvent::DeliveryRemovalWaits(_)
             | ClusterEvent::DeliveryRemoved(_) => return ViewChange::Nothing,
         }
         ViewChange::Moved

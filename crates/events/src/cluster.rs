@@ -1,6 +1,7 @@
 //! What happens to a member cluster: membership, health, labels, and the deliveries on it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -46,10 +47,16 @@ event_family! {
         DeliveryAvailable = 1,
         /// Something of the assigned revision is not, or no longer, available.
         DeliveryUnavailable = 2,
+        /// Some of the objects of the assigned revision are applied, of many.
+        DeliveryProgressed = 1,
+        /// Something of the assigned revision was applied and is not there any more; it is put back.
+        DeliveryDisturbed = 1,
         /// It should no longer hold anything of a placement.
         DeliveryWithdrawn = 1,
         /// Something was done with single objects that its order alone does not tell.
         DeliveryNoted = 1,
+        /// Something of the placement is still on it, and why.
+        DeliveryRemovalWaits = 1,
         /// Nothing of the placement is left on it.
         DeliveryRemoved = 1,
         /// Its MemberCluster object is not there, and no deletion of it was seen: until that is
@@ -303,6 +310,54 @@ pub struct DeliveryUnavailable {
     pub waiting: Vec<ObjectFailure>,
 }
 
+/// How many of the objects of a delivery are applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// So many are.
+    pub applied: u32,
+    /// Of so many.
+    pub of: u32,
+}
+
+impl fmt::Display for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} objects are applied", self.applied, self.of)
+    }
+}
+
+/// See [`ClusterEvent::DeliveryProgressed`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveryProgressed {
+    /// Whose objects.
+    pub placement: PlacementKey,
+    /// Of which assignment.
+    pub generation: u64,
+    /// How far it is.
+    pub progress: Progress,
+}
+
+/// See [`ClusterEvent::DeliveryDisturbed`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveryDisturbed {
+    /// Whose objects.
+    pub placement: PlacementKey,
+    /// Of which assignment.
+    pub generation: u64,
+    /// What is missing; bounded by [`FAILURES_PER_DELIVERY_MAX`].
+    pub missing: Vec<ObjectFailure>,
+}
+
+/// See [`ClusterEvent::DeliveryRemovalWaits`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveryRemovalWaits {
+    /// Whose objects.
+    pub placement: PlacementKey,
+    /// Of which withdrawal.
+    pub generation: u64,
+    /// What is still there; bounded by [`FAILURES_PER_DELIVERY_MAX`].
+    pub remaining: Vec<ObjectFailure>,
+}
+
 /// See [`ClusterEvent::DeliveryWithdrawn`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliveryWithdrawn {
@@ -359,6 +414,8 @@ pub enum Note {
         /// What has to go before it can.
         why: String,
     },
+    /// It runs once, was made before and is gone: it has finished, or may have.
+    Finished,
 }
 
 impl std::fmt::Display for Note {
@@ -368,6 +425,9 @@ impl std::fmt::Display for Note {
             Self::Released { why } => write!(f, "let go: {why}"),
             Self::HandedOver { to } => write!(f, "handed over to {to}"),
             Self::Kept { why } => write!(f, "kept: {why}"),
+            Self::Finished => {
+                f.write_str("was finished, or may have been, and is gone: not made again")
+            }
         }
     }
 }

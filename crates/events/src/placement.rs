@@ -286,6 +286,8 @@ pub enum TargetPhase {
     AvailableUntracked,
     /// Nothing is left on the member.
     Removed,
+    /// It is being removed, and something is still on the member.
+    Removing,
 }
 
 /// See [`PlacementEvent::TargetProgressed`].

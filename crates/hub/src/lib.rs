@@ -25,6 +25,7 @@ mod api_server;
 mod client;
 pub mod contents;
 pub mod fences;
+mod fights;
 pub mod held;
 pub mod http;
 pub mod identity;

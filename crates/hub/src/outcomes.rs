@@ -11,15 +11,17 @@ use std::time::Duration;
 use actors::ask::AskError;
 use actors::node::Router;
 use delivery::DeliveryAvailability;
+use delivery::failure::{FAILED_TO_FIND, failure};
 use domain::cluster::{
     ClusterCommand, Delivery, DeliveryOutcome, DeliveryPhase, Notes, ReportDelivery,
 };
 use domain::{DomainCommand, EffectKey};
-use events::cluster::{FAILURES_PER_DELIVERY_MAX, ObjectFailure};
+use events::cluster::{FAILURES_PER_DELIVERY_MAX, ObjectFailure, Progress};
 use events::{AggregateId, Principal};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
+use crate::fights::{Fights, missing_because};
 use crate::work_queue::{Next, WorkQueue};
 
 /// How many outcomes are told at once.
@@ -54,12 +56,21 @@ pub struct Outcomes {
     /// Deliveries that were applied as a whole, by generation, and whose objects are not all
     /// available.
     waiting: Arc<Mutex<BTreeMap<EffectKey, u64>>>,
+    /// How far orders are that are being carried out, by generation, until that is told.
+    progress: Arc<Mutex<BTreeMap<EffectKey, (u64, Progress)>>>,
+    fights: Fights,
     untold: WorkQueue<EffectKey>,
 }
 
 impl Default for Outcomes {
     fn default() -> Self {
-        Self { latest: Arc::default(), waiting: Arc::default(), untold: WorkQueue::new() }
+        Self {
+            latest: Arc::default(),
+            waiting: Arc::default(),
+            progress: Arc::default(),
+            fights: Fights::default(),
+            untold: WorkQueue::new(),
+        }
     }
 }
 
@@ -71,23 +82,39 @@ impl Outcomes {
         }
     }
 
-    /// Takes in what an order has seen; whoever carried it out tells it.
+    /// Takes in what an order has seen; whoever carried it out tells it. Should a watch have seen
+    /// something later meanwhile, that is told then.
     pub fn reported(&self, key: EffectKey, generation: u64, availability: DeliveryAvailability) {
-        if self.keep(&key, generation, availability) {
-            self.untold.mark(key, CHECK_AFTER);
-        }
+        self.keep(&key, generation, availability);
+        self.untold.mark(key, CHECK_AFTER);
+    }
+
+    /// Takes in how far an order is that is being carried out.
+    pub fn progressed(&self, key: EffectKey, generation: u64, progress: Progress) {
+        self.progress().insert(key.clone(), (generation, progress));
+        self.untold.mark(key, Duration::ZERO);
+    }
+
+    /// How long to wait before what is missing of a delivery is put back: somebody deletes it again
+    /// and again.
+    pub(crate) fn put_back_after(&self, key: &EffectKey) -> Option<Duration> {
+        self.fights.wait(key, Instant::now())
     }
 
     /// The delivery is gone: nothing is told of it any more.
     pub fn removed(&self, key: &EffectKey) {
         self.latest().remove(key);
         self.waiting().remove(key);
+        self.progress().remove(key);
+        self.fights.forget(|other| other == key);
     }
 
     /// A cluster is no member any more: nothing is told of what it holds.
     pub(crate) fn forget_cluster(&self, cluster: &str) {
         self.latest().retain(|key, _| key.cluster != cluster);
         self.waiting().retain(|key, _| key.cluster != cluster);
+        self.progress().retain(|key, _| key.cluster != cluster);
+        self.fights.forget(|key| key.cluster == cluster);
     }
 
     /// Notes whether all that is left of a delivery is to wait: it was applied as a whole.
@@ -121,6 +148,10 @@ impl Outcomes {
         self.latest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn progress(&self) -> MutexGuard<'_, BTreeMap<EffectKey, (u64, Progress)>> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn waiting(&self) -> MutexGuard<'_, BTreeMap<EffectKey, u64>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -138,6 +169,10 @@ impl Outcomes {
     }
 
     async fn tell(&self, router: &Router, key: &EffectKey) -> Next {
+        let progress = self.progress().remove(key);
+        if let Some((generation, progress)) = progress {
+            self.tell_progress(router, key, generation, progress).await;
+        }
         let Some(latest) = self.latest().get(key).cloned() else { return Next::Wait };
         let id = AggregateId::Cluster(key.cluster.clone());
         let recorded = {
@@ -159,7 +194,11 @@ impl Outcomes {
                 return Next::After(rest);
             }
         }
-        let command = report(key, latest.generation, latest.outcome, Notes::default());
+        let outcome = match latest.outcome {
+            DeliveryOutcome::Missing(missing) => self.disturbed(key, missing),
+            other => other,
+        };
+        let command = report(key, latest.generation, outcome, Notes::default());
         let principal = Principal::Member(key.cluster.clone());
         match router.ask(id, command, principal).await {
             Ok(_) => {
@@ -171,6 +210,34 @@ impl Outcomes {
                 tracing::debug!(cluster = key.cluster, %error, "an outcome was not taken");
                 Next::Wait
             }
+        }
+    }
+
+    /// What is missing, and when it is put back.
+    fn disturbed(&self, key: &EffectKey, mut missing: Vec<ObjectFailure>) -> DeliveryOutcome {
+        let message = missing_because(self.fights.disturbed(key, Instant::now()));
+        for object in &mut missing {
+            object.message.clone_from(&message);
+        }
+        DeliveryOutcome::Missing(missing)
+    }
+
+    /// Tells how far an order is. What cannot be told is no loss: the next is told soon, or the end.
+    async fn tell_progress(
+        &self,
+        router: &Router,
+        key: &EffectKey,
+        generation: u64,
+        progress: Progress,
+    ) {
+        let id = AggregateId::Cluster(key.cluster.clone());
+        if !router.owns(&id) {
+            return;
+        }
+        let outcome = DeliveryOutcome::Applying(progress);
+        let command = report(key, generation, outcome, Notes::default());
+        if let Err(error) = router.ask(id, command, Principal::Member(key.cluster.clone())).await {
+            tracing::debug!(cluster = key.cluster, %error, "progress was not taken");
         }
     }
 
@@ -202,7 +269,7 @@ fn says(recorded: &Delivery, seen: &DeliveryOutcome) -> bool {
             waiting == seen || is_cut
         }
         // Being removed, or not applied as a whole: availability is not the question.
-        (DeliveryPhase::Withdrawn | DeliveryPhase::Failed(_), _) => true,
+        (DeliveryPhase::Withdrawn(_) | DeliveryPhase::Failed(_), _) => true,
         (
             DeliveryPhase::Assigned | DeliveryPhase::Applied(_) | DeliveryPhase::Available { .. },
             _,
@@ -222,7 +289,7 @@ fn rest(recorded: &Delivery, latest: &Latest, now: Instant) -> Duration {
             DeliveryPhase::Applied(_)
             | DeliveryPhase::Failed(_)
             | DeliveryPhase::Available { .. }
-            | DeliveryPhase::Withdrawn,
+            | DeliveryPhase::Withdrawn(_),
             _,
             _,
         ) => Duration::ZERO,
@@ -238,15 +305,16 @@ pub(crate) fn report(
 ) -> DomainCommand {
     let outcome = match outcome {
         DeliveryOutcome::Failed(failures) => DeliveryOutcome::Failed(bounded(failures)),
+        DeliveryOutcome::Missing(missing) => DeliveryOutcome::Missing(bounded(missing)),
         DeliveryOutcome::Unavailable(waiting) => DeliveryOutcome::Unavailable(bounded(waiting)),
-        available @ DeliveryOutcome::Available { .. } => available,
+        short @ (DeliveryOutcome::Available { .. } | DeliveryOutcome::Applying(_)) => short,
     };
     let placement = key.placement.clone();
     ClusterCommand::ReportDelivery(ReportDelivery { placement, generation, outcome, notes }).into()
 }
 
 /// The first of them; the last of those says how many more there are.
-fn bounded(mut failures: Vec<ObjectFailure>) -> Vec<ObjectFailure> {
+pub(crate) fn bounded(mut failures: Vec<ObjectFailure>) -> Vec<ObjectFailure> {
     let beyond = failures.len().saturating_sub(FAILURES_PER_DELIVERY_MAX);
     failures.truncate(FAILURES_PER_DELIVERY_MAX);
     if beyond > 0
@@ -257,9 +325,16 @@ fn bounded(mut failures: Vec<ObjectFailure>) -> Vec<ObjectFailure> {
     failures
 }
 
-/// What an availability means for the delivery.
+/// What an availability means for the delivery. What is missing has to be put back before anything
+/// can be said about the rest.
 #[must_use]
 pub fn outcome_of(availability: DeliveryAvailability) -> DeliveryOutcome {
+    if !availability.missing.is_empty() {
+        let message = missing_because((1, Duration::ZERO));
+        let missing = availability.missing.iter();
+        let missing = missing.map(|id| failure(id, FAILED_TO_FIND, message.as_str()));
+        return DeliveryOutcome::Missing(missing.collect());
+    }
     match availability.waiting.is_empty() {
         true => DeliveryOutcome::Available { untracked: availability.untracked },
         false => DeliveryOutcome::Unavailable(availability.waiting),
@@ -280,7 +355,7 @@ mod tests {
         EffectKey { cluster: cluster.to_owned(), placement: PlacementKey::cluster("web") }
     }
 
-    fn failure(number: usize) -> ObjectFailure {
+    fn object_failure(number: usize) -> ObjectFailure {
         let object = events::ObjectId {
             group: String::new(),
             version: "v1".to_owned(),
@@ -295,7 +370,7 @@ mod tests {
     #[test]
     fn regression_of_thousands_of_failures_the_first_are_told_and_the_others_counted() {
         let told = |count: usize| {
-            let failures = (0..count).map(failure).collect();
+            let failures = (0..count).map(object_failure).collect();
             let command =
                 report(&key("eu"), 1, DeliveryOutcome::Failed(failures), Notes::default());
             let DomainCommand::Cluster(ClusterCommand::ReportDelivery(report)) = command else {
@@ -303,7 +378,7 @@ mod tests {
             };
             report.outcome
         };
-        let all: Vec<ObjectFailure> = (0..FAILURES_PER_DELIVERY_MAX).map(failure).collect();
+        let all: Vec<ObjectFailure> = (0..FAILURES_PER_DELIVERY_MAX).map(object_failure).collect();
         assert_eq!(told(FAILURES_PER_DELIVERY_MAX), DeliveryOutcome::Failed(all.clone()));
         let mut first = all;
         first.last_mut().unwrap().message = "no (and 4900 more objects)".to_owned();
@@ -313,10 +388,11 @@ mod tests {
     #[test]
     fn regression_only_another_reason_to_wait_is_told_later() {
         let now = Instant::now();
-        let waits = |object| vec![failure(object)];
+        let waits = |object| vec![object_failure(object)];
         let recorded = |phase| {
             let (revision, held, apply, adopted, kept) = Default::default();
-            Delivery { generation: 1, phase, revision, held, apply, adopted, kept }
+            let progress = None;
+            Delivery { generation: 1, phase, revision, held, apply, adopted, kept, progress }
         };
         let latest = |outcome, told_at| Latest { generation: 1, ordinal: 1, outcome, told_at };
         let (waiting, available) =
@@ -336,8 +412,9 @@ mod tests {
     #[test]
     fn regression_a_watch_does_not_speak_before_its_order() {
         let (revision, held, apply, adopted, kept) = Default::default();
-        let phase = DeliveryPhase::Assigned;
-        let assigned = Delivery { generation: 1, phase, revision, held, apply, adopted, kept };
+        let (phase, progress) = (DeliveryPhase::Assigned, None);
+        let assigned =
+            Delivery { generation: 1, phase, revision, held, apply, adopted, kept, progress };
         let outcome = DeliveryOutcome::Available { untracked: 0 };
         let latest = Latest { generation: 1, ordinal: 2, outcome, told_at: None };
         assert_eq!(rest(&assigned, &latest, Instant::now()), ORDER_FIRST);
@@ -373,7 +450,10 @@ mod tests {
         let key = key("eu");
         let kept = || match outcomes.latest()[&key].outcome {
             DeliveryOutcome::Available { untracked } => untracked,
-            DeliveryOutcome::Failed(_) | DeliveryOutcome::Unavailable(_) => {
+            DeliveryOutcome::Applying(_)
+            | DeliveryOutcome::Failed(_)
+            | DeliveryOutcome::Missing(_)
+            | DeliveryOutcome::Unavailable(_) => {
                 panic!("it is available")
             }
         };

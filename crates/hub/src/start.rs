@@ -6,7 +6,7 @@ use actors::concerns::Gravity;
 use actors::node::{self, Node, NodeConfig, NodeError, Ownership, Router};
 use actors::shard::ClaimIdentity;
 use api::{ClusterResourcePlacement, ResourcePlacement};
-use delivery::{AdoptedRemoval, Observation};
+use delivery::{AdoptedRemoval, Observation, Observed};
 use domain::EffectKey;
 use domain::selection::SelectionRules;
 use event_log::Log;
@@ -159,7 +159,7 @@ impl Hub {
             watcher: watcher.clone(),
         };
         let supervisor = router.supervisor();
-        let observing = (Arc::new(Mutex::new(observed)), outcomes.clone());
+        let observing = (Arc::new(Mutex::new(observed)), outcomes.clone(), router.clone());
         let telling = (outcomes.clone(), router.clone());
         let belonging = Belonging {
             client: config.client.clone(),
@@ -280,13 +280,20 @@ impl Hub {
     }
 }
 
-/// What links observe of deliveries is told to their clusters.
+/// What links observe of deliveries is told to their clusters, and what may get on is tried.
 async fn take_observations(
-    (observed, outcomes): (Arc<Mutex<mpsc::Receiver<Observation>>>, Outcomes),
+    (observed, outcomes, router): (Arc<Mutex<mpsc::Receiver<Observation>>>, Outcomes, Router),
 ) {
     let mut observed = observed.lock().await;
     while let Some(observation) = observed.recv().await {
-        let Observation { cluster, placement, generation, availability, .. } = observation;
-        outcomes.observed(EffectKey { cluster, placement }, generation, availability);
+        let Observation { cluster, placement, generation, what, .. } = observation;
+        let key = EffectKey { cluster, placement };
+        match what {
+            Observed::Availability(availability) => {
+                outcomes.observed(key, generation, availability);
+            }
+            Observed::Progress(progress) => outcomes.progressed(key, generation, progress),
+            Observed::MayGetOn => router.effects().hurry_one(&key),
+        }
     }
 }

@@ -42,6 +42,8 @@ pub enum Finished {
     /// It has to be tried again, at the latest when another effect of the same member has changed
     /// something: what it lacks may come from there.
     RetryWithNeighbours,
+    /// It has to be tried again after so many milliseconds, as if it had not been tried.
+    RetryAfter(u64),
 }
 
 /// An effect to perform now.
@@ -210,6 +212,20 @@ impl EffectQueue {
         }
     }
 
+    /// Makes one effect due that waits to be tried again: what it waited for may be over. It keeps its
+    /// number of attempts: if it was not over, the next wait is as long as it would have been.
+    pub fn hurry_one(&mut self, key: &EffectKey, now_ms: u64) {
+        let is_waiting = |entry: &&mut Entry| entry.stage == Stage::Waiting;
+        let Some(entry) = self.entries.get_mut(key).filter(is_waiting) else { return };
+        let before = entry.place(key);
+        entry.due_at_ms = now_ms.min(entry.due_at_ms);
+        let after = entry.place(key);
+        self.on_member(&key.cluster, |member| {
+            member.waiting.remove(&before);
+            member.waiting.insert(after);
+        });
+    }
+
     /// Forgets everything for which `keep` is false, as when partitions were lost; what runs of it
     /// when it has ended.
     pub fn retain(&mut self, keep: impl Fn(&EffectKey) -> bool) {
@@ -281,6 +297,7 @@ impl EffectQueue {
                 entry.is_dependent = finished == Finished::RetryWithNeighbours;
                 Some(backoff_ms(entry.attempt, jitter))
             }
+            (_, Finished::RetryAfter(wait)) => Some(wait),
         };
         match wait {
             None => {

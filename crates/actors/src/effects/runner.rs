@@ -27,6 +27,8 @@ pub enum Again {
     /// The same, and soon after another effect of the same member has changed something: what this
     /// one lacks may come from there.
     WithNeighbours,
+    /// After so long: nothing was tried.
+    After(Duration),
 }
 
 /// What came of an effect.
@@ -112,6 +114,12 @@ impl EffectSink {
     /// Tries at once what waits to be tried again on a member: it can be reached now.
     pub fn hurry(&self, cluster: &str) {
         self.with(|queue, now_ms| queue.hurry(cluster, now_ms));
+        self.shared.moved.notify_one();
+    }
+
+    /// Tries one effect at once that waits to be tried again: it may get on now.
+    pub fn hurry_one(&self, key: &EffectKey) {
+        self.with(|queue, now_ms| queue.hurry_one(key, now_ms));
         self.shared.moved.notify_one();
     }
 
@@ -276,6 +284,9 @@ pub fn finished(reported: &Result<(), AskError>, again: Again) -> Finished {
         (Ok(()) | Err(AskError::Refused(_)), Again::WithBackoff) => Finished::Retry,
         (Ok(()) | Err(AskError::Refused(_)), Again::WithNeighbours) => {
             Finished::RetryWithNeighbours
+        }
+        (Ok(()) | Err(AskError::Refused(_)), Again::After(wait)) => {
+            Finished::RetryAfter(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX / 2))
         }
         // Whoever owns the cluster now computes the effect again.
         (Err(AskError::NotOwner { .. }), _) => Finished::Done,

@@ -266,3 +266,31 @@ fn what_lacks_something_is_tried_again_when_its_neighbours_have_moved() {
     assert_eq!(taken(&mut queue, now_ms), [""; 0], "many moves cost one more try");
     assert_eq!(taken(&mut queue, now_ms + 1_000), ["lacks on eu, 11"]);
 }
+
+#[test]
+fn what_may_get_on_is_tried_at_once_and_waits_longer_if_it_does_not() {
+    let mut queue = EffectQueue::default();
+    queue.offer(deliver("eu", "web", 1), 0);
+    for attempt in 0..4 {
+        assert_eq!(queue.take_due(attempt * 100_000).len(), 1);
+        queue.finished(&key("eu", "web"), Finished::Retry, 0.0, attempt * 100_000);
+    }
+    let now = 300_000;
+    assert_eq!(queue.next_due_ms(), Some(now + 4_000));
+    queue.hurry_one(&key("eu", "web"), now + 1);
+    assert_eq!(taken(&mut queue, now + 1), ["web on eu, 4"]);
+    queue.hurry_one(&key("eu", "web"), now + 1);
+    queue.finished(&key("eu", "web"), Finished::Retry, 0.0, now + 1);
+    assert_eq!(queue.next_due_ms(), Some(now + 1 + 8_000), "while it runs, nothing is hurried");
+    queue.hurry_one(&key("eu", "gone"), now + 2);
+}
+
+#[test]
+fn what_was_not_tried_is_tried_when_it_says() {
+    let mut queue = EffectQueue::default();
+    queue.offer(deliver("eu", "web", 1), 0);
+    assert_eq!(taken(&mut queue, 0), ["web on eu, 0"]);
+    queue.finished(&key("eu", "web"), Finished::RetryAfter(7_000), 0.0, 0);
+    assert_eq!(taken(&mut queue, 6_999), [""; 0]);
+    assert_eq!(taken(&mut queue, 7_000), ["web on eu, 0"], "it counts as not tried");
+}

@@ -108,7 +108,8 @@ async fn what_a_new_owner_decides_is_not_earlier_than_what_stands_in_its_partiti
     let second =
         start(config(Arc::new(log.with_clock(LogClock::of_node(clock))), Ownership::Alone)).await;
     let problem = LinkProblem::Missing;
-    let lost = ReportLinkProblem { problem, message: "the Secret is gone".to_owned() };
+    let lost =
+        ReportLinkProblem { problem, message: "the Secret is gone".to_owned(), is_new_link: false };
     ask(second.router(), eu_1(), ClusterCommand::ReportLinkProblem(lost)).await;
     second.shutdown().await;
     let after = times(&log);

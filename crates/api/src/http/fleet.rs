@@ -225,7 +225,7 @@ pub struct TargetView {
     /// The cluster.
     pub cluster: String,
     /// How far it is: `Moving`, `Assigned`, `ApplyFailed`, `Applied`, `Available`,
-    /// `AvailableUntracked` or `Removed`.
+    /// `AvailableUntracked`, `Removing` or `Removed`.
     pub phase: String,
     /// The revision that it should hold; absent when it is being removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,13 +7,16 @@ use api::{PLACEMENT_GROUP, STORAGE_VERSION};
 use events::ObjectId;
 use events::cluster::LinkProblem;
 use kube::core::Status;
+use kube::core::params::ListParams;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::PushMember;
 use super::discovery::Resource;
+use super::object::is_path_missing;
 use super::requests::CallError;
+use super::runs::Runs;
 use super::wait::{CRD_ESTABLISHED_WAIT, wait_for};
 use crate::failure::{is_conflict, is_forbidden, is_not_found, is_object_missing};
 use crate::fence::{self, Claim};
@@ -64,6 +67,8 @@ pub(super) struct Claimed<'a> {
     pub(super) live: Value,
     /// What its status names as applied.
     pub(super) recorded: Vec<Value>,
+    /// Which objects that run once were made for it.
+    pub(super) runs: Runs,
     /// Until when this order believes that it holds it; `None` after a sign that it may not.
     trusted_until: Mutex<Option<Instant>>,
 }
@@ -207,10 +212,26 @@ impl PushMember {
             member: self,
             fence,
             work: WorkRef { name: work.to_owned(), uid },
+            runs: Runs::of(&live),
             live,
             recorded,
             trusted_until: Mutex::new(Some(trusted_until(asked))),
         }))
+    }
+
+    /// See [`Link::prepare`](crate::Link::prepare).
+    pub(super) async fn prepare(&self) -> Result<(), Stop> {
+        let resource = Resource::applied_work();
+        let one = ListParams::default().limit(1);
+        match self.requests.list::<Value>(&resource, &one).await {
+            Ok(_) => Ok(()),
+            Err(CallError::Refused(status)) if is_path_missing(&status) => {
+                let until = Instant::now() + CRD_ESTABLISHED_WAIT;
+                self.install_applied_work().await?;
+                self.until_served(&resource, until).await
+            }
+            Err(error) => Err(work_error(error).into()),
+        }
     }
 
     /// Makes the member serve AppliedWork: there is no agent on it that brought the kind along.
@@ -259,6 +280,14 @@ impl Claimed<'_> {
         *self.trusted_until.lock().await = None;
     }
 
+    /// Writes down which objects that run once were made, at once: whoever takes up the order after a
+    /// crash must not make them again.
+    pub(super) async fn record_runs(&self, runs: &Runs) -> Result<(), Stop> {
+        self.confirm().await?;
+        let metadata = json!({ "uid": self.work.uid, "annotations": runs.annotations() });
+        self.write(None, &json!({ "metadata": metadata })).await
+    }
+
     /// Writes down what is applied, if that is not what is written there.
     pub(super) async fn record(&self, applied: &[Value]) -> Result<(), Stop> {
         if self.recorded == applied {
@@ -269,9 +298,13 @@ impl Claimed<'_> {
             "metadata": { "uid": self.work.uid },
             "status": { "appliedResources": applied },
         });
+        self.write(Some("status"), &patch).await
+    }
+
+    async fn write(&self, subresource: Option<&str>, patch: &Value) -> Result<(), Stop> {
         let resource = Resource::applied_work();
         let name = &self.work.name;
-        match self.member.requests.merge(&resource, "", name, Some("status"), &patch).await {
+        match self.member.requests.merge(&resource, "", name, subresource, patch).await {
             Ok(_) => Ok(()),
             Err(CallError::Refused(status)) if is_conflict(&status) || is_not_found(&status) => {
                 Err(Stop::Busy(format!("its AppliedWork {name} was replaced meanwhile")))
@@ -329,7 +362,10 @@ pub(super) fn work_error(error: CallError) -> CallError {
                       customresourcedefinitions.apiextensions.k8s.io"
                 .to_owned(),
         },
-        error @ (CallError::Refused(_) | CallError::Unusable { .. } | CallError::Busy(_)) => error,
+        error @ (CallError::Refused(_)
+        | CallError::Unusable { .. }
+        | CallError::Busy(_)
+        | CallError::TimedOut(_)) => error,
     }
 }
 

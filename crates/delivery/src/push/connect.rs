@@ -13,8 +13,12 @@ use super::requests::chain;
 /// packet.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A client for the current context of a kubeconfig, or why there is none.
-pub(super) async fn client(kubeconfig_yaml: &str, user_agent: &str) -> Result<Client, String> {
+/// A client for the current context of a kubeconfig, and the address that it goes to; or why there
+/// is none.
+pub(super) async fn client(
+    kubeconfig_yaml: &str,
+    user_agent: &str,
+) -> Result<(Client, String), String> {
     let kubeconfig = Kubeconfig::from_yaml(kubeconfig_yaml)
         .map_err(|_| "the kubeconfig is not a kubeconfig in YAML".to_owned())?;
     if let Some(reason) = reason_not_self_contained(&kubeconfig) {
@@ -32,8 +36,16 @@ pub(super) async fn client(kubeconfig_yaml: &str, user_agent: &str) -> Result<Cl
     let user_agent = HeaderValue::from_str(user_agent)
         .map_err(|_| format!("{user_agent:?} cannot be a user agent"))?;
     config.headers.push((USER_AGENT, user_agent));
-    Client::try_from(config)
-        .map_err(|error| format!("the kubeconfig cannot be used: {}", chain(&error)))
+    let address = address_of(&config.cluster_url);
+    let client = Client::try_from(config)
+        .map_err(|error| format!("the kubeconfig cannot be used: {}", chain(&error)))?;
+    Ok((client, address))
+}
+
+/// Scheme, host and port, without anything else that an address can hold.
+fn address_of(url: &http::Uri) -> String {
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{}://{}{port}", url.scheme_str().unwrap_or("https"), url.host().unwrap_or_default())
 }
 
 /// Why a kubeconfig would make the hub read its own files, run programs, or go through a proxy.

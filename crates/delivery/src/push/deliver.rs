@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use events::ObjectId;
-use events::cluster::{Note, ObjectNote};
+use events::cluster::{Note, ObjectFailure, ObjectNote, Progress};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use kube::core::params::{ListParams, PropagationPolicy};
 use serde_json::Value;
@@ -14,8 +14,11 @@ use super::PushMember;
 use super::applied_work::{Claimed, Found, Stop, inventory_entry, is_entry_of, work_error};
 use super::discovery::{Resource, served_by};
 use super::object::{Expected, Outcome, Written, is_path_missing};
+use super::observe::delivery_of;
 use super::remove::{Removed, Remover};
 use super::requests::CallError;
+use super::runs::Runs;
+use super::seen::Delivery;
 use super::wait::{CRD_ESTABLISHED_WAIT, wait_for};
 use crate::availability::availability;
 use crate::failure::{MANIFEST_APPLY_FAILED, failure, is_conflict, is_not_found};
@@ -26,6 +29,10 @@ use crate::{Availability, DeliverOrder, DeliveryReport, WithdrawOrder, WithdrawR
 /// How many objects of one wave are written at once. Half of what the member takes, so that one
 /// large delivery does not keep all others waiting.
 pub const OBJECTS_IN_FLIGHT_PER_WAVE_MAX: usize = 16;
+
+/// How often it is told at most how far an order is: each time is an event of the member and one of
+/// the placement.
+pub const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
 /// The pause before a path that is not served yet is asked for again the first time; it doubles up
 /// to [`SERVED_PAUSE_MAX`].
@@ -40,7 +47,8 @@ impl PushMember {
         claimed: &Claimed<'_>,
     ) -> Result<DeliveryReport, Stop> {
         let Plan { waves, failures, leftovers } = Plan::of(order);
-        let mut run = Run::new(self, order, claimed);
+        let steps = waves.values().flatten();
+        let mut run = Run::new(self, order, claimed, claimed.runs.of_steps(steps));
         run.report.failures = failures;
         // Kept by name for the kinds that later waves may need.
         let later_kinds: BTreeSet<(String, String)> = waves
@@ -90,10 +98,35 @@ impl PushMember {
         };
         let Removed { removed, released, remaining, notes } =
             remover.remove(by_wave(&order.inventory)).await?;
-        if remaining.is_empty() && claimed.is_some() {
+        if !remaining.is_empty() {
+            self.wait_for_remaining(order, &remaining).await?;
+        } else if claimed.is_some() {
             self.delete_work(order).await?;
         }
         Ok(WithdrawReport { remaining, removed, released, notes })
+    }
+
+    /// What is going away is watched until it is gone, also by a link that has delivered nothing.
+    async fn wait_for_remaining(
+        &self,
+        order: &WithdrawOrder,
+        remaining: &[ObjectFailure],
+    ) -> Result<(), Stop> {
+        for failure in remaining {
+            let id = &failure.object;
+            let resource = self.discovery.resource_in_any_version(&self.requests, id).await?;
+            if let Some(resource) = resource {
+                self.observer.watch(&resource);
+            }
+        }
+        self.observer.wait_for(&Delivery {
+            placement: order.placement.clone(),
+            work: order.work.clone(),
+            generation: order.fence.generation,
+            objects: remaining.iter().map(|failure| failure.object.clone()).collect(),
+            untracked: 0,
+        });
+        Ok(())
     }
 
     /// Deletes the AppliedWork, and nothing with it: whatever names it as an owner and is not in
@@ -129,10 +162,42 @@ struct Run<'a> {
     unusable_namespaces: BTreeSet<String>,
     /// Namespaces that this order has created: whatever goes into them is not there yet.
     new_namespaces: BTreeSet<String>,
+    /// Objects that run once and are not made again.
+    finished: Vec<Step>,
+    runs: Runs,
+    pace: Pace,
+}
+
+/// How far an order is, and when that was last told.
+#[derive(Clone, Copy)]
+struct Pace {
+    progress: Progress,
+    told_at: Instant,
+}
+
+impl Pace {
+    /// Takes in what became of one object, and tells how far the order is if it was not told lately.
+    fn take(&mut self, outcome: &Outcome, run: &Run<'_>) {
+        self.progress.applied += match outcome {
+            Outcome::Applied { .. } | Outcome::Finished => 1,
+            Outcome::Failed { .. } => 0,
+        };
+        if self.told_at.elapsed() >= PROGRESS_EVERY {
+            self.told_at = Instant::now();
+            run.member.observer.progressed(run.order, self.progress);
+        }
+    }
 }
 
 impl<'a> Run<'a> {
-    fn new(member: &'a PushMember, order: &'a DeliverOrder, claimed: &'a Claimed<'a>) -> Self {
+    fn new(
+        member: &'a PushMember,
+        order: &'a DeliverOrder,
+        claimed: &'a Claimed<'a>,
+        runs: Runs,
+    ) -> Self {
+        let of = u32::try_from(order.manifests.len()).unwrap_or(u32::MAX);
+        let progress = Progress { applied: 0, of };
         Self {
             member,
             order,
@@ -141,6 +206,9 @@ impl<'a> Run<'a> {
             applied: Vec::new(),
             unusable_namespaces: BTreeSet::new(),
             new_namespaces: BTreeSet::new(),
+            finished: Vec::new(),
+            runs,
+            pace: Pace { progress, told_at: Instant::now() },
         }
     }
 
@@ -152,29 +220,54 @@ impl<'a> Run<'a> {
             let message = format!("namespace {} could not be applied", step.id.namespace);
             failure(&step.id, MANIFEST_APPLY_FAILED, message)
         }));
-        let (member, claimed, order) = (self.member, self.claimed, self.order);
-        let new_namespaces = &self.new_namespaces;
-        let outcomes: Vec<(Step, Outcome)> = stream::iter(steps)
-            .map(async |step| {
-                let expected = match new_namespaces.contains(&step.id.namespace) {
-                    true => Expected::Absent,
-                    false => Expected::Unknown,
-                };
-                let outcome = member.apply(claimed, &step, order, expected).await?;
-                Ok::<_, Stop>((step, outcome))
-            })
-            .buffer_unordered(OBJECTS_IN_FLIGHT_PER_WAVE_MAX)
-            .try_collect()
-            .await?;
+        let outcomes = self.apply_all(steps).await?;
+        let runs = self.runs.clone();
         for (step, outcome) in outcomes {
             self.take(step, outcome);
+        }
+        if self.runs != runs {
+            self.claimed.record_runs(&self.runs).await?;
         }
         Ok(())
     }
 
+    /// Applies objects that do not depend on each other, many at once.
+    async fn apply_all(&mut self, steps: Vec<Step>) -> Result<Vec<(Step, Outcome)>, Stop> {
+        let mut pace = self.pace;
+        let mut outcomes = Vec::with_capacity(steps.len());
+        {
+            let run = &*self;
+            let apply = async |step: Step| {
+                let expected = match run.new_namespaces.contains(&step.id.namespace) {
+                    true => Expected::Absent,
+                    false => Expected::Unknown,
+                };
+                let (claimed, order) = (run.claimed, run.order);
+                let outcome = run.member.apply(claimed, &step, order, expected).await?;
+                Ok::<_, Stop>((step, outcome))
+            };
+            let steps = stream::iter(steps).map(apply);
+            let mut applying =
+                std::pin::pin!(steps.buffer_unordered(OBJECTS_IN_FLIGHT_PER_WAVE_MAX));
+            while let Some((step, outcome)) = applying.try_next().await? {
+                pace.take(&outcome, run);
+                outcomes.push((step, outcome));
+            }
+        }
+        self.pace = pace;
+        Ok(outcomes)
+    }
+
     fn take(&mut self, step: Step, outcome: Outcome) {
         match outcome {
+            Outcome::Finished => {
+                let note = ObjectNote { object: step.id.clone(), note: Note::Finished };
+                self.report.notes.push(note);
+                self.report.unchanged += 1;
+                self.finished.push(step);
+            }
             Outcome::Applied { resource, live, written, is_adopted } => {
+                self.runs.add(&step);
                 if is_adopted {
                     let note = ObjectNote { object: step.id.clone(), note: Note::Adopted };
                     self.report.notes.push(note);
@@ -241,9 +334,15 @@ impl<'a> Run<'a> {
                 .iter()
                 .map(|(step, resource, live)| (&step.id, resource, live))
                 .collect();
-            self.report.availability = self.member.observer.follow(self.order, &objects);
+            let observer = &self.member.observer;
+            self.report.availability = observer.follow(self.order, &objects, &self.finished);
         } else {
-            self.member.observer.forget(&self.order.work);
+            self.member.observer.progressed(self.order, self.pace.progress);
+            let unsettled = self.report.failures.iter().chain(&self.report.remaining);
+            self.member.observer.wait_for(&Delivery {
+                objects: unsettled.map(|failure| failure.object.clone()).collect(),
+                ..delivery_of(self.order)
+            });
         }
         // What fails because its namespace did comes after the cause.
         let failures = &mut self.report.failures;
@@ -279,7 +378,7 @@ fn is_namespace(id: &ObjectId) -> bool {
 impl PushMember {
     /// Waits until the path of a kind answers: establishing a CRD and serving it are not the same
     /// moment. There is nothing to watch before the path exists, so it is asked for repeatedly.
-    async fn until_served(&self, kind: &Resource, until: Instant) -> Result<(), Stop> {
+    pub(super) async fn until_served(&self, kind: &Resource, until: Instant) -> Result<(), Stop> {
         let mut pause = SERVED_PAUSE;
         let one = ListParams::default().limit(1);
         while Instant::now() < until {
@@ -289,9 +388,11 @@ impl PushMember {
                     pause = (pause * 2).min(SERVED_PAUSE_MAX);
                 }
                 Ok(_) | Err(CallError::Refused(_)) => break,
-                Err(error @ (CallError::Unusable { .. } | CallError::Busy(_))) => {
-                    return Err(error.into());
-                }
+                Err(
+                    error @ (CallError::Unusable { .. }
+                    | CallError::Busy(_)
+                    | CallError::TimedOut(_)),
+                ) => return Err(error.into()),
             }
         }
         Ok(())

@@ -118,6 +118,22 @@ impl Discovery {
         Ok(None)
     }
 
+    /// In which versions of its API a member serves the kind of an object, as `apiVersion`s, the one
+    /// that it prefers first.
+    pub(super) async fn versions_of_kind(
+        &self,
+        requests: &Requests,
+        id: &ObjectId,
+    ) -> Result<Vec<String>, CallError> {
+        let mut served = Vec::new();
+        for version in versions_of(requests, &id.group).await? {
+            if let Some(resource) = self.resource_in(requests, id, &version).await? {
+                served.push(resource.api_version());
+            }
+        }
+        Ok(served)
+    }
+
     async fn resource_in(
         &self,
         requests: &Requests,

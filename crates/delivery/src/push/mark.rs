@@ -122,8 +122,9 @@ fn data(live: &Value) -> BTreeMap<String, String> {
 fn forbidden(error: CallError) -> Result<Marked, CallError> {
     match error {
         CallError::Refused(status) if is_forbidden(&status) => Ok(Marked::Forbidden),
-        error @ (CallError::Refused(_) | CallError::Unusable { .. } | CallError::Busy(_)) => {
-            Err(error)
-        }
+        error @ (CallError::Refused(_)
+        | CallError::Unusable { .. }
+        | CallError::Busy(_)
+        | CallError::TimedOut(_)) => Err(error),
     }
 }

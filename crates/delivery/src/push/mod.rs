@@ -9,7 +9,8 @@
 //! | `deliver` | carries out orders: waves, then removal, then the record |
 //! | `object` | applies one object |
 //! | `remove` | removes objects by name |
-//! | `observe` | notices changes of availability |
+//! | `runs` | which Jobs were made, so that none is made twice |
+//! | `observe`, `seen`, `waiters` | notices what becomes available, what goes, and what orders wait for |
 //! | `mark` | whose the member is |
 //! | `token` | asks the member for a token |
 //! | `probe` | asks the member about itself |
@@ -24,9 +25,11 @@ mod observe;
 mod probe;
 mod remove;
 mod requests;
+mod runs;
 mod seen;
 mod token;
 mod wait;
+mod waiters;
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -43,11 +46,13 @@ use tracing::instrument;
 pub use applied_work::{APPLIED_WORK_GONE_WAIT, CLAIM_ATTEMPTS_MAX, CLAIM_TRUST_MAX};
 pub use connect::CONNECT_TIMEOUT;
 pub use deliver::OBJECTS_IN_FLIGHT_PER_WAVE_MAX;
+pub use deliver::PROGRESS_EVERY;
 pub use object::OBJECT_ATTEMPTS_MAX;
 pub use observe::OBSERVED_WAIT;
 pub use probe::{PODS_COUNTED_EVERY, PROBE_DEADLINE, PROBE_PAGE_OBJECTS, PROBE_PAGES_MAX};
 pub use remove::REMOVAL_WAIT;
 pub use requests::{REQUEST_TIMEOUT, REQUESTS_IN_FLIGHT_PER_MEMBER_MAX, RETRIES_WHEN_BUSY_MAX};
+pub use runs::{RUNS_ANNOTATION, RUNS_RECORDED_MAX};
 pub use wait::CRD_ESTABLISHED_WAIT;
 
 use crate::failure::is_forbidden;
@@ -99,10 +104,19 @@ impl PushLink {
         client: Client,
         observations: mpsc::Sender<Observation>,
     ) -> Self {
+        Self::from_client_at(cluster, client, None, observations)
+    }
+
+    fn from_client_at(
+        cluster: &str,
+        client: Client,
+        address: Option<String>,
+        observations: mpsc::Sender<Observation>,
+    ) -> Self {
         let observer = Observer::start(cluster, client.clone(), observations);
         let member = PushMember {
             cluster: cluster.to_owned(),
-            requests: Requests::new(client),
+            requests: Requests::new(client, address),
             discovery: Discovery::default(),
             object_locks: std::iter::repeat_with(Default::default).take(OBJECT_LOCKS).collect(),
             newest: Mutex::default(),
@@ -126,14 +140,13 @@ impl PushLink {
         user_agent: &str,
         observations: mpsc::Sender<Observation>,
     ) -> Result<Self, LinkError> {
-        let client = connect::client(kubeconfig_yaml, user_agent).await.map_err(|message| {
-            LinkError::Unusable {
-                problem: LinkProblem::InvalidKubeconfig,
-                message,
-                certainty: Certainty::Determinate,
-            }
+        let connected = connect::client(kubeconfig_yaml, user_agent).await;
+        let (client, address) = connected.map_err(|message| LinkError::Unusable {
+            problem: LinkProblem::InvalidKubeconfig,
+            message,
+            certainty: Certainty::Determinate,
         })?;
-        Ok(Self::from_client(cluster, client, observations))
+        Ok(Self::from_client_at(cluster, client, Some(address), observations))
     }
 }
 
@@ -193,6 +206,11 @@ impl Link for PushLink {
     ) -> Result<String, LinkError> {
         let token = self.member.token(namespace, account, seconds).await;
         token.map_err(|error| before_writing(error.into()))
+    }
+
+    #[instrument(skip_all, fields(cluster = %self.member.cluster))]
+    async fn prepare(&self) -> Result<(), LinkError> {
+        self.member.prepare().await.map_err(before_writing)
     }
 }
 
@@ -256,6 +274,9 @@ fn link_error(stop: Stop, certainty: Certainty) -> LinkError {
         }
         Stop::Call(CallError::Unusable { problem, message }) => {
             LinkError::Unusable { problem, message, certainty }
+        }
+        Stop::Call(CallError::TimedOut(message)) => {
+            LinkError::Unusable { problem: LinkProblem::Unreachable, message, certainty }
         }
         // Stable, whatever order it was: see `work_error`.
         Stop::Call(CallError::Refused(status)) if is_forbidden(&status) => LinkError::Unusable {

@@ -23,7 +23,7 @@ use crate::ownership::{
     ADOPTED_ANNOTATION, HANDED_OVER_ANNOTATION, Owners, Standing, WorkRef, is_adopted, is_adoption,
     is_deleting, is_handed_over_to, owner_references_without, standing,
 };
-use crate::plan::{FIELD_MANAGER, Step};
+use crate::plan::{FIELD_MANAGER, MANAGED_BY_LABEL, Step};
 
 /// How often an object is read and written again when somebody else writes it in between. A writer
 /// that is faster five times in a row keeps writing; the order reports it and is repeated later.
@@ -42,6 +42,8 @@ pub(super) enum Outcome {
         /// Whether it was on the member before the placement.
         is_adopted: bool,
     },
+    /// It runs once, was made before and is gone: it has finished, or may have.
+    Finished,
     /// It could not be applied.
     Failed {
         failure: ObjectFailure,
@@ -96,7 +98,8 @@ impl PushMember {
         let _alone = self.object_lock(&step.id).lock().await;
         let id = &step.id;
         let Some(resource) = self.discovery.resource_of(&self.requests, id).await? else {
-            return Ok(failed(id, MANIFEST_APPLY_FAILED, kind_is_unknown(id)));
+            let served = self.discovery.versions_of_kind(&self.requests, id).await?;
+            return Ok(failed(id, MANIFEST_APPLY_FAILED, kind_is_unknown(id, &served)));
         };
         if resource.is_namespaced == id.namespace.is_empty() {
             return Ok(failed(id, DECODING_ERRED, reason_wrong_scope(&resource)));
@@ -152,6 +155,10 @@ impl Applier<'_> {
     }
 
     async fn create(&self) -> Result<Attempt, Stop> {
+        let was_made = self.claimed.runs.has(self.step);
+        if was_made && !self.member.observer.was_cut_short(&self.step.id) {
+            return Ok(Attempt::Done(Outcome::Finished));
+        }
         self.claimed.confirm().await?;
         match self.write(None, false, false).await {
             Ok(live) if has_other_managers(&live) => self.mark_adopted(live).await,
@@ -278,7 +285,9 @@ impl Applier<'_> {
     }
 
     fn is_unchanged(&self, live: &Value) -> bool {
-        live["metadata"]["annotations"][SPEC_HASH] == self.step.hash.as_str()
+        let metadata = &live["metadata"];
+        metadata["annotations"][SPEC_HASH] == self.step.hash.as_str()
+            && metadata["labels"][MANAGED_BY_LABEL] == FIELD_MANAGER
     }
 
     fn applied(&self, live: Value, written: Written) -> Attempt {
@@ -301,6 +310,7 @@ impl Applier<'_> {
         let id = &self.step.id;
         let status = match error {
             CallError::Refused(status) => status,
+            CallError::TimedOut(message) => return self.timed_out(&message, is_absent).await,
             error @ (CallError::Unusable { .. } | CallError::Busy(_)) => return Err(error.into()),
         };
         if is_conflict(&status) && field_conflicts(&status).is_empty()
@@ -344,6 +354,21 @@ fn without_former_marks(
 fn has_other_managers(live: &Value) -> bool {
     let managers = live["metadata"]["managedFields"].as_array().into_iter().flatten();
     managers.into_iter().any(|entry| entry["manager"] != FIELD_MANAGER)
+}
+
+impl Applier<'_> {
+    /// A request about one object that is not finished in time does not hold up the others, as long as
+    /// the member answers about what is ours.
+    async fn timed_out(&self, message: &str, is_absent: bool) -> Result<Attempt, Stop> {
+        self.claimed.distrust().await;
+        self.claimed.confirm().await?;
+        let message = format!(
+            "the member did not finish the request for it: {message}; does an admission webhook, or \
+             the API that serves it, not answer?"
+        );
+        let failure = failure(&self.step.id, MANIFEST_APPLY_FAILED, message);
+        Ok(Attempt::Done(Outcome::Failed { failure, is_absent }))
+    }
 }
 
 fn failed(id: &ObjectId, reason: &str, message: impl Into<String>) -> Outcome {

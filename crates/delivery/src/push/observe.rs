@@ -1,20 +1,24 @@
-//! Notices changes of availability on the member, without asking again and again.
+//! Notices on the member what becomes available and what goes, without asking again and again.
 //!
-//! There is one watch for each kind whose availability changes, from the first delivery that holds
-//! one on. It selects by label, so the member sends only what was delivered. Of the objects nothing
-//! is kept but whether they are available; of changes only the latest, for each delivery once. So
-//! neither a large member nor a slow listener makes this grow.
+//! There is one watch for each kind, from the first delivery that holds one on. It selects by label,
+//! so the member sends only what was delivered, and of most kinds nothing but metadata. Of the
+//! objects nothing is kept but whether they are there and available; of changes only the latest, for
+//! each delivery once. So neither a large member nor a slow listener makes this grow.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use events::ObjectId;
+use events::cluster::Progress;
 use futures::StreamExt as _;
-use kube::core::DynamicObject;
+use kube::core::{DynamicObject, PartialObjectMeta};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
@@ -26,15 +30,18 @@ use super::discovery::Resource;
 use super::requests::{CallError, chain};
 use super::seen::{Delivery, Kind, Seen, kind_of};
 use super::wait::value_of;
-use crate::availability::{availability, changes_availability};
+use crate::availability::{availability, changes_availability, needs_whole_objects};
 use crate::failure::is_not_found;
 use crate::fence::{Claim, claim};
-use crate::plan::{FIELD_MANAGER, MANAGED_BY_LABEL, Plan};
+use crate::plan::{FIELD_MANAGER, MANAGED_BY_LABEL, Plan, Step};
 use crate::{Availability, DeliverOrder, DeliveryAvailability, Observation};
 
 /// How long an assessment waits until the watches of the kinds in question have listed what there
 /// is.
 pub const OBSERVED_WAIT: Duration = Duration::from_secs(10);
+
+/// An object of which the member sends the metadata alone.
+type Metadata = PartialObjectMeta<DynamicObject>;
 
 /// The watches on one member.
 pub(super) struct Observer {
@@ -88,18 +95,40 @@ impl Observer {
         &self,
         order: &DeliverOrder,
         applied: &[(&ObjectId, &Resource, &Value)],
+        finished: &[Step],
     ) -> DeliveryAvailability {
         let mut delivery = delivery_of(order);
         for (id, resource, live) in applied {
-            if changes_availability(live) {
-                self.watch(resource);
-                delivery.watched.push((*id).clone());
-                self.shared.seen().note(&kind_of(id), live);
-            } else if availability(live) == Availability::NotTrackable {
-                delivery.untracked += 1;
-            }
+            self.watch(resource);
+            delivery.objects.push((*id).clone());
+            delivery.untracked += untracked(live);
         }
-        self.shared.seen().follow(delivery)
+        for step in finished {
+            delivery.objects.push(step.id.clone());
+            delivery.untracked += untracked(step.body());
+        }
+        // All at once: what is known of the order before would be told in between.
+        let mut seen = self.shared.seen();
+        for (id, _, live) in applied {
+            seen.note(&kind_of(id), live);
+        }
+        seen.follow(delivery)
+    }
+
+    /// Tells how far an order is.
+    pub(super) fn progressed(&self, order: &DeliverOrder, progress: Progress) {
+        self.shared.seen().progressed(&delivery_of(order), progress);
+        self.shared.changed.notify_one();
+    }
+
+    /// Tells when one of the objects comes or goes for which an order waits that did not get on.
+    pub(super) fn wait_for(&self, delivery: &Delivery) {
+        self.shared.seen().wait_for(delivery);
+    }
+
+    /// Whether an object that runs once was seen to go before it was finished.
+    pub(super) fn was_cut_short(&self, id: &ObjectId) -> bool {
+        self.shared.seen().was_cut_short(id)
     }
 
     /// Stops following a work.
@@ -108,13 +137,23 @@ impl Observer {
     }
 
     /// Makes sure that a kind is watched.
-    fn watch(&self, resource: &Resource) {
+    pub(super) fn watch(&self, resource: &Resource) {
         let kind = kind_of_resource(resource);
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         if watched.insert(kind.clone()) {
-            let api = Api::all_with(self.client.clone(), &resource.api_resource());
+            let (client, api_resource) = (self.client.clone(), resource.api_resource());
+            let (resource, shared) = (resource.clone(), self.shared.clone());
             let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-            tasks.spawn(watch_kind(resource.clone(), api, self.shared.clone()));
+            match needs_whole_objects(&resource.group, &resource.kind) {
+                true => {
+                    let api = Api::<DynamicObject>::all_with(client, &api_resource);
+                    tasks.spawn(watch_kind(resource, api, shared));
+                }
+                false => {
+                    let api = Api::<Metadata>::all_with(client, &api_resource);
+                    tasks.spawn(watch_kind(resource, api, shared));
+                }
+            }
         }
     }
 
@@ -143,16 +182,11 @@ impl PushMember {
     pub(super) async fn assess(&self, order: &DeliverOrder) -> Result<DeliveryAvailability, Stop> {
         let mut delivery = delivery_of(order);
         for step in Plan::of(order).waves.values().flatten() {
-            if changes_availability(step.body()) {
-                delivery.watched.push(step.id.clone());
-            } else if availability(step.body()) == Availability::NotTrackable {
-                delivery.untracked += 1;
-            }
+            delivery.objects.push(step.id.clone());
+            delivery.untracked += untracked(step.body());
         }
-        if !delivery.watched.is_empty() {
-            self.confirm_not_superseded(order).await?;
-            self.watch_all(&delivery.watched).await?;
-        }
+        self.confirm_not_superseded(order).await?;
+        self.watch_all(&delivery.objects).await?;
         Ok(self.observer.shared.seen().follow(delivery))
     }
 
@@ -184,18 +218,29 @@ fn kind_of_resource(resource: &Resource) -> Kind {
     (resource.group.clone(), resource.kind.clone())
 }
 
-fn delivery_of(order: &DeliverOrder) -> Delivery {
+/// An order as what is followed, still without objects.
+pub(super) fn delivery_of(order: &DeliverOrder) -> Delivery {
     Delivery {
         placement: order.placement.clone(),
         work: order.work.clone(),
         generation: order.fence.generation,
-        watched: Vec::new(),
+        objects: Vec::new(),
         untracked: 0,
     }
 }
 
+/// One if nobody can tell how available an object is that does not change its availability.
+fn untracked(object: &Value) -> u32 {
+    let is_untracked =
+        !changes_availability(object) && availability(object) == Availability::NotTrackable;
+    u32::from(is_untracked)
+}
+
 /// Watches one kind for ever. The watcher resumes, backs off and lists again by itself.
-async fn watch_kind(resource: Resource, api: Api<DynamicObject>, shared: Arc<Shared>) {
+async fn watch_kind<K>(resource: Resource, api: Api<K>, shared: Arc<Shared>)
+where
+    K: kube::Resource + Clone + Debug + Serialize + DeserializeOwned + Send + 'static,
+{
     let kind = kind_of_resource(&resource);
     let config = watcher::Config::default().labels(&format!("{MANAGED_BY_LABEL}={FIELD_MANAGER}"));
     let mut events = std::pin::pin!(watcher::watcher(api, config).default_backoff());
@@ -211,8 +256,8 @@ async fn watch_kind(resource: Resource, api: Api<DynamicObject>, shared: Arc<Sha
     }
 }
 
-fn take(resource: &Resource, kind: &Kind, event: Event<DynamicObject>, shared: &Shared) {
-    let value_of = |object: DynamicObject| value_of(&object, resource);
+fn take<K: Serialize>(resource: &Resource, kind: &Kind, event: Event<K>, shared: &Shared) {
+    let value_of = |object: K| value_of(&object, resource);
     let mut seen = shared.seen();
     match event {
         Event::Init => seen.list_begins(kind),

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use api::names::property;
 use domain::quantity::Quantity;
-use events::cluster::LinkProblem;
 use kube::core::params::ListParams;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -44,10 +43,10 @@ impl PushMember {
         match tokio::time::timeout(PROBE_DEADLINE, self.ask(&mut probe)).await {
             Ok(Ok(())) => Ok(probe),
             Ok(Err(error)) => Err(error),
-            Err(_) if probe.identity.is_empty() => Err(CallError::Unusable {
-                problem: LinkProblem::Unreachable,
-                message: format!("no answer within {} s", PROBE_DEADLINE.as_secs()),
-            }),
+            Err(_) if probe.identity.is_empty() => {
+                let seconds = PROBE_DEADLINE.as_secs();
+                Err(self.requests.unreachable(&format!("no answer within {seconds} s")))
+            }
             Err(_) => {
                 let seconds = PROBE_DEADLINE.as_secs();
                 probe.incomplete.push(format!("the rest did not come within {seconds} s"));
@@ -64,7 +63,9 @@ impl PushMember {
                 let failed = failed_checks(&status.message);
                 probe.message = format!("/readyz answers with {}{failed}", status.code);
             }
-            Err(CallError::Busy(message)) => probe.message = format!("/readyz: {message}"),
+            Err(CallError::Busy(message) | CallError::TimedOut(message)) => {
+                probe.message = format!("/readyz: {message}")
+            }
             Err(error @ CallError::Unusable { .. }) => return Err(error),
         }
         let namespaces = Resource::core("Namespace", "namespaces");
@@ -166,7 +167,9 @@ impl PushMember {
                 Err(CallError::Refused(status)) => {
                     return Ok(Listed::Refused(format!("it answers with {}", status.code)));
                 }
-                Err(CallError::Busy(message)) => return Ok(Listed::Refused(message)),
+                Err(CallError::Busy(message) | CallError::TimedOut(message)) => {
+                    return Ok(Listed::Refused(message));
+                }
                 Err(error @ CallError::Unusable { .. }) => return Err(error),
             };
             page.items.into_iter().flatten().for_each(&mut take);

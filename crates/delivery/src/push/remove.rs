@@ -185,6 +185,14 @@ impl Remover<'_> {
                         claimed.distrust().await;
                     }
                 }
+                Err(CallError::TimedOut(message)) => {
+                    if let Some(claimed) = self.claimed {
+                        claimed.distrust().await;
+                    }
+                    self.confirm().await?;
+                    let message = format!("the member did not finish its removal: {message}");
+                    return Ok(Gone::Remains(failure(id, MANIFEST_APPLY_FAILED, message)));
+                }
                 Err(error) => return refused(error, id),
                 Ok(gone) => return Ok(gone),
             }
@@ -319,6 +327,8 @@ fn refused(error: CallError, id: &ObjectId) -> Result<Gone, Stop> {
             let message = format!("it could not be removed: {}", describe(&status, id));
             Ok(Gone::Remains(failure(id, MANIFEST_APPLY_FAILED, message)))
         }
-        error @ (CallError::Unusable { .. } | CallError::Busy(_)) => Err(error.into()),
+        error @ (CallError::Unusable { .. } | CallError::Busy(_) | CallError::TimedOut(_)) => {
+            Err(error.into())
+        }
     }
 }

@@ -41,17 +41,31 @@ pub(super) enum CallError {
     Unusable { problem: LinkProblem, message: String },
     /// The member is too busy.
     Busy(String),
+    /// The member did not finish the request in time, by its own word or because nothing came:
+    /// whether it had an effect is not known. It may answer others.
+    TimedOut(String),
 }
 
 /// Sends requests to one member.
 pub(super) struct Requests {
     client: Client,
+    /// Where the member is said to be, if that is known.
+    address: Option<String>,
     permits: Semaphore,
 }
 
 impl Requests {
-    pub(super) fn new(client: Client) -> Self {
-        Self { client, permits: Semaphore::new(REQUESTS_IN_FLIGHT_PER_MEMBER_MAX) }
+    pub(super) fn new(client: Client, address: Option<String>) -> Self {
+        Self { client, address, permits: Semaphore::new(REQUESTS_IN_FLIGHT_PER_MEMBER_MAX) }
+    }
+
+    /// That nothing useful comes from the member's address, and why.
+    pub(super) fn unreachable(&self, cause: &str) -> CallError {
+        let message = match &self.address {
+            Some(address) => format!("{address} does not answer as it should: {cause}"),
+            None => cause.to_owned(),
+        };
+        CallError::Unusable { problem: LinkProblem::Unreachable, message }
     }
 
     /// The client, for watches: they are not requests that come to an end.
@@ -158,7 +172,7 @@ impl Requests {
 
     /// GET of a path that is not an object, such as discovery.
     pub(super) async fn get_path(&self, path: &str) -> Result<Value, CallError> {
-        parsed(&self.get_text(path).await?)
+        self.parsed(&self.get_text(path).await?)
     }
 
     /// GET of a path that answers with text.
@@ -171,7 +185,7 @@ impl Requests {
         &self,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
     ) -> Result<T, CallError> {
-        parsed(&self.send_text(request.map_err(|error| cannot_send(&error))?).await?)
+        self.parsed(&self.send_text(request.map_err(|error| cannot_send(&error))?).await?)
     }
 
     async fn send_text(&self, request: http::Request<Vec<u8>>) -> Result<String, CallError> {
@@ -189,38 +203,37 @@ impl Requests {
     async fn send_once(&self, request: http::Request<Vec<u8>>) -> Result<String, CallError> {
         let _permit = self.permits.acquire().await.expect("the semaphore is never closed");
         match tokio::time::timeout(REQUEST_TIMEOUT, self.client.request_text(request)).await {
-            Ok(answer) => answer.map_err(call_error),
-            Err(_) => Err(CallError::Unusable {
-                problem: LinkProblem::Unreachable,
-                message: format!("no answer within {} s", REQUEST_TIMEOUT.as_secs()),
-            }),
+            Ok(answer) => answer.map_err(|error| self.call_error(error)),
+            Err(_) => {
+                let seconds = REQUEST_TIMEOUT.as_secs();
+                Err(CallError::TimedOut(format!("no answer within {seconds} s")))
+            }
         }
     }
-}
 
-/// What a failed request means.
-pub(super) fn call_error(error: kube::Error) -> CallError {
-    let kube::Error::Api(status) = error else {
-        return CallError::Unusable { problem: LinkProblem::Unreachable, message: chain(&error) };
-    };
-    match status.code {
-        401 => CallError::Unusable {
-            problem: LinkProblem::Unauthorized,
-            message: "the member refuses the credential: renew the kubeconfig in the Secret"
-                .to_owned(),
-        },
-        429 | 503 | 504 => CallError::Busy(format!("it answers with {}", status.code)),
-        _ => CallError::Refused(status),
+    /// What a failed request means.
+    fn call_error(&self, error: kube::Error) -> CallError {
+        let kube::Error::Api(status) = error else { return self.unreachable(&chain(&error)) };
+        match status.code {
+            401 => CallError::Unusable {
+                problem: LinkProblem::Unauthorized,
+                message: "the member refuses the credential: renew the kubeconfig in the Secret"
+                    .to_owned(),
+            },
+            429 | 503 => CallError::Busy(format!("it answers with {}", status.code)),
+            504 => CallError::TimedOut("it answers with 504".to_owned()),
+            _ => CallError::Refused(status),
+        }
     }
-}
 
-fn parsed<T: DeserializeOwned>(text: &str) -> Result<T, CallError> {
-    // Not the text, and not the position in it: it may be a Secret.
-    serde_json::from_str(text).map_err(|_| CallError::Unusable {
-        problem: LinkProblem::Unreachable,
-        message: "the answer is not what a kube-apiserver answers: is the address that of one?"
-            .to_owned(),
-    })
+    fn parsed<T: DeserializeOwned>(&self, text: &str) -> Result<T, CallError> {
+        // Not the text, and not the position in it: it may be a Secret.
+        serde_json::from_str(text).map_err(|_| {
+            self.unreachable(
+                "this is not what a kube-apiserver answers: is the address that of one?",
+            )
+        })
+    }
 }
 
 fn cannot_send(error: &(dyn std::error::Error + 'static)) -> CallError {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use kube::Api;
 use kube::core::DynamicObject;
 use kube::runtime::wait::await_condition;
+use serde::Serialize;
 use serde_json::Value;
 
 use super::PushMember;
@@ -41,7 +42,7 @@ pub(super) async fn wait_for(
 
 /// An object of a watch as plain JSON. Of what kind it is, it does not say when it comes from the
 /// list with which the watch begins: API servers leave that out.
-pub(super) fn value_of(object: &DynamicObject, resource: &Resource) -> Value {
+pub(super) fn value_of(object: &impl Serialize, resource: &Resource) -> Value {
     let mut value = serde_json::to_value(object).expect("what was read from JSON is JSON");
     value["apiVersion"] = resource.api_version().into();
     value["kind"] = resource.kind.as_str().into();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use events::cluster::{
-    ApplyStrategy, Labels, LinkProblem, ObjectFailure, ObjectNote, RevisionRef, Taint,
+    ApplyStrategy, Labels, LinkProblem, ObjectFailure, ObjectNote, Progress, RevisionRef, Taint,
 };
 use events::{PlacementKey, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -37,6 +37,8 @@ command_family! {
         WithdrawDelivery,
         /// What became of a delivery.
         ReportDelivery,
+        /// Something of a placement is still there.
+        ReportRemovalWaits,
         /// Nothing of a placement is left.
         ReportRemoval,
         /// Let go of deliveries of a membership that has ended.
@@ -101,6 +103,10 @@ pub struct ReportLinkProblem {
     pub problem: LinkProblem,
     /// In words, with what to do.
     pub message: String,
+    /// Whether the link is another one since the last report: what was known of the one before says
+    /// nothing about this one.
+    #[serde(default)]
+    pub is_new_link: bool,
 }
 
 /// See [`ClusterCommand::ReportCredential`].
@@ -177,8 +183,12 @@ pub struct Notes {
 /// What was seen of a delivery on the member.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum DeliveryOutcome {
+    /// Not all is applied yet.
+    Applying(Progress),
     /// Some objects could not be applied.
     Failed(Vec<ObjectFailure>),
+    /// All was applied, and these are not there any more.
+    Missing(Vec<ObjectFailure>),
     /// All is applied, but these are not available yet.
     Unavailable(Vec<ObjectFailure>),
     /// All is applied and everything that can be tracked is available.
@@ -193,6 +203,17 @@ pub enum DeliveryOutcome {
 pub struct ReleaseOrphans {
     /// The last of them; all that come before it are let go of as well.
     pub through: PlacementKey,
+}
+
+/// See [`ClusterCommand::ReportRemovalWaits`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReportRemovalWaits {
+    /// Whose objects.
+    pub placement: PlacementKey,
+    /// Of which withdrawal.
+    pub generation: u64,
+    /// What is still there, and why.
+    pub remaining: Vec<ObjectFailure>,
 }
 
 /// See [`ClusterCommand::ReportRemoval`].

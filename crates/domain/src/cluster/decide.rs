@@ -7,16 +7,17 @@ use events::cluster::{
     ClusterHealthLost, ClusterHealthRestored, ClusterHeartbeatPeriodChanged, ClusterHeld,
     ClusterHoldEnded, ClusterJoined, ClusterLabelsChanged, ClusterLeft, ClusterLinkFailed,
     ClusterPropertiesChanged, ClusterRegistered, ClusterTaintsChanged, DeliveryApplied,
-    DeliveryAssigned, DeliveryAvailable, DeliveryFailed, DeliveryNoted, DeliveryRemoved,
-    DeliveryUnavailable, DeliveryWithdrawn, FAILURES_PER_DELIVERY_MAX, LinkProblem,
-    NOTES_PER_EVENT_MAX, Note, ORPHANS_PER_EVENT_MAX, ObjectFailure, ObjectNote, Orphaned,
+    DeliveryAssigned, DeliveryAvailable, DeliveryDisturbed, DeliveryFailed, DeliveryNoted,
+    DeliveryProgressed, DeliveryRemovalWaits, DeliveryRemoved, DeliveryUnavailable,
+    DeliveryWithdrawn, FAILURES_PER_DELIVERY_MAX, LinkProblem, NOTES_PER_EVENT_MAX, Note,
+    ORPHANS_PER_EVENT_MAX, ObjectFailure, ObjectNote, Orphaned,
 };
 use events::{AggregateId, Event, PlacementKey, Timestamp};
 
 use super::command::{
     AssignDelivery, ClusterCommand, ClusterRefusal, DeliveryOutcome, HoldCluster, Notes,
     ObserveCluster, ReleaseOrphans, RemoveCluster, ReportCredential, ReportDelivery, ReportHealth,
-    ReportLink, ReportLinkProblem, ReportRemoval, WithdrawDelivery,
+    ReportLink, ReportLinkProblem, ReportRemoval, ReportRemovalWaits, WithdrawDelivery,
 };
 use super::react;
 use super::state::{ClusterState, Delivery, DeliveryPhase, Member, Membership};
@@ -55,6 +56,7 @@ impl Decider for Cluster {
             ClusterCommand::AssignDelivery(command) => assign(state, command),
             ClusterCommand::WithdrawDelivery(command) => withdraw(state, command),
             ClusterCommand::ReportDelivery(command) => report_delivery(state, command),
+            ClusterCommand::ReportRemovalWaits(command) => report_removal_waits(state, command),
             ClusterCommand::ReportRemoval(command) => report_removal(state, command),
             ClusterCommand::ReleaseOrphans(command) => Ok(release_orphans(state, command)),
         }
@@ -171,7 +173,7 @@ fn report_link(
     if command.identity == command.hub_identity {
         let message = "the link leads to the hub's own cluster; give it the kubeconfig of the \
                        member";
-        return Ok(link_failed(member, LinkProblem::IsHub, message.to_owned()));
+        return Ok(link_failed(member, LinkProblem::IsHub, message.to_owned(), false));
     }
     let is_joined = member.identity.as_deref() == Some(command.identity.as_str());
     let duplicate = inputs.fleet.other_with_identity(&command.identity, &command.cluster);
@@ -216,7 +218,7 @@ fn other_cluster(member: &Member, known: &str, command: &ReportLink) -> Vec<Clus
          --member-kubeconfig FILE, or: kubectl annotate --overwrite membercluster {cluster} \
          {CONFIRMED_CLUSTER_ANNOTATION}={identity}"
     );
-    link_failed(member, LinkProblem::OtherCluster(identity.clone()), message)
+    link_failed(member, LinkProblem::OtherCluster(identity.clone()), message, false)
 }
 
 /// The name is not, or no longer, that of a member: what is on the cluster is the other one's.
@@ -226,7 +228,7 @@ fn duplicate_of(state: &ClusterState, member: &Member, other: &str) -> Vec<Clust
     );
     let problem = LinkProblem::DuplicateOf(other.to_owned());
     if member.identity.is_none() {
-        return link_failed(member, problem, message);
+        return link_failed(member, problem, message, false);
     }
     let failed = ClusterLinkFailed { problem, message };
     vec![left(state), registered_again(member), failed.into()]
@@ -259,14 +261,23 @@ fn report_link_problem(
     command: &ReportLinkProblem,
 ) -> Result<Vec<ClusterEvent>, ClusterRefusal> {
     let member = state.member().ok_or(ClusterRefusal::ReasonNotAMember)?;
-    Ok(link_failed(member, command.problem.clone(), command.message.clone()))
+    let ReportLinkProblem { problem, message, is_new_link } = command.clone();
+    Ok(link_failed(member, problem, message, is_new_link))
 }
 
-/// Records a link failure once; a member that had joined is unwell with it.
-fn link_failed(member: &Member, problem: LinkProblem, message: String) -> Vec<ClusterEvent> {
+/// Records a link failure once; a member that had joined is unwell with it. Of another link the same
+/// problem is another one if it is said in other words.
+fn link_failed(
+    member: &Member,
+    problem: LinkProblem,
+    message: String,
+    is_new_link: bool,
+) -> Vec<ClusterEvent> {
     let mut events = vec![];
     let is_known = member.link_failure.as_ref().is_some_and(|failure| {
-        failure.problem == problem && (failure.message == message || !says_what_to_mend(&problem))
+        let in_other_words = failure.message != message;
+        let counts = is_new_link || says_what_to_mend(&problem);
+        failure.problem == problem && !(in_other_words && counts)
     });
     if !is_known {
         events.push(ClusterLinkFailed { problem, message: message.clone() }.into());
@@ -426,6 +437,28 @@ fn report_delivery(
     let generation = command.generation;
     let noted = |is_applied| noted(delivery, &placement, is_applied, &command.notes);
     match &command.outcome {
+        DeliveryOutcome::Applying(progress) => match delivery.phase {
+            DeliveryPhase::Assigned | DeliveryPhase::Failed(_)
+                if delivery.progress != Some(*progress) =>
+            {
+                Ok(vec![DeliveryProgressed { placement, generation, progress: *progress }.into()])
+            }
+            DeliveryPhase::Assigned
+            | DeliveryPhase::Failed(_)
+            | DeliveryPhase::Applied(_)
+            | DeliveryPhase::Available { .. }
+            | DeliveryPhase::Withdrawn(_) => Ok(vec![]),
+        },
+        // Of what is not applied as a whole, nothing more is missing than that.
+        DeliveryOutcome::Missing(missing) => match delivery.phase {
+            DeliveryPhase::Applied(_) | DeliveryPhase::Available { .. } => {
+                let missing = bounded(missing);
+                Ok(vec![DeliveryDisturbed { placement, generation, missing }.into()])
+            }
+            DeliveryPhase::Assigned | DeliveryPhase::Failed(_) | DeliveryPhase::Withdrawn(_) => {
+                Ok(vec![])
+            }
+        },
         DeliveryOutcome::Failed(failures) => {
             let failures = bounded(failures);
             let mut events: Vec<ClusterEvent> = noted(false).into_iter().collect();
@@ -465,6 +498,7 @@ fn noted(
     let is_news = |one: &&ObjectNote| match one.note {
         Note::Adopted => !delivery.adopted.contains(&one.object),
         Note::Kept { .. } => is_applied || !delivery.kept.contains(&one.object),
+        Note::Finished => is_applied,
         Note::Released { .. } | Note::HandedOver { .. } => true,
     };
     let mut news: Vec<ObjectNote> = notes.notes.iter().filter(is_news).cloned().collect();
@@ -483,10 +517,27 @@ fn applied(delivery: &Delivery, placement: &PlacementKey) -> Vec<ClusterEvent> {
             let generation = delivery.generation;
             vec![DeliveryApplied { placement: placement.clone(), generation }.into()]
         }
-        DeliveryPhase::Applied(_) | DeliveryPhase::Available { .. } | DeliveryPhase::Withdrawn => {
-            vec![]
-        }
+        DeliveryPhase::Applied(_)
+        | DeliveryPhase::Available { .. }
+        | DeliveryPhase::Withdrawn(_) => vec![],
     }
+}
+
+/// Records what a removal waits for, whenever that is something else.
+fn report_removal_waits(
+    state: &ClusterState,
+    command: &ReportRemovalWaits,
+) -> Result<Vec<ClusterEvent>, ClusterRefusal> {
+    let delivery = current(state, &command.placement, command.generation)?;
+    let DeliveryPhase::Withdrawn(known) = &delivery.phase else {
+        return Err(ClusterRefusal::ReasonNoDelivery);
+    };
+    let remaining = bounded(&command.remaining);
+    if *known == remaining {
+        return Ok(vec![]);
+    }
+    let (placement, generation) = (command.placement.clone(), command.generation);
+    Ok(vec![DeliveryRemovalWaits { placement, generation, remaining }.into()])
 }
 
 fn report_removal(
@@ -494,7 +545,7 @@ fn report_removal(
     command: &ReportRemoval,
 ) -> Result<Vec<ClusterEvent>, ClusterRefusal> {
     let delivery = current(state, &command.placement, command.generation)?;
-    if delivery.phase != DeliveryPhase::Withdrawn {
+    if !matches!(delivery.phase, DeliveryPhase::Withdrawn(_)) {
         return Err(ClusterRefusal::ReasonNoDelivery);
     }
     let noted = noted(delivery, &command.placement, false, &command.notes);

@@ -14,6 +14,7 @@
 //! ──────────────► Assigned ─────────────► Failed ⇄ Applied ⇄ Available
 //!                    ▲                       │ AssignDelivery (next generation)
 //!                    └───────────────────────┘
+//!                 (what is missing on the member makes it Failed, and is put back)
 //!  WithdrawDelivery        ReportRemoval
 //! ────────────────► Withdrawn ──────────► (gone; the placement is told)
 //! ```
@@ -43,7 +44,7 @@ pub use command::{
     AssignDelivery, CheckCredential, CheckHealthGrace, ClusterCommand, ClusterRefusal,
     DeliveryOutcome, HoldCluster, Notes, ObserveCluster, ReleaseOrphans, RemoveCluster,
     ReportCredential, ReportDelivery, ReportHealth, ReportLink, ReportLinkProblem, ReportRemoval,
-    WithdrawDelivery,
+    ReportRemovalWaits, WithdrawDelivery,
 };
 pub use decide::{CONFIRMED_CLUSTER_ANNOTATION, Cluster};
 pub use state::{

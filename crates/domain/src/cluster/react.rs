@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use events::cluster::{ClusterEvent, ORPHANS_PER_EVENT_MAX, ObjectFailure, Orphaned};
+use events::cluster::{
+    ClusterEvent, DeliveryDisturbed, ORPHANS_PER_EVENT_MAX, ObjectFailure, Orphaned,
+};
 use events::placement::TargetPhase;
 use events::{AggregateId, ObjectId, PlacementKey};
 
@@ -24,6 +26,30 @@ pub(super) fn react(id: &AggregateId, state: &ClusterState, event: &ClusterEvent
         }
         ClusterEvent::DeliveryWithdrawn(withdrawn) => {
             with_effect(vec![], cluster, &withdrawn.placement, state)
+        }
+        ClusterEvent::DeliveryProgressed(progressed) => {
+            let delivery = state.deliveries.get(&progressed.placement);
+            let (phase, failures) = match delivery.map(|delivery| &delivery.phase) {
+                Some(DeliveryPhase::Failed(failures)) => {
+                    (TargetPhase::ApplyFailed, failures.as_slice())
+                }
+                Some(
+                    DeliveryPhase::Assigned
+                    | DeliveryPhase::Applied(_)
+                    | DeliveryPhase::Available { .. }
+                    | DeliveryPhase::Withdrawn(_),
+                )
+                | None => (TargetPhase::Assigned, &[][..]),
+            };
+            vec![tell(&progressed.placement, progressed.generation, phase, failures)]
+        }
+        ClusterEvent::DeliveryDisturbed(disturbed) => {
+            let DeliveryDisturbed { placement, generation, missing } = disturbed;
+            let told = tell(placement, *generation, TargetPhase::ApplyFailed, missing);
+            with_effect(vec![told], cluster, placement, state)
+        }
+        ClusterEvent::DeliveryRemovalWaits(waits) => {
+            vec![tell(&waits.placement, waits.generation, TargetPhase::Removing, &waits.remaining)]
         }
         ClusterEvent::DeliveryFailed(failed) => vec![tell(
             &failed.placement,
@@ -134,7 +160,8 @@ fn remark(delivery: &Delivery) -> String {
         &delivery.kept,
         "is not selected any more and is kept while its objects are placed",
     );
-    adopted.into_iter().chain(kept).collect::<Vec<_>>().join("; ")
+    let progress = delivery.progress.map(|progress| progress.to_string());
+    progress.into_iter().chain(adopted).chain(kept).collect::<Vec<_>>().join("; ")
 }
 
 /// What holds of the first of some objects, and how many others it holds of.
@@ -174,7 +201,7 @@ pub(super) fn settled(id: &AggregateId, state: &ClusterState) -> Vec<Effect> {
     let AggregateId::Cluster(cluster) = id else { return vec![] };
     let held = state.deliveries.iter().filter(|(_, delivery)| match delivery.phase {
         DeliveryPhase::Applied(_) | DeliveryPhase::Available { .. } => true,
-        DeliveryPhase::Assigned | DeliveryPhase::Failed(_) | DeliveryPhase::Withdrawn => false,
+        DeliveryPhase::Assigned | DeliveryPhase::Failed(_) | DeliveryPhase::Withdrawn(_) => false,
     });
     held.filter_map(|(placement, delivery)| order(cluster, placement, delivery))
         .map(Effect::Observe)
@@ -200,7 +227,7 @@ pub(super) fn wake_up(state: &ClusterState) -> Option<WakeUp> {
 /// What is still to be done for one delivery.
 fn effect(cluster: &str, placement: &PlacementKey, delivery: &Delivery) -> Option<Effect> {
     match &delivery.phase {
-        DeliveryPhase::Withdrawn => {
+        DeliveryPhase::Withdrawn(_) => {
             let key = EffectKey { cluster: cluster.to_owned(), placement: placement.clone() };
             let (generation, held) = (delivery.generation, delivery.held.clone());
             let kept = delivery.kept.iter().cloned().collect();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use events::cluster::{
-    ApplyStrategy, ClusterEvent, DeliveryNoted, Labels, LinkProblem, Note, ObjectFailure,
+    ApplyStrategy, ClusterEvent, DeliveryNoted, Labels, LinkProblem, Note, ObjectFailure, Progress,
     RevisionRef, Taint,
 };
 use events::{ObjectId, PlacementKey, Timestamp};
@@ -134,6 +134,8 @@ pub struct Delivery {
     pub adopted: BTreeSet<ObjectId>,
     /// Objects that are not part of the revision any more and cannot go yet.
     pub kept: BTreeSet<ObjectId>,
+    /// How many objects are applied, while that is counted.
+    pub progress: Option<Progress>,
 }
 
 /// How far a delivery is.
@@ -141,7 +143,7 @@ pub struct Delivery {
 pub enum DeliveryPhase {
     /// Not written yet.
     Assigned,
-    /// Some objects could not be applied.
+    /// Some objects could not be applied, or are not there any more.
     Failed(Vec<ObjectFailure>),
     /// Applied; some objects are not available, or nothing is known about that yet.
     Applied(Vec<ObjectFailure>),
@@ -150,8 +152,8 @@ pub enum DeliveryPhase {
         /// How many objects cannot be tracked.
         untracked: u32,
     },
-    /// Being removed.
-    Withdrawn,
+    /// Being removed; these are still there, as far as somebody looked.
+    Withdrawn(Vec<ObjectFailure>),
 }
 
 impl ClusterState {
@@ -177,7 +179,7 @@ impl ClusterState {
             DeliveryPhase::Assigned
             | DeliveryPhase::Failed(_)
             | DeliveryPhase::Applied(_)
-            | DeliveryPhase::Withdrawn => true,
+            | DeliveryPhase::Withdrawn(_) => true,
             DeliveryPhase::Available { .. } => false,
         };
         self.deliveries.values().filter(is_waiting).count()
@@ -231,8 +233,11 @@ impl ClusterState {
             | ClusterEvent::DeliveryFailed(_)
             | ClusterEvent::DeliveryAvailable(_)
             | ClusterEvent::DeliveryUnavailable(_)
+            | ClusterEvent::DeliveryProgressed(_)
+            | ClusterEvent::DeliveryDisturbed(_)
             | ClusterEvent::DeliveryWithdrawn(_)
             | ClusterEvent::DeliveryNoted(_)
+            | ClusterEvent::DeliveryRemovalWaits(_)
             | ClusterEvent::DeliveryRemoved(_) => self.evolve_delivery(event),
         }
     }
@@ -249,6 +254,7 @@ impl ClusterState {
                     apply: assigned.apply.clone(),
                     adopted: BTreeSet::new(),
                     kept: BTreeSet::new(),
+                    progress: None,
                 };
                 if let Some(before) = before {
                     delivery.follow(before);
@@ -259,12 +265,13 @@ impl ClusterState {
                 if let Some(before) = self.deliveries.remove(&withdrawn.placement) {
                     let mut delivery = Delivery {
                         generation: withdrawn.generation,
-                        phase: DeliveryPhase::Withdrawn,
+                        phase: DeliveryPhase::Withdrawn(vec![]),
                         revision: None,
                         held: vec![],
                         apply: before.apply.clone(),
                         adopted: BTreeSet::new(),
                         kept: BTreeSet::new(),
+                        progress: None,
                     };
                     delivery.follow(before);
                     self.deliveries.insert(withdrawn.placement.clone(), delivery);
@@ -281,12 +288,28 @@ impl ClusterState {
                 if let Some(delivery) = self.deliveries.get_mut(&applied.placement) {
                     delivery.held.clear();
                     delivery.kept.clear();
+                    delivery.progress = None;
                     delivery.phase = DeliveryPhase::Applied(vec![]);
                 }
             }
             ClusterEvent::DeliveryNoted(noted) => {
                 if let Some(delivery) = self.deliveries.get_mut(&noted.placement) {
                     delivery.note(noted);
+                }
+            }
+            ClusterEvent::DeliveryProgressed(progressed) => {
+                if let Some(delivery) = self.deliveries.get_mut(&progressed.placement) {
+                    delivery.progress = Some(progressed.progress);
+                }
+            }
+            ClusterEvent::DeliveryDisturbed(disturbed) => {
+                if let Some(delivery) = self.deliveries.get_mut(&disturbed.placement) {
+                    delivery.phase = DeliveryPhase::Failed(disturbed.missing.clone());
+                }
+            }
+            ClusterEvent::DeliveryRemovalWaits(waits) => {
+                if let Some(delivery) = self.deliveries.get_mut(&waits.placement) {
+                    delivery.phase = DeliveryPhase::Withdrawn(waits.remaining.clone());
                 }
             }
             ClusterEvent::DeliveryFailed(failed) => {
@@ -393,8 +416,11 @@ impl Member {
             | ClusterEvent::DeliveryFailed(_)
             | ClusterEvent::DeliveryAvailable(_)
             | ClusterEvent::DeliveryUnavailable(_)
+            | ClusterEvent::DeliveryProgressed(_)
+            | ClusterEvent::DeliveryDisturbed(_)
             | ClusterEvent::DeliveryWithdrawn(_)
             | ClusterEvent::DeliveryNoted(_)
+            | ClusterEvent::DeliveryRemovalWaits(_)
             | ClusterEvent::DeliveryRemoved(_) => {}
         }
     }
@@ -433,6 +459,7 @@ impl Delivery {
             match one.note {
                 Note::Adopted => drop(self.adopted.insert(object.clone())),
                 Note::Kept { .. } => drop(self.kept.insert(object.clone())),
+                Note::Finished => {}
                 Note::Released { .. } | Note::HandedOver { .. } => {
                     self.adopted.remove(object);
                     self.kept.remove(object);

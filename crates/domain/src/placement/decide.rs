@@ -57,7 +57,8 @@ impl Decider for Placement {
                     | TargetPhase::Applied
                     | TargetPhase::ApplyFailed
                     | TargetPhase::Available
-                    | TargetPhase::AvailableUntracked => Ok(progressed.into_iter().collect()),
+                    | TargetPhase::AvailableUntracked
+                    | TargetPhase::Removing => Ok(progressed.into_iter().collect()),
                 }
             }
         }

@@ -31,7 +31,10 @@ pub fn sanitise(object: &mut Value) {
     let Some(fields) = object.as_object_mut() else { return };
     fields.remove("status");
     if let Some(metadata) = child(fields, "metadata") {
-        for field in METADATA_OF_CLUSTER {
+        // A Job that is made again under its name is to run again, also with the same manifest.
+        let runs_once = (api_version.as_str(), kind.as_str()) == ("batch/v1", "Job");
+        let kept = if runs_once { "uid" } else { "" };
+        for field in METADATA_OF_CLUSTER.into_iter().filter(|field| *field != kept) {
             metadata.remove(field);
         }
         remove_keys(metadata, "annotations", &ANNOTATIONS_OF_CLUSTER);

@@ -207,6 +207,9 @@ fn delivery_of(event: &Event, key: &PlacementKey) -> Option<u64> {
         ClusterEvent::DeliveryFailed(e) => (&e.placement, e.generation),
         ClusterEvent::DeliveryAvailable(e) => (&e.placement, e.generation),
         ClusterEvent::DeliveryUnavailable(e) => (&e.placement, e.generation),
+        ClusterEvent::DeliveryProgressed(e) => (&e.placement, e.generation),
+        ClusterEvent::DeliveryDisturbed(e) => (&e.placement, e.generation),
+        ClusterEvent::DeliveryRemovalWaits(e) => (&e.placement, e.generation),
         ClusterEvent::DeliveryRemoved(e) => (&e.placement, e.generation),
         ClusterEvent::ClusterLeft(e) => {
             let orphan = e.orphaned.iter().find(|orphan| orphan.placement == *key)?;

@@ -103,6 +103,19 @@ pub(crate) fn cluster_event(event: &ClusterEvent) -> String {
             delivery(&e.placement, e.generation),
             failures(&e.waiting)
         ),
+        ClusterEvent::DeliveryProgressed(e) => {
+            format!("DeliveryProgressed {}, {}", delivery(&e.placement, e.generation), e.progress)
+        }
+        ClusterEvent::DeliveryDisturbed(e) => format!(
+            "DeliveryDisturbed {}{}",
+            delivery(&e.placement, e.generation),
+            failures(&e.missing)
+        ),
+        ClusterEvent::DeliveryRemovalWaits(e) => format!(
+            "DeliveryRemovalWaits {}{}",
+            delivery(&e.placement, e.generation),
+            failures(&e.remaining)
+        ),
         ClusterEvent::DeliveryWithdrawn(e) => {
             format!("DeliveryWithdrawn {}", delivery(&e.placement, e.generation))
         }

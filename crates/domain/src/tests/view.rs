@@ -48,7 +48,11 @@ fn a_member_whose_link_works_again_is_well() {
     let mut hub = Hub::default();
     hub.write_cluster("eu-1", "", "");
     hub.link("eu-1");
-    let problem = ReportLinkProblem { problem: LinkProblem::Missing, message: String::new() };
+    let problem = ReportLinkProblem {
+        problem: LinkProblem::Missing,
+        message: String::new(),
+        is_new_link: false,
+    };
     let eu_1 = AggregateId::Cluster("eu-1".to_owned());
     hub.world.ask(&eu_1, ClusterCommand::ReportLinkProblem(problem)).unwrap();
     hub.world.settle();

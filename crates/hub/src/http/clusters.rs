@@ -103,7 +103,7 @@ fn view(key: &PlacementKey, delivery: &Delivery) -> DeliveryView {
         DeliveryPhase::Failed(objects) => ("Failed", objects.as_slice()),
         DeliveryPhase::Applied(objects) => ("Applied", objects.as_slice()),
         DeliveryPhase::Available { .. } => ("Available", &[][..]),
-        DeliveryPhase::Withdrawn => ("Withdrawn", &[][..]),
+        DeliveryPhase::Withdrawn(objects) => ("Withdrawn", objects.as_slice()),
     };
     DeliveryView {
         placement: key.to_string(),

@@ -12,7 +12,7 @@ use projections::Versioned;
 
 use super::error::Problem;
 use super::state::HttpState;
-use crate::placements::with_notes;
+use crate::placements::{removal_waits, with_notes};
 
 /// All placements, in order of scope and name.
 #[utoipa::path(
@@ -148,6 +148,9 @@ fn phase_of(state: &PlacementState) -> PlacementPhase {
 }
 
 fn message(state: &PlacementState) -> String {
+    if let Some(waits) = removal_waits(state).filter(|_| state.held.is_none()) {
+        return waits;
+    }
     match (&state.held, &state.problem, &state.scheduled) {
         (Some(held), _, _) => held.message.clone(),
         (None, Some(problem), _) => problem.message.clone(),
@@ -173,8 +176,8 @@ pub(super) fn view(cluster: &str, target: &Target) -> TargetView {
         generation: target.generation,
         since: target.since.to_string(),
         evidence: target.evidence.map(|position| position.to_string()),
-        remark: target.remark.clone(),
         failures: failures(&target.failures),
+        remark: target.remark.clone(),
     }
 }
 

@@ -78,6 +78,8 @@ struct Entry {
     renewable: Option<RenewableToken>,
     link: Result<Arc<dyn Link>, NoLink>,
     standing: Standing,
+    /// Whether nobody was told yet how this link fares: what is on record is about another.
+    is_news: bool,
 }
 
 impl Entry {
@@ -192,6 +194,25 @@ impl Links {
         self.read().used(cluster).and_then(|entry| entry.renewable.clone())
     }
 
+    /// Whether nobody was told yet how the link of a member fares.
+    #[must_use]
+    pub fn is_news(&self, cluster: &str) -> bool {
+        self.read().used(cluster).is_some_and(|entry| entry.is_news)
+    }
+
+    /// Somebody was told how the link of a member fares, if it still is this one.
+    pub fn told(&self, cluster: &str, link: &Result<Arc<dyn Link>, NoLink>) {
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        let is_it = |entry: &&mut Entry| match (&entry.link, link) {
+            (Ok(own), Ok(other)) => Arc::ptr_eq(own, other),
+            (Err(own), Err(other)) => own == other,
+            (Ok(_), Err(_)) | (Err(_), Ok(_)) => false,
+        };
+        if let Some(entry) = entries.used_mut(cluster).filter(is_it) {
+            entry.is_news = false;
+        }
+    }
+
     /// Whether a link is the one that is used for a member.
     #[must_use]
     pub fn is_used(&self, cluster: &str, link: &Arc<dyn Link>) -> bool {
@@ -285,7 +306,9 @@ impl Links {
         let expires_at = credential::expires_at(&kubeconfig);
         let renewable = credential::renewable(&secret.name_any(), &kubeconfig);
         let standing = Standing::New;
-        self.put(&cluster, rank, Entry { fingerprint, expires_at, renewable, link, standing });
+        let is_news = true;
+        let entry = Entry { fingerprint, expires_at, renewable, link, standing, is_news };
+        self.put(&cluster, rank, entry);
     }
 
     fn put(&self, cluster: &str, rank: Rank, entry: Entry) {
@@ -346,6 +369,7 @@ impl Links {
             renewable: None,
             link: Ok(link),
             standing: Standing::Given,
+            is_news: false,
         };
         {
             let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);

@@ -117,13 +117,21 @@ impl Heartbeats {
         let reported = match (belonging, probed) {
             (Belonging::AskAgain, _) => return Next::After(RACED_AGAIN),
             (Belonging::Ours { taken_from, .. }, Ok(probe)) => {
-                let seen = Seen { probe, taken_from, confirmed: confirmed.cloned() };
-                self.report(cluster, &id, seen).await
+                match self.prepared(&link, is_joined, probe).await {
+                    Ok(probe) => {
+                        let seen = Seen { probe, taken_from, confirmed: confirmed.cloned() };
+                        self.report(cluster, &id, seen).await
+                    }
+                    Err(no_link) => self.report_problem(cluster, &id, no_link).await,
+                }
             }
             (Belonging::NotOurs(no_link), _) | (Belonging::Ours { .. }, Err(no_link)) => {
                 self.report_problem(cluster, &id, no_link).await
             }
         };
+        if reported.is_ok() {
+            self.links.told(cluster, &link);
+        }
         if let (Ok(link), Some(identity)) = (&link, identity) {
             self.answered(cluster, &id, link, &identity);
         }
@@ -146,6 +154,23 @@ impl Heartbeats {
         let now = Timestamp::now();
         let since = self.last(cluster).map(|last| now.duration_since(last.at));
         since.is_some_and(|since| since.unsigned_abs() < DOUBTED_AGAIN)
+    }
+
+    /// Makes a cluster of ours ready for orders before it joins: its first placement need not wait
+    /// for that. The hub's own cluster does not join, and gets nothing.
+    async fn prepared(
+        &self,
+        link: &Result<Arc<dyn Link>, NoLink>,
+        is_joined: bool,
+        probe: Probe,
+    ) -> Result<Probe, NoLink> {
+        if let Ok(link) = link
+            && !is_joined
+            && probe.identity != self.ourselves.hub
+        {
+            link.prepare().await.map_err(no_link)?;
+        }
+        Ok(probe)
     }
 
     async fn probe(&self, cluster: &str, link: &Arc<dyn Link>) -> Result<Probe, NoLink> {
@@ -201,7 +226,9 @@ impl Heartbeats {
         no_link: NoLink,
     ) -> Result<(), AskError> {
         let NoLink { problem, message } = no_link;
-        let report = ClusterCommand::ReportLinkProblem(ReportLinkProblem { problem, message });
+        let is_new_link = self.links.is_news(cluster);
+        let report = ReportLinkProblem { problem, message, is_new_link };
+        let report = ClusterCommand::ReportLinkProblem(report);
         let principal = Principal::Member(cluster.to_owned());
         self.router.ask(id.clone(), report.into(), principal).await.map(drop)
     }
@@ -306,6 +333,7 @@ struct Seen {
     taken_from: Option<String>,
 }
 
+/// Why a link cannot be used.
 fn no_link(error: LinkError) -> NoLink {
     match error {
         LinkError::Unusable { problem, message, .. } => NoLink { problem, message },

@@ -12,7 +12,9 @@ use api::{PLACEMENT_GROUP, STORAGE_VERSION};
 use async_trait::async_trait;
 use delivery::failure::{MANIFEST_APPLY_FAILED, failure};
 use delivery::{AdoptedRemoval, DeliverOrder, DeliveryAvailability, Fence, Link, LinkError};
-use domain::cluster::{ClusterCommand, DeliveryOutcome, Notes, ReportLinkProblem, ReportRemoval};
+use domain::cluster::{
+    ClusterCommand, DeliveryOutcome, Notes, ReportLinkProblem, ReportRemoval, ReportRemovalWaits,
+};
 use domain::{DeliverEffect, Effect, EffectKey, WithdrawEffect};
 use events::cluster::{LinkProblem, NOTES_PER_EVENT_MAX, Note, ObjectFailure, ObjectNote};
 use events::{Epoch, ObjectId};
@@ -20,7 +22,7 @@ use events::{Epoch, ObjectId};
 use crate::contents::{ContentError, Contents};
 use crate::fences::{Ahead, Fences};
 use crate::links::Links;
-use crate::outcomes::{Outcomes, outcome_of, report};
+use crate::outcomes::{Outcomes, bounded, outcome_of, report};
 use neighbours::OnRecord;
 pub use neighbours::{Look, Record, Visit};
 use orders::Circumstances;
@@ -92,6 +94,9 @@ impl LinkPerformer {
 
     async fn deliver(&self, effect: &DeliverEffect, epoch: Epoch, attempt: u32) -> Performed {
         let cluster = &effect.key.cluster;
+        if let Some(wait) = self.outcomes.put_back_after(&effect.key) {
+            return Performed { report: None, again: Again::After(wait) };
+        }
         let Some(link) = self.links.for_orders(cluster) else { return later() };
         let Some(circumstances) = self.circumstances(&effect.key, epoch) else { return later() };
         let order = match orders::to_deliver(&self.contents, effect, circumstances).await {
@@ -111,7 +116,9 @@ impl LinkPerformer {
             DeliveryOutcome::Available { .. } => self.again_unless_used(cluster, &link),
             // What an object lacks, or who holds it, may be another placement's matter.
             DeliveryOutcome::Failed(_) => Again::WithNeighbours,
-            DeliveryOutcome::Unavailable(_) => Again::WithBackoff,
+            DeliveryOutcome::Applying(_)
+            | DeliveryOutcome::Missing(_)
+            | DeliveryOutcome::Unavailable(_) => Again::WithBackoff,
         };
         let notes = self.news(&effect.key, notes);
         let report = report(&effect.key, effect.generation, outcome, notes);
@@ -128,9 +135,7 @@ impl LinkPerformer {
         let (key, generation) = (&effect.key, effect.generation);
         if self.outcomes.is_waiting(key, generation) {
             let availability = link.assess(order).await?;
-            if availability.missing == 0 {
-                return Ok((self.applied(effect, availability), vec![]));
-            }
+            return Ok((self.applied(effect, availability), vec![]));
         }
         let delivered = link.deliver(order).await?;
         self.fences.taken(key);
@@ -148,7 +153,8 @@ impl LinkPerformer {
         availability: DeliveryAvailability,
     ) -> DeliveryOutcome {
         let (key, generation) = (&effect.key, effect.generation);
-        self.outcomes.note_waiting(key, generation, !availability.is_available());
+        let waits = availability.missing.is_empty() && !availability.is_available();
+        self.outcomes.note_waiting(key, generation, waits);
         self.outcomes.reported(key.clone(), generation, availability.clone());
         outcome_of(availability)
     }
@@ -200,11 +206,12 @@ impl LinkPerformer {
                 Performed { report: Some(command.into()), again: Again::No }
             }
             Ok(report) => {
-                for object in &report.remaining {
-                    tracing::info!(%cluster, object = %object.object, message = object.message,
-                        "is not gone yet");
-                }
-                later()
+                let command = ClusterCommand::ReportRemovalWaits(ReportRemovalWaits {
+                    placement: effect.key.placement.clone(),
+                    generation: effect.generation,
+                    remaining: bounded(report.remaining),
+                });
+                Performed { report: Some(command.into()), again: Again::WithBackoff }
             }
             Err(LinkError::Superseded { holder }) => {
                 if attempt > 0 {
@@ -254,6 +261,7 @@ impl LinkPerformer {
                 let command = ClusterCommand::ReportLinkProblem(ReportLinkProblem {
                     problem: problem.clone(),
                     message: message.clone(),
+                    is_new_link: false,
                 });
                 Performed { report: Some(command.into()), again: Again::WithBackoff }
             }

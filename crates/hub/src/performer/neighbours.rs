@@ -111,7 +111,7 @@ impl Neighbours for OnRecord {
             }
             DeliveryPhase::Applied(_)
             | DeliveryPhase::Available { .. }
-            | DeliveryPhase::Withdrawn => {}
+            | DeliveryPhase::Withdrawn(_) => {}
         });
         for (placement, revision) in waiting {
             if self.lists(&revision, object).await {

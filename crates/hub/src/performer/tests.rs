@@ -56,6 +56,10 @@ impl Link for Scripted {
     async fn token(&self, _: &str, _: &str, _: i64) -> Result<String, LinkError> {
         unreachable!("nobody is asked here")
     }
+
+    async fn prepare(&self) -> Result<(), LinkError> {
+        unreachable!("nobody joins here")
+    }
 }
 
 struct World {
@@ -120,9 +124,19 @@ fn object(name: &str) -> ObjectFailure {
     failure(&object, "ManifestNotAvailableYet", "soon")
 }
 
-/// An availability at which one object is waited for, or missing.
-fn waiting(missing: usize, ordinal: u64) -> DeliveryAvailability {
-    DeliveryAvailability { waiting: vec![object("web")], missing, untracked: 0, ordinal }
+/// An availability at which one object is waited for.
+fn waiting(ordinal: u64) -> DeliveryAvailability {
+    DeliveryAvailability {
+        waiting: vec![object("web")],
+        ordinal,
+        ..DeliveryAvailability::default()
+    }
+}
+
+/// An availability at which one object is missing.
+fn missing(ordinal: u64) -> DeliveryAvailability {
+    let missing = vec![object("web").object];
+    DeliveryAvailability { missing, ordinal, ..DeliveryAvailability::default() }
 }
 
 fn available(ordinal: u64) -> DeliveryAvailability {
@@ -137,17 +151,20 @@ fn delivered(availability: DeliveryAvailability) -> Result<DeliveryReport, LinkE
 async fn regression_what_only_has_to_be_waited_for_is_not_delivered_again() {
     let world = World::new().await;
     let unavailable = Some(DeliveryOutcome::Unavailable(vec![object("web")]));
-    world.delivers(delivered(waiting(0, 1)));
+    world.delivers(delivered(waiting(1)));
     assert_eq!(world.attempt(0).await, (unavailable.clone(), Again::WithBackoff));
-    world.assesses(waiting(0, 2));
+    world.assesses(waiting(2));
     assert_eq!(world.attempt(1).await, (unavailable.clone(), Again::WithBackoff));
     // Somebody deleted it: no waiting brings it back.
-    world.assesses(waiting(1, 3));
-    world.delivers(delivered(waiting(0, 4)));
-    assert_eq!(world.attempt(2).await, (unavailable, Again::WithBackoff));
+    world.assesses(missing(3));
+    let (outcome, again) = world.attempt(2).await;
+    let Some(DeliveryOutcome::Missing(failures)) = outcome else { panic!("{outcome:?}") };
+    assert_eq!((failures[0].object.name.as_str(), again), ("web", Again::WithBackoff));
+    world.delivers(delivered(waiting(4)));
+    assert_eq!(world.attempt(3).await, (unavailable, Again::WithBackoff));
     world.assesses(available(5));
     let available_now = Some(DeliveryOutcome::Available { untracked: 0 });
-    assert_eq!(world.attempt(3).await, (available_now.clone(), Again::No));
+    assert_eq!(world.attempt(4).await, (available_now.clone(), Again::No));
     world.delivers(delivered(available(6)));
     assert_eq!(world.attempt(0).await, (available_now, Again::No), "asked for again");
 }
@@ -155,15 +172,16 @@ async fn regression_what_only_has_to_be_waited_for_is_not_delivered_again() {
 #[tokio::test]
 async fn what_failed_is_delivered_again() {
     let world = World::new().await;
-    world.delivers(delivered(waiting(0, 1)));
+    world.delivers(delivered(waiting(1)));
     world.attempt(0).await;
-    world.assesses(waiting(1, 2));
+    world.assesses(missing(2));
+    world.attempt(1).await;
     let failures = vec![object("web")];
     world.delivers(Ok(DeliveryReport { failures: failures.clone(), ..DeliveryReport::default() }));
     let failed = Some(DeliveryOutcome::Failed(failures));
-    assert_eq!(world.attempt(1).await, (failed, Again::WithNeighbours));
+    assert_eq!(world.attempt(2).await, (failed, Again::WithNeighbours));
     world.delivers(delivered(available(3)));
-    assert_eq!(world.attempt(2).await.1, Again::No);
+    assert_eq!(world.attempt(3).await.1, Again::No);
 }
 
 #[tokio::test]

@@ -14,6 +14,6 @@ mod writer;
 
 pub use controller::{Controller, ControllerConfig};
 pub use convert::{Unsupported, placement_spec};
-pub use status::{ShownStatus, StatusInputs, placement_status, verdict_text};
+pub use status::{ShownStatus, StatusInputs, placement_status, removal_waits, verdict_text};
 pub(crate) use status::{time, with_notes};
 pub(crate) use writer::patch_params;

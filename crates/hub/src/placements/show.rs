@@ -140,6 +140,7 @@ fn is_settled(phase: TargetPhase) -> bool {
     match phase {
         TargetPhase::Moving | TargetPhase::Assigned | TargetPhase::Applied => false,
         TargetPhase::ApplyFailed
+        | TargetPhase::Removing
         | TargetPhase::Available
         | TargetPhase::AvailableUntracked
         | TargetPhase::Removed => true,

@@ -12,7 +12,7 @@ use domain::cluster::{
 };
 use domain::fleet::{FleetState, WentBack};
 use domain::placement::{Hold, PlacementState, Problem, Revision, Scheduled, Specified, Target};
-use events::cluster::{ApplyStrategy, LinkProblem, ObjectFailure, RevisionRef, Taint};
+use events::cluster::{ApplyStrategy, LinkProblem, ObjectFailure, Progress, RevisionRef, Taint};
 use events::fleet::{FleetFounded, FleetHandedOver};
 use events::placement::{
     HoldReason, LabelOperator, LabelRequirement, LabelSelector, PlacementSpec, Policy,
@@ -193,18 +193,23 @@ fn cluster_hold() -> impl Strategy<Value = ClusterHold> {
     })
 }
 
+fn progress() -> impl Strategy<Value = Progress> {
+    any::<(u32, u32)>().prop_map(|(applied, of)| Progress { applied, of })
+}
+
 fn delivery() -> impl Strategy<Value = Delivery> {
     let phase = prop_oneof![
         Just(DeliveryPhase::Assigned),
         failures().prop_map(DeliveryPhase::Failed),
         failures().prop_map(DeliveryPhase::Applied),
         any::<u32>().prop_map(|untracked| DeliveryPhase::Available { untracked }),
-        Just(DeliveryPhase::Withdrawn),
+        failures().prop_map(DeliveryPhase::Withdrawn),
     ];
     let objects = || btree_set(object(), 0..3);
     let held = vec(revision_ref(), 0..3);
-    (any::<u64>(), phase, of(revision_ref()), held, apply(), objects(), objects()).prop_map(
-        |(generation, phase, revision, held, apply, adopted, kept)| Delivery {
+    let marked = (objects(), objects(), of(progress()));
+    (any::<u64>(), phase, of(revision_ref()), held, apply(), marked).prop_map(
+        |(generation, phase, revision, held, apply, (adopted, kept, progress))| Delivery {
             generation,
             phase,
             revision,
@@ -212,6 +217,7 @@ fn delivery() -> impl Strategy<Value = Delivery> {
             apply,
             adopted,
             kept,
+            progress,
         },
     )
 }
@@ -302,6 +308,7 @@ fn target() -> impl Strategy<Value = Target> {
         TargetPhase::Available,
         TargetPhase::AvailableUntracked,
         TargetPhase::Removed,
+        TargetPhase::Removing,
     ]);
     let told = (failures(), text());
     (any::<u64>(), of(any::<u32>()), apply(), phase, of(position()), told, time()).prop_map(

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::support::{Act, MiniHub, Step, perform};
+use crate::support::{APPLYING, Act, MISSING, MiniHub, Step, perform};
 use events::{Event, Record};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/store/sample.jsonl");
@@ -52,7 +52,8 @@ fn story() -> Vec<Act> {
         Act::Place { name: 1, generation: 1, region: None, manifests: 2, submitted: false },
     ];
     acts.extend(settle());
-    acts.extend([tick.clone(), outcome(0, 0), outcome(0, 1), outcome(1, 3)]);
+    acts.extend([tick.clone(), outcome(0, APPLYING), outcome(0, 0), outcome(0, 1), outcome(1, 3)]);
+    acts.push(outcome(0, MISSING));
     acts.extend(settle());
     acts.extend([
         Act::Claim { partition: 1 },
@@ -75,7 +76,7 @@ fn story() -> Vec<Act> {
         Act::Delete { name: 1 },
     ]);
     acts.extend(settle());
-    acts.extend([tick, outcome(0, 0), Act::Reschedule { name: 0 }]);
+    acts.extend([tick, outcome(0, 0), outcome(0, 2), Act::Reschedule { name: 0 }]);
     acts.extend(settle());
     acts
 }

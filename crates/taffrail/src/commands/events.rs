@@ -141,13 +141,16 @@ fn line(recorded: &RecordedEvent) -> String {
 /// How long a summary may be: what fits beside the rest on a wide terminal.
 const WHAT_CHARS_MAX: usize = 100;
 
-/// What happened, in short: the message if there is one, else the small fields of the payload.
+/// What happened, in short: the message if there is one, the first object that something is said
+/// about, else the small fields of the payload.
 fn what(data: &Value) -> String {
     let Some(fields) = data.as_object() else { return String::new() };
-    let text = match fields.get("message").and_then(Value::as_str) {
-        Some(message) if !message.is_empty() => message.to_owned(),
-        _ if fields.contains_key("notes") => notes(fields),
-        _ => {
+    let message = fields.get("message").and_then(Value::as_str).filter(|text| !text.is_empty());
+    let text = match (message, fields.values().find_map(first_object)) {
+        (Some(message), _) => message.to_owned(),
+        (None, _) if fields.contains_key("notes") => notes(fields),
+        (None, Some(first)) => first,
+        (None, None) => {
             let small = fields
                 .iter()
                 .filter_map(|(name, value)| small(value).map(|value| format!("{name}={value}")));
@@ -177,6 +180,9 @@ fn notes(fields: &Map<String, Value>) -> String {
     };
     let what = match note.as_object() {
         Some(kind) => kind.iter().next().map(with_details),
+        None if note == "Finished" => {
+            Some("is gone, and was finished or may have been: not made again".to_owned())
+        }
         None => note.as_str().map(str::to_owned),
     };
     let more = match (count + beyond).saturating_sub(1) {
@@ -185,6 +191,22 @@ fn notes(fields: &Map<String, Value>) -> String {
     };
     let kind = name("kind");
     format!("{kind} {}{at}{} {}{more}", name("namespace"), name("name"), what.unwrap_or_default())
+}
+
+/// What is said about the first of several objects, and how many more there are.
+fn first_object(value: &Value) -> Option<String> {
+    let (first, others) = value.as_array()?.split_first()?;
+    let (object, message) = (first.get("object")?, first.get("message")?.as_str()?);
+    let text = |value: &Value, field: &str| value[field].as_str().unwrap_or_default().to_owned();
+    let name = match text(object, "namespace") {
+        namespace if namespace.is_empty() => text(object, "name"),
+        namespace => format!("{namespace}/{}", text(object, "name")),
+    };
+    let others = match others.len() {
+        0 => String::new(),
+        others => format!(" (and {others} more)"),
+    };
+    Some(format!("{} {name}{others}: {}", text(object, "kind"), message))
 }
 
 fn small(value: &Value) -> Option<String> {

@@ -96,4 +96,19 @@ fn a_note_is_told_by_its_first_object() {
     let map = json!({"kind": "ConfigMap", "namespace": "shop", "name": "a"});
     let data = json!({"notes": [{"object": map, "note": "Adopted"}], "more": 0});
     assert_eq!(what(&data), "ConfigMap shop/a Adopted");
+    let job = json!({"kind": "Job", "namespace": "shop", "name": "migrate"});
+    let data = json!({"notes": [{"object": job, "note": "Finished"}], "more": 0});
+    assert_eq!(
+        what(&data),
+        "Job shop/migrate is gone, and was finished or may have been: not made again"
+    );
+}
+
+#[test]
+fn of_objects_the_first_is_told() {
+    let object = json!({"group": "", "version": "v1", "kind": "ConfigMap", "namespace": "a",
+                        "name": "settings"});
+    let missing = json!({"object": object, "reason": "R", "message": "it is gone"});
+    let data = json!({"placement": "cluster/web", "missing": [missing, missing]});
+    assert_eq!(what(&data), "ConfigMap a/settings (and 1 more): it is gone");
 }

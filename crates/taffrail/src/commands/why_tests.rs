@@ -34,8 +34,8 @@ fn target(phase: &str) -> TargetView {
         generation: 5,
         since: "2026-01-31T14:03:02Z".to_owned(),
         evidence: Some("30:9".to_owned()),
-        remark: String::new(),
         failures: vec![],
+        remark: String::new(),
     }
 }
 

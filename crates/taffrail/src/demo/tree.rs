@@ -101,9 +101,10 @@ fn words(target: &Target) -> String {
     let state = match target.phase {
         TargetPhase::Moving => "on its way",
         TargetPhase::Assigned => "being applied",
-        TargetPhase::ApplyFailed => "could not be applied",
+        TargetPhase::ApplyFailed => "not applied",
         TargetPhase::Applied => "applied, waiting to be available",
         TargetPhase::Available | TargetPhase::AvailableUntracked => "available",
+        TargetPhase::Removing => "being removed",
         TargetPhase::Removed => "removed",
     };
     match target.failures.first() {

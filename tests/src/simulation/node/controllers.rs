@@ -226,6 +226,7 @@ impl Life {
             let report = ReportLinkProblem {
                 problem: LinkProblem::Unreachable,
                 message: "it does not answer".to_owned(),
+                is_new_link: false,
             };
             let report = ClusterCommand::ReportLinkProblem(report);
             self.ask(id, report, principal, Asker::Nobody, shared);

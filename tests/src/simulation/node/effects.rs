@@ -1,7 +1,8 @@
 //! What is done on members, and what links see there.
 
 use actors::effects::{Again, Finished, Performed, Performer};
-use domain::cluster::{ClusterCommand, Notes, ReportDelivery};
+use delivery::{Observation, Observed};
+use domain::cluster::{ClusterCommand, DeliveryOutcome, Notes, ReportDelivery};
 use domain::{Effect, EffectKey};
 use event_log::partition_of;
 use events::{AggregateId, Principal};
@@ -83,16 +84,21 @@ impl Life {
     /// Takes what links have observed.
     pub fn observe(&mut self, shared: &mut Shared) -> Checked {
         let Ok(observation) = self.observed.try_recv() else { return Ok(()) };
-        let id = AggregateId::Cluster(observation.cluster.clone());
+        let Observation { cluster, placement, generation, what, .. } = observation;
+        let outcome = match what {
+            Observed::Availability(availability) => outcome_of(availability),
+            Observed::Progress(progress) => DeliveryOutcome::Applying(progress),
+            Observed::MayGetOn => {
+                self.queue.hurry_one(&EffectKey { cluster, placement }, shared.now_ms);
+                return Ok(());
+            }
+        };
+        let id = AggregateId::Cluster(cluster.clone());
         if self.owns(&id, shared) {
-            let report = ClusterCommand::ReportDelivery(ReportDelivery {
-                placement: observation.placement,
-                generation: observation.generation,
-                outcome: outcome_of(observation.availability),
-                notes: Notes::default(),
-            });
-            let principal = Principal::Member(observation.cluster);
-            self.ask(id, report, principal, Asker::Nobody, shared);
+            let notes = Notes::default();
+            let report = ReportDelivery { placement, generation, outcome, notes };
+            let report = ClusterCommand::ReportDelivery(report);
+            self.ask(id, report, Principal::Member(cluster), Asker::Nobody, shared);
         }
         self.settle(shared)
     }

@@ -168,6 +168,19 @@ pub(super) fn widget(world: &World, size: u32) -> Value {
     })
 }
 
+pub async fn a_version_that_is_not_served_is_named_with_those_that_are(world: World) {
+    let scaler = json!({
+        "apiVersion": "autoscaling/v2beta9", "kind": "HorizontalPodAutoscaler",
+        "metadata": { "name": "web", "namespace": world.tag },
+    });
+    let bodies = vec![world.namespace(), scaler, world.config_map("settings", "a")];
+    let failure = world.deliver_with_failure(&world.order("web", 1, bodies)).await;
+    assert!(failure.message.contains("the member serves it as autoscaling/v2"), "{failure:?}");
+    assert!(!failure.message.contains("CustomResourceDefinition"), "{failure:?}");
+    assert!(world.live_config_map("settings").await.is_some(), "only that object fails");
+    world.clean_up().await;
+}
+
 pub async fn a_kind_that_is_not_known_is_explained(world: World) {
     let order = world.order("web", 1, vec![world.namespace(), widget(&world, 1)]);
     let failure = world.deliver_with_failure(&order).await;

@@ -7,6 +7,7 @@ pub mod applying;
 pub mod letting_go;
 pub mod observing;
 pub mod removing;
+pub mod running_once;
 pub mod sharing;
 pub mod world;
 
@@ -14,6 +15,7 @@ pub use applying::*;
 pub use letting_go::*;
 pub use observing::*;
 pub use removing::*;
+pub use running_once::*;
 pub use sharing::*;
 pub use world::World;
 
@@ -62,6 +64,15 @@ macro_rules! cases {
             availability_is_reported_when_it_comes,
             an_assessment_takes_up_where_a_delivery_ended,
             regression_what_is_not_available_is_not_when_it_is_listed,
+            regression_what_is_deleted_is_missed_whatever_its_kind,
+            regression_what_went_while_no_hub_watched_is_missed,
+            regression_an_object_that_lost_its_label_gets_it_again,
+            an_order_that_waits_for_a_finalizer_hears_of_its_end,
+            regression_a_finished_job_is_not_made_again,
+            a_job_that_may_have_finished_unseen_is_not_made_again,
+            a_job_that_was_removed_before_it_finished_comes_back,
+            a_member_is_made_ready_for_orders,
+            a_version_that_is_not_served_is_named_with_those_that_are,
             a_probe_tells_which_cluster_it_is,
         }
     };

@@ -1,5 +1,6 @@
 //! Cases about objects that others have a hand in.
 
+use delivery::plan::MANAGED_BY_LABEL;
 use serde_json::json;
 
 use super::world::{World, owners_of};
@@ -45,7 +46,8 @@ pub async fn an_object_of_nobody_is_taken_over(world: World) {
     assert_eq!(report.written, 1);
     let live = world.live_config_map("settings").await.expect("it is there");
     assert_eq!(live["data"], json!({ "key": "ours", "other": "kept" }));
-    assert_eq!(live["metadata"]["labels"], json!({ "team": "a" }));
+    let labels = json!({ "team": "a", MANAGED_BY_LABEL: "taffrail" });
+    assert_eq!(live["metadata"]["labels"], labels);
     assert_eq!(owners_of(&live), [world.work("web")]);
     world.clean_up().await;
 }

@@ -20,6 +20,8 @@ use crate::suite::world::work_path;
 struct Asked {
     method: Method,
     path: String,
+    /// Whether it is one of a watch.
+    is_watch: bool,
     body: Value,
 }
 
@@ -42,6 +44,7 @@ fn lied_to(
             let asked = Asked {
                 method: parts.method.clone(),
                 path: parts.uri.path().to_owned(),
+                is_watch: parts.uri.query().is_some_and(|query| query.contains("labelSelector")),
                 body: serde_json::from_slice(&bytes).unwrap_or_default(),
             };
             noted.lock().expect("no test panics with it").push(asked.clone());
@@ -60,11 +63,13 @@ fn lied_to(
     (PushLink::from_client("member", client, mpsc::channel(1).0), asked)
 }
 
-/// Takes what was asked since the last time, as a list to read.
+/// Takes what was asked since the last time, as a list to read. Watches are no questions, and come
+/// when they like.
 fn asked_for(asked: &Mutex<Vec<Asked>>) -> Vec<String> {
     let asked = std::mem::take(&mut *asked.lock().expect("no test panics with it"));
     asked
         .iter()
+        .filter(|asked| !asked.is_watch)
         .map(|asked| {
             let path = asked.path.replace("/apis/placement.kubernetes-fleet.io/v1beta1", "");
             format!("{} {}", asked.method, path.replace("/api/v1", ""))

@@ -72,15 +72,15 @@ async fn a_small_first_order_on_a_slow_member_never_asks_for_its_work() {
 }
 
 #[tokio::test]
-async fn what_never_changes_is_assessed_without_asking_the_member() {
+async fn what_is_watched_is_assessed_with_one_question() {
     let troubled = Troubled::new();
     troubled.world.deliver(&troubled.order(1, "one")).await;
-    let count = troubled.trouble_request(usize::MAX, Fault::Unreachable);
     // As a restarted hub does.
     let link = troubled.world.other_link();
-    let availability = link.assess(&troubled.order(1, "one")).await.expect("nobody is asked");
-    assert!(availability.is_available());
-    assert_eq!(count.load(Ordering::SeqCst), 0);
+    assert!(link.assess(&troubled.order(1, "one")).await.expect("it is listed").is_available());
+    let count = troubled.trouble_request(usize::MAX, Fault::Unreachable);
+    assert!(link.assess(&troubled.order(1, "one")).await.expect("it answers").is_available());
+    assert_eq!(count.load(Ordering::SeqCst), 1, "whether a newer order holds the work");
 }
 
 #[tokio::test]
@@ -191,6 +191,10 @@ fn counting_client(troubled: &Troubled) -> (kube::Client, Arc<AtomicUsize>) {
     let counting = tower::service_fn(move |request: http::Request<kube::client::Body>| {
         let (service, now, most) = (service.clone(), now.clone(), most.clone());
         async move {
+            // Watches are no requests that come to an end.
+            if request.uri().query().is_some_and(|query| query.contains("labelSelector")) {
+                return service.oneshot(request).await;
+            }
             most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
             tokio::time::sleep(Duration::from_millis(1)).await;
             let response = service.oneshot(request).await;
@@ -300,4 +304,35 @@ async fn a_kubeconfig_with_a_path_leads_to_the_member() {
     assert_eq!(troubled.value().await, Some(json!("one")));
     drop(link);
     server.stop();
+}
+
+/// An admission webhook that does not answer is about one object.
+#[tokio::test(start_paused = true)]
+async fn regression_an_object_that_is_not_answered_about_fails_alone() {
+    let troubled = Troubled::new();
+    let role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+        "metadata": { "name": "late", "namespace": "t" },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "r" },
+    });
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": { "name": "inner", "namespace": "t" },
+        "spec": { "ports": [{ "port": 80 }] },
+    });
+    let bodies =
+        vec![troubled.world.namespace(), troubled.world.config_map("settings", "a"), role, service];
+    let order = troubled.world.order("web", 1, bodies);
+    troubled.member.set_fault(FaultRule::new(|request| {
+        let is_it = request.method == Method::PATCH && request.path == SETTINGS;
+        is_it.then_some(Fault::Hang)
+    }));
+    let report = troubled.world.link.deliver(&order).await.expect("the member answers");
+    let [failure] = &report.failures[..] else { panic!("{:?}", report.failures) };
+    assert_eq!(failure.object.name, "settings");
+    assert!(failure.message.contains("no answer within 15 s"), "{}", failure.message);
+    assert_eq!(report.written, 3, "also of later waves");
+
+    troubled.member.set_fault(FaultRule::from(Fault::Hang));
+    let error = troubled.world.link.deliver(&order).await.expect_err("nothing answers");
+    assert!(matches!(error, LinkError::Unusable { .. }), "{error:?}");
 }

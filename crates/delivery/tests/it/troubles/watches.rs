@@ -1,6 +1,6 @@
 //! Watches: few, and they last.
 
-use delivery::{DeliverOrder, Link as _, LinkError};
+use delivery::{DeliverOrder, Link as _, LinkError, Observed};
 use serde_json::{Value, json};
 use simulator::{Fault, FaultRule};
 
@@ -33,8 +33,11 @@ fn workload(kind: &str) -> Value {
 async fn told(troubled: &mut Troubled) -> Vec<String> {
     let next = tokio::time::timeout(DEADLINE, troubled.world.observed.recv()).await;
     let observation = next.expect("it is told in time").expect("the link lives");
-    let waiting = observation.availability.waiting;
-    waiting.into_iter().map(|failure| failure.object.name).collect()
+    let Observed::Availability(availability) = observation.what else {
+        panic!("{observation:?}");
+    };
+    assert_eq!(availability.missing, []);
+    availability.waiting.into_iter().map(|failure| failure.object.name).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -91,8 +94,13 @@ async fn regression_an_order_that_failed_is_not_followed() {
         merge(&troubled.fleet, &path, "cloud", &address);
     }
     // Of two that are to be told, the one of `web` would come first.
-    let next = tokio::time::timeout(DEADLINE, troubled.world.observed.recv()).await;
-    let observation = next.expect("it is told in time").expect("the link lives");
+    let observation = loop {
+        let next = tokio::time::timeout(DEADLINE, troubled.world.observed.recv()).await;
+        let observation = next.expect("it is told in time").expect("the link lives");
+        if let Observed::Availability(_) = observation.what {
+            break observation;
+        }
+    };
     assert_eq!(observation.work, troubled.world.work("zoo"));
 }
 
@@ -116,22 +124,24 @@ async fn a_kind_that_may_not_be_watched_is_named() {
 #[tokio::test]
 async fn there_is_one_watch_for_each_kind_that_needs_it_and_none_after_the_link() {
     let troubled = Troubled::new();
-    troubled.world.deliver(&troubled.order(1, "one")).await;
-    assert_eq!(troubled.member.open_watches(), 0, "nothing that changes was delivered");
+    assert_eq!(troubled.member.open_watches(), 0, "nothing was delivered");
     let order = |placement: &str| {
         let mut first = workload("Deployment");
         let mut second = workload("Deployment");
         first["metadata"]["name"] = format!("{placement}-a").into();
         second["metadata"]["name"] = format!("{placement}-b").into();
-        troubled.world.order(placement, 1, vec![first, second])
+        let namespace = troubled.world.order("namespace", 1, vec![troubled.world.namespace()]);
+        (namespace, troubled.world.order(placement, 1, vec![first, second]))
     };
+    let (namespace, _) = order("any");
+    troubled.world.deliver(&namespace).await;
     for placement in ["one", "two"] {
-        troubled.world.deliver(&order(placement)).await;
+        let (_, order) = order(placement);
+        troubled.world.deliver(&order).await;
         // Waits until the watch has listed, and says nothing about how many there are.
-        let assessed = troubled.world.link.assess(&order(placement)).await;
-        assert!(assessed.is_ok());
+        assert!(troubled.world.link.assess(&order).await.is_ok());
     }
-    until(|| troubled.member.open_watches() == 1).await;
+    until(|| troubled.member.open_watches() == 2).await;
     let Troubled { member, world, .. } = troubled;
     drop(world);
     until(|| member.open_watches() == 0).await;

@@ -180,7 +180,11 @@ fn regression_small_moves_of_amounts_are_no_events() {
 fn another_message_is_told_where_it_says_what_to_mend() {
     let problem = |problem, message: &str| {
         let message = message.to_owned();
-        ClusterCommand::ReportLinkProblem(ReportLinkProblem { problem, message })
+        ClusterCommand::ReportLinkProblem(ReportLinkProblem {
+            problem,
+            message,
+            is_new_link: false,
+        })
     };
     let mut cluster = registered();
     let told = ["ClusterLinkFailed InvalidKubeconfig"];
@@ -190,6 +194,21 @@ fn another_message_is_told_where_it_says_what_to_mend() {
     let told = ["ClusterLinkFailed Unreachable"];
     assert_eq!(cluster.when(problem(LinkProblem::Unreachable, "timed out")), told);
     assert_eq!(cluster.when(problem(LinkProblem::Unreachable, "refused")), NOTHING);
+}
+
+#[test]
+fn regression_what_is_said_of_another_link_is_told() {
+    let unreachable = |message: &str, is_new_link| {
+        let (problem, message) = (LinkProblem::Unreachable, message.to_owned());
+        ClusterCommand::ReportLinkProblem(ReportLinkProblem { problem, message, is_new_link })
+    };
+    let told = ["ClusterLinkFailed Unreachable"];
+    let mut cluster = registered();
+    assert_eq!(cluster.when(unreachable("https://a: refused", true)), told);
+    assert_eq!(cluster.when(unreachable("https://a: timed out", false)), NOTHING);
+    assert_eq!(cluster.when(unreachable("https://a: refused", true)), NOTHING, "the same again");
+    assert_eq!(cluster.when(unreachable("https://b: refused", true)), told);
+    assert_eq!(cluster.when(unreachable("https://b: refused", false)), NOTHING);
 }
 
 #[test]

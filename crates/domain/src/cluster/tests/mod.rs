@@ -67,7 +67,7 @@ fn seen(identity: &str) -> ReportLink {
 
 fn link_problem(problem: LinkProblem) -> ClusterCommand {
     let message = "the link is broken".to_owned();
-    ClusterCommand::ReportLinkProblem(ReportLinkProblem { problem, message })
+    ClusterCommand::ReportLinkProblem(ReportLinkProblem { problem, message, is_new_link: false })
 }
 
 fn well() -> ClusterCommand {

@@ -1,9 +1,9 @@
 //! What becomes of a delivery.
 
-use events::cluster::FAILURES_PER_DELIVERY_MAX;
+use events::cluster::{FAILURES_PER_DELIVERY_MAX, Progress};
 
 use super::{assign, available, eu_1, joined, report, withdraw};
-use crate::cluster::{DeliveryOutcome, DeliveryPhase};
+use crate::cluster::{ClusterCommand, DeliveryOutcome, DeliveryPhase, ReportRemovalWaits};
 use crate::testing::make::{failure, web};
 
 const NOTHING: [&str; 0] = [];
@@ -154,4 +154,96 @@ fn more_failures_than_one_event_may_name_are_counted() {
     assert_eq!(kept[99].message, "no (and 30 more objects)");
     let again = cluster.when(report(1, DeliveryOutcome::Failed(failures)));
     assert_eq!(again, NOTHING);
+}
+
+fn missing(names: &[&str]) -> DeliveryOutcome {
+    DeliveryOutcome::Missing(names.iter().map(|name| failure(name)).collect())
+}
+
+#[test]
+fn regression_what_is_missing_is_told_and_put_back() {
+    let mut cluster = joined().after(assign(1, 0)).after(available(1));
+    assert_eq!(cluster.outstanding(), NOTHING);
+    assert_eq!(
+        cluster.when(report(1, missing(&["a", "b"]))),
+        [
+            "DeliveryDisturbed cluster/web g1 [a, b]",
+            "-> placement/cluster/web: ReportTarget eu-1 g1 ApplyFailed [a, b]",
+            "=> deliver cluster/web on eu-1 g1 r0",
+        ]
+    );
+    assert_eq!(
+        cluster.outstanding(),
+        ["=> deliver cluster/web on eu-1 g1 r0"],
+        "after a crash too"
+    );
+    assert_eq!(cluster.when(report(1, missing(&["c"]))), NOTHING, "all of it is delivered anyway");
+    assert_eq!(
+        cluster.when(available(1)),
+        [
+            "DeliveryApplied cluster/web g1",
+            "DeliveryAvailable cluster/web g1, 0 untracked",
+            "-> placement/cluster/web: ReportTarget eu-1 g1 Available",
+        ]
+    );
+}
+
+#[test]
+fn nothing_is_missing_of_what_was_not_applied_yet() {
+    let mut cluster = joined().after(assign(1, 0));
+    assert_eq!(cluster.when(report(1, missing(&["a"]))), NOTHING);
+    let mut cluster = cluster.after(withdraw(2));
+    assert_eq!(
+        cluster.when(report(2, missing(&["a"]))),
+        ["refused: nothing of this placement is assigned here"]
+    );
+}
+
+#[test]
+fn progress_is_told_with_what_failed() {
+    let applying = |applied| DeliveryOutcome::Applying(Progress { applied, of: 494 });
+    let mut cluster = joined().after(assign(1, 0));
+    assert_eq!(
+        cluster.when(report(1, applying(412))),
+        [
+            "DeliveryProgressed cluster/web g1, 412 of 494 objects are applied",
+            "-> placement/cluster/web: ReportTarget eu-1 g1 Assigned (412 of 494 objects are applied)",
+        ]
+    );
+    assert_eq!(cluster.when(report(1, applying(412))), NOTHING);
+    let mut cluster = cluster.after(report(1, failed(&["a"])));
+    assert_eq!(
+        cluster.when(report(1, applying(493))),
+        [
+            "DeliveryProgressed cluster/web g1, 493 of 494 objects are applied",
+            "-> placement/cluster/web: ReportTarget eu-1 g1 ApplyFailed [a] (493 of 494 objects are \
+             applied)",
+        ]
+    );
+    let mut cluster = cluster.after(available(1));
+    assert_eq!(cluster.when(report(1, applying(493))), NOTHING, "it is done");
+}
+
+#[test]
+fn regression_what_a_removal_waits_for_is_told_whenever_it_is_something_else() {
+    let waits = |name: &str| {
+        ClusterCommand::ReportRemovalWaits(ReportRemovalWaits {
+            placement: web(),
+            generation: 2,
+            remaining: vec![failure(name)],
+        })
+    };
+    let mut cluster = joined().after(assign(1, 0)).after(available(1)).after(withdraw(2));
+    assert_eq!(
+        cluster.when(waits("held")),
+        [
+            "DeliveryRemovalWaits cluster/web g2 [held]",
+            "-> placement/cluster/web: ReportTarget eu-1 g2 Removing [held]",
+        ]
+    );
+    assert_eq!(cluster.when(waits("held")), NOTHING);
+    assert_eq!(cluster.when(waits("other")).len(), 2);
+    assert_eq!(cluster.outstanding(), ["=> withdraw cluster/web on eu-1 g2 after [r0]"]);
+    let mut cluster = cluster.after(assign(3, 0));
+    assert_eq!(cluster.when(waits("held")), ["refused: generation 2 is superseded by 3"]);
 }

@@ -100,7 +100,8 @@ fn report(cluster: &str, generation: u64, phase: TargetPhase) -> PlacementComman
         | TargetPhase::Applied
         | TargetPhase::Available
         | TargetPhase::AvailableUntracked
-        | TargetPhase::Removed => vec![],
+        | TargetPhase::Removed
+        | TargetPhase::Removing => vec![],
     };
     let cluster = cluster.to_owned();
     PlacementCommand::ReportTarget(ReportTarget {

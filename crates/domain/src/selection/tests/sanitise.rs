@@ -196,3 +196,11 @@ fn doing_it_twice_changes_nothing_more() {
     let once = sanitised(service(json!({"clusterIP": "10.0.0.7", "ports": [{"nodePort": 1}]})));
     assert_eq!(sanitised(once.clone()), once);
 }
+
+/// A Job that is made again under its name is another run.
+#[test]
+fn a_job_keeps_its_uid() {
+    let metadata = json!({"name": "once", "uid": "5", "resourceVersion": "7"});
+    let job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata});
+    assert_eq!(sanitised(job)["metadata"], json!({"name": "once", "uid": "5"}));
+}

@@ -86,7 +86,7 @@ pub fn placement_status(inputs: &StatusInputs<'_>) -> PlacementStatus {
     // While there is no decision for this generation, and while what it selects cannot be said, the
     // ladder ends at its first step.
     let stays = problem.is_some() || inputs.obstacle.is_some();
-    let mut ladder = vec![scheduled_rung(inputs.obstacle, problem, decided, &state.notes)];
+    let mut ladder = vec![scheduled_rung(state, inputs.obstacle, problem, decided)];
     if !stays && decided.is_some() && !clusters.is_empty() {
         ladder.extend(summary(&clusters));
     }
@@ -114,12 +114,20 @@ pub fn placement_status(inputs: &StatusInputs<'_>) -> PlacementStatus {
 }
 
 fn scheduled_rung(
+    state: &PlacementState,
     obstacle: Option<&str>,
     problem: Option<&Problem>,
     decided: Option<&Scheduled>,
-    notes: &[String],
 ) -> Rung {
     let rung = |status, reason, message: &str| Rung::new(Step::Scheduled, status, reason, message);
+    if state.deleting.is_some() {
+        let waits = removal_waits(state).unwrap_or_else(|| {
+            let left = state.targets.len();
+            format!("{left} clusters may still hold something of it")
+        });
+        let message = format!("the placement is being deleted; {waits}");
+        return rung(Status::Unknown, reason::SCHEDULE_PENDING, &message);
+    }
     match (obstacle, problem, decided) {
         (Some(obstacle), _, _) => rung(Status::Unknown, reason::SCHEDULE_PENDING, obstacle),
         (None, Some(problem), _) => {
@@ -135,11 +143,11 @@ fn scheduled_rung(
             "the placement has not been scheduled yet",
         ),
         (None, None, Some(scheduled)) if scheduled.fulfilled => {
-            let message = with_notes(&scheduled.message, notes);
+            let message = with_notes(&scheduled.message, &state.notes);
             rung(Status::True, reason::SCHEDULING_POLICY_FULFILLED, &message)
         }
         (None, None, Some(scheduled)) => {
-            let message = with_notes(&scheduled.message, notes);
+            let message = with_notes(&scheduled.message, &state.notes);
             rung(Status::False, reason::SCHEDULING_POLICY_UNFULFILLED, &message)
         }
     }
@@ -240,6 +248,7 @@ fn failed(target: &Target, failure: &ObjectFailure) -> FailedPlacement {
         | TargetPhase::ApplyFailed
         | TargetPhase::Available
         | TargetPhase::AvailableUntracked
+        | TargetPhase::Removing
         | TargetPhase::Removed => Step::Applied,
     };
     FailedPlacement {
@@ -290,18 +299,23 @@ fn climb(target: &Target) -> Vec<Rung> {
         |status, reason, message: String| Rung::new(Step::Available, status, reason, message);
     let mut rungs = vec![started, overridden];
     match target.phase {
-        TargetPhase::Moving | TargetPhase::Removed => rungs.push(synchronised(
-            Status::Unknown,
-            reason::WORK_SYNCHRONIZED_UNKNOWN,
-            "the delivery is not on record yet",
-        )),
+        TargetPhase::Moving | TargetPhase::Removing | TargetPhase::Removed => {
+            rungs.push(synchronised(
+                Status::Unknown,
+                reason::WORK_SYNCHRONIZED_UNKNOWN,
+                "the delivery is not on record yet",
+            ))
+        }
         TargetPhase::Assigned => rungs.extend([
             synced(),
             Rung::new(
                 Step::Applied,
                 Status::Unknown,
                 reason::APPLY_PENDING,
-                "the objects are being applied",
+                match target.remark.as_str() {
+                    "" => "the objects are being applied".to_owned(),
+                    remark => remark.to_owned(),
+                },
             ),
         ]),
         TargetPhase::ApplyFailed => rungs.extend([
@@ -310,7 +324,7 @@ fn climb(target: &Target) -> Vec<Rung> {
                 Step::Applied,
                 Status::False,
                 binding_reason::NOT_ALL_WORK_APPLIED,
-                first_of(["could not be applied"; 2], &target.failures),
+                not_applied(target),
             ),
         ]),
         TargetPhase::Applied => rungs.extend([
@@ -342,6 +356,31 @@ fn climb(target: &Target) -> Vec<Rung> {
         ]),
     }
     rungs
+}
+
+/// What is not applied, and how much is.
+fn not_applied(target: &Target) -> String {
+    let first = first_of(["is not applied", "are not applied"], &target.failures);
+    match target.remark.as_str() {
+        "" => first,
+        remark => format!("{remark}; {first}"),
+    }
+}
+
+/// What is still on clusters that something is being removed from, if anybody has said so.
+#[must_use]
+pub fn removal_waits(state: &PlacementState) -> Option<String> {
+    let waiting = || {
+        let targets = state.targets.iter();
+        targets.filter(|(_, target)| target.phase == TargetPhase::Removing)
+    };
+    let (cluster, target) = waiting().next()?;
+    let others = match waiting().count() - 1 {
+        0 => String::new(),
+        others => format!(" (and {others} more clusters like this)"),
+    };
+    let first = first_of(["is still there", "are still there"], &target.failures);
+    Some(format!("it is being removed from {cluster}: {first}{others}"))
 }
 
 /// What is true of the objects, and the first of them. `what` says it of one and of several.

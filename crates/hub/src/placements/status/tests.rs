@@ -251,7 +251,7 @@ fn the_step_that_fails_anywhere_ends_the_ladder_of_the_placement() {
     assert_eq!(essence(&status.conditions), ladder(CRP, &wanted, 1));
     assert_eq!(
         status.conditions[4].message,
-        "1 of 3 clusters are done; eu-3: 1 object could not be applied: ConfigMap \
+        "1 of 3 clusters are done; eu-3: 1 object is not applied: ConfigMap \
          shop/map-0: it is refused"
     );
 }

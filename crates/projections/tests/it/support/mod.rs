@@ -21,7 +21,7 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use uuid::Uuid;
 
-pub use script::{Act, acts, cluster, link, observe, perform, place, placement};
+pub use script::{APPLYING, Act, MISSING, acts, cluster, link, observe, perform, place, placement};
 
 /// Spreads aggregates evenly enough. Any function will do.
 pub fn partition_of(aggregate: &AggregateId, partitions: u16) -> Partition {

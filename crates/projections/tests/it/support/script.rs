@@ -3,7 +3,7 @@
 use domain::cluster::{
     CheckCredential, CheckHealthGrace, DeliveryOutcome, HEALTH_GRACE, HoldCluster, Notes,
     ObserveCluster, RemoveCluster, ReportCredential, ReportDelivery, ReportHealth, ReportLink,
-    ReportLinkProblem, ReportRemoval,
+    ReportLinkProblem, ReportRemoval, ReportRemovalWaits,
 };
 use domain::cluster::{ClusterCommand, DeliveryPhase};
 use domain::fleet::{AcceptHub, FleetCommand, FoundFleet, HandOverFleet, ReportHubRevision};
@@ -11,7 +11,9 @@ use domain::placement::{
     DeletePlacement, HoldPlacement, PlacementCommand, RaiseMoves, RefusePlacement, Reschedule,
     RevisionInput, SubmitPlacement,
 };
-use events::cluster::{ApplyStrategy, LinkProblem, Note, ObjectFailure, ObjectNote, Taint};
+use events::cluster::{
+    ApplyStrategy, LinkProblem, Note, ObjectFailure, ObjectNote, Progress, Taint,
+};
 use events::placement::{HoldReason, LabelSelector, PlacementSpec, Policy, RefusalReason};
 use events::{AggregateId, ContentHash, ObjectId, Partition, PlacementKey};
 use proptest::collection::vec;
@@ -197,6 +199,7 @@ impl MiniHub {
                 let problem = ReportLinkProblem {
                     problem: LinkProblem::DuplicateOf("member-9".to_owned()),
                     message: "in words".to_owned(),
+                    is_new_link: false,
                 };
                 self.direct(cluster(*name), ClusterCommand::ReportLinkProblem(problem));
             }
@@ -282,7 +285,15 @@ impl MiniHub {
             return;
         };
         let (placement, generation) = (placement.clone(), known.generation);
-        let command = if known.phase == DeliveryPhase::Withdrawn {
+        let is_withdrawn = matches!(known.phase, DeliveryPhase::Withdrawn(_));
+        let command = if is_withdrawn && outcome == 0 {
+            let remaining = vec![failure("ManifestApplyFailed")];
+            ClusterCommand::ReportRemovalWaits(ReportRemovalWaits {
+                placement,
+                generation,
+                remaining,
+            })
+        } else if is_withdrawn {
             let notes = Notes::default();
             ClusterCommand::ReportRemoval(ReportRemoval { placement, generation, notes })
         } else {
@@ -294,6 +305,10 @@ impl MiniHub {
             let outcome = match outcome {
                 0 => DeliveryOutcome::Failed(vec![failure("ManifestApplyFailed")]),
                 1 => DeliveryOutcome::Unavailable(vec![failure("ManifestNotAvailableYet")]),
+                MISSING => {
+                    DeliveryOutcome::Missing(vec![failure("FailedToFindObjInMemberCluster")])
+                }
+                APPLYING => DeliveryOutcome::Applying(Progress { applied: 412, of: 494 }),
                 n => DeliveryOutcome::Available { untracked: u32::from(n) - 2 },
             };
             ClusterCommand::ReportDelivery(ReportDelivery { placement, generation, outcome, notes })
@@ -301,6 +316,11 @@ impl MiniHub {
         self.direct(cluster(name), command);
     }
 }
+
+/// The outcome that objects are missing.
+pub const MISSING: u8 = 200;
+/// The outcome that not all is applied yet.
+pub const APPLYING: u8 = 201;
 
 pub fn observe(name: u8, labels: u8, taint: bool) -> ClusterCommand {
     let taints = match taint {
