@@ -21,6 +21,7 @@ pub struct Builder {
     members: u32,
     kafka_nodes: u32,
     kwok: bool,
+    api_only: bool,
     dir: Option<PathBuf>,
 }
 
@@ -44,6 +45,13 @@ impl Builder {
     #[must_use]
     pub fn kwok(mut self, kwok: bool) -> Self {
         self.kwok = kwok;
+        self
+    }
+
+    /// API servers alone, without controllers: whatever changes was asked for by a client.
+    #[must_use]
+    pub fn api_only(mut self, api_only: bool) -> Self {
+        self.api_only = api_only;
         self
     }
 
@@ -80,6 +88,7 @@ impl Builder {
             group: Arc::clone(&group),
             programs,
             kwok,
+            api_only: self.api_only,
             _scratch: scratch,
         };
         let mut bed = Bed {
@@ -134,7 +143,7 @@ fn start_clusters(bed: &Bed, members: u32, begin: Instant) -> Result<()> {
             .iter()
             .map(|cluster| {
                 scope.spawn(move || {
-                    cluster.wait_ready()?;
+                    own.wait_ready(cluster)?;
                     if let Some(part) = &own.kwok
                         && cluster.context.name != HUB
                     {

@@ -99,7 +99,15 @@ struct Own {
     programs: Kubernetes,
     /// Where KWOK is, if the members run it.
     kwok: Option<PathBuf>,
+    /// Whether the API servers are without controllers.
+    api_only: bool,
     _scratch: Option<TempDir>,
+}
+
+impl Own {
+    fn wait_ready(&self, cluster: &Cluster) -> Result<()> {
+        if self.api_only { cluster.wait_serving() } else { cluster.wait_ready() }
+    }
 }
 
 impl Bed {
@@ -198,7 +206,7 @@ impl Bed {
         let own = self.own.as_ref().context("a shared bed gets no members: start your own")?;
         let name = format!("member-{}", own.members.fetch_add(1, Ordering::Relaxed) + 1);
         let cluster = Cluster::start(&own.group, &own.programs, &own.etcd.url(), &self.dir, &name)?;
-        cluster.wait_ready()?;
+        own.wait_ready(&cluster)?;
         if let Some(part) = &own.kwok {
             cluster.start_kwok(&own.group, part)?;
         }
