@@ -18,6 +18,10 @@ pub struct ApiError {
     pub details: Map<String, Value>,
     /// For an expired list: where it can go on all the same.
     pub continuation: Option<String>,
+    /// Values of `Warning` headers that go with the refusal.
+    pub warnings: Vec<String>,
+    /// Whether `details` are there even when they are empty, as Go writes a pointer.
+    pub shows_details: bool,
 }
 
 /// One entry of `details.causes`.
@@ -50,6 +54,17 @@ impl Cause {
         Self::new("FieldValueTypeInvalid", field, message)
     }
 
+    pub(crate) fn not_supported(field: &str, value: &Value, choices: &[&str]) -> Self {
+        let choices: Vec<String> = choices.iter().map(|it| format!("{it:?}")).collect();
+        let choices = choices.join(", ");
+        let message = format!("Unsupported value: {value}: supported values: {choices}");
+        Self::new("FieldValueNotSupported", field, message)
+    }
+
+    pub(crate) fn duplicate(field: &str, value: &Value) -> Self {
+        Self::new("FieldValueDuplicate", field, format!("Duplicate value: {value}"))
+    }
+
     pub(crate) fn forbidden(field: &str, why: &str) -> Self {
         Self::new("FieldValueForbidden", field, format!("Forbidden: {why}"))
     }
@@ -66,14 +81,34 @@ fn shown(value: &Value) -> String {
     }
 }
 
+/// The causes as messages list them.
+fn joined(causes: &[Cause]) -> String {
+    let lines: Vec<String> =
+        causes.iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
+    match lines.as_slice() {
+        [one] => one.clone(),
+        many => format!("[{}]", many.join(", ")),
+    }
+}
+
 impl ApiError {
     /// An error without details.
     pub(crate) fn plain(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code, reason, message: message.into(), details: Map::new(), continuation: None }
+        Self {
+            code,
+            reason,
+            message: message.into(),
+            details: Map::new(),
+            continuation: None,
+            warnings: Vec::new(),
+            shows_details: false,
+        }
     }
 
     fn about(mut self, resource: &Resource, name: &str) -> Self {
-        self.details.insert("name".into(), json!(name));
+        if !name.is_empty() {
+            self.details.insert("name".into(), json!(name));
+        }
         if !resource.group.is_empty() {
             self.details.insert("group".into(), json!(resource.group));
         }
@@ -111,18 +146,38 @@ impl ApiError {
     }
 
     pub(crate) fn invalid(resource: &Resource, name: &str, causes: &[Cause]) -> Self {
-        let lines: Vec<String> =
-            causes.iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
-        let why = match lines.as_slice() {
-            [one] => one.clone(),
-            many => format!("[{}]", many.join(", ")),
-        };
+        let why = joined(causes);
         let kind = resource.group_kind();
         let mut error = Self::plain(422, "Invalid", format!("{kind} \"{name}\" is invalid: {why}"))
             .about(resource, name)
             .with_causes(causes);
         error.details.insert("kind".into(), json!(resource.kind));
         error
+    }
+
+    /// Parameters of a request that do not make sense; `kind` is such as `CreateOptions`.
+    pub(crate) fn invalid_options(kind: &str, causes: &[Cause]) -> Self {
+        let mut error = Self::plain(
+            422,
+            "Invalid",
+            format!("{kind}.meta.k8s.io \"\" is invalid: {}", joined(causes)),
+        );
+        error.details.insert("group".into(), json!("meta.k8s.io"));
+        error.details.insert("kind".into(), json!(kind));
+        error.with_causes(causes)
+    }
+
+    /// A patch that makes something of the object that cannot be read.
+    pub(crate) fn invalid_patch(cause: &Cause) -> Self {
+        let message = format!(" \"\" is invalid: {}: {}", cause.field, cause.message);
+        Self::plain(422, "Invalid", message).with_causes(std::slice::from_ref(cause))
+    }
+
+    /// The client accepts no form that there is.
+    pub(crate) fn not_acceptable() -> Self {
+        let message = "only the following media types are accepted: application/json, \
+                       application/yaml, application/vnd.kubernetes.protobuf";
+        Self::plain(406, "NotAcceptable", message).with_details()
     }
 
     pub(crate) fn with_causes(mut self, causes: &[Cause]) -> Self {
@@ -138,9 +193,26 @@ impl ApiError {
         Self::plain(400, "BadRequest", message)
     }
 
+    /// A path below a known group version that names nothing.
+    pub(crate) fn no_such_resource() -> Self {
+        Self::plain(404, "NotFound", "the server could not find the requested resource")
+            .with_details()
+    }
+
+    pub(crate) fn with_warnings(mut self, warnings: &[String]) -> Self {
+        self.warnings.extend_from_slice(warnings);
+        self
+    }
+
+    /// Shows `details` although there are none.
+    pub(crate) fn with_details(mut self) -> Self {
+        self.shows_details = true;
+        self
+    }
+
     pub(crate) fn method_not_allowed() -> Self {
         let message = "the server does not allow this method on the requested resource";
-        Self::plain(405, "MethodNotAllowed", message)
+        Self::plain(405, "MethodNotAllowed", message).with_details()
     }
 
     pub(crate) fn unsupported_media_type(accepted: &str) -> Self {
@@ -176,7 +248,7 @@ impl ApiError {
         if let Some(token) = &self.continuation {
             status["metadata"]["continue"] = json!(token);
         }
-        if !self.details.is_empty() {
+        if self.shows_details || !self.details.is_empty() {
             status["details"] = Value::Object(self.details.clone());
         }
         status

@@ -48,6 +48,7 @@
 //! * Pods: Deployments and the like become ready without ReplicaSets and Pods under them. A Pod
 //!   that is created is Running after the delay. No scheduler, no logs, no exec.
 //! * Conversion webhooks: versions of a CRD differ in `apiVersion` only.
+//! * Aggregated ClusterRoles: the controller that fills them is not there.
 //! * Answers in the protobuf encoding (requests in it are read), HTTP/2, aggregated API servers.
 //! * All of the validation of built-in kinds: see `builtin/validate.rs` for what is checked.
 

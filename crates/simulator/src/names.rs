@@ -10,24 +10,33 @@ pub(crate) fn reason_bad_name(resource: &Resource, name: &str) -> Option<String>
     if resource.group == "rbac.authorization.k8s.io" {
         return reason_bad_path_segment(name);
     }
-    let is_label = resource.is("", "namespaces") || resource.is("", "services");
-    let (limit, valid) = if is_label {
-        (LABEL_LENGTH_MAX, is_dns_label(name))
-    } else {
-        (NAME_LENGTH_MAX, name.split('.').all(is_dns_label))
-    };
-    if name.len() > limit {
+    if resource.is("", "namespaces") || resource.is("", "services") {
+        return reason_bad_dns_label(name);
+    }
+    reason_bad_subdomain(name)
+}
+
+/// Why the text is no RFC 1123 label.
+pub(crate) fn reason_bad_dns_label(text: &str) -> Option<String> {
+    const RULE: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric \
+        characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  \
+        or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
+    reason_bad(text, LABEL_LENGTH_MAX, is_dns_label(text), RULE)
+}
+
+/// Why the text is no RFC 1123 subdomain.
+pub(crate) fn reason_bad_subdomain(text: &str) -> Option<String> {
+    const RULE: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric \
+        characters, '-' or '.', and must start and end with an alphanumeric character (e.g. \
+        'example.com', regex used for validation is \
+        '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+    reason_bad(text, NAME_LENGTH_MAX, text.split('.').all(is_dns_label), RULE)
+}
+
+fn reason_bad(text: &str, limit: usize, valid: bool, rule: &str) -> Option<String> {
+    if text.len() > limit {
         return Some(format!("must be no more than {limit} bytes"));
     }
-    let rule = if is_label {
-        "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and \
-         must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex \
-         used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
-    } else {
-        "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or \
-         '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex \
-         used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
-    };
     (!valid).then(|| rule.to_owned())
 }
 

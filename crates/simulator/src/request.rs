@@ -133,7 +133,9 @@ impl Reply {
 
 impl From<ApiError> for Reply {
     fn from(error: ApiError) -> Self {
-        Self::json(error.code, &error.status())
+        let mut reply = Self::json(error.code, &error.status());
+        reply.warnings = error.warnings;
+        reply
     }
 }
 

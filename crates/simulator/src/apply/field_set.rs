@@ -128,10 +128,10 @@ impl FieldSet {
         paths
     }
 
+    /// The members of a level come before what is below them.
     fn collect_paths(&self, prefix: &str, paths: &mut Vec<String>) {
-        if self.member {
-            paths.push(prefix.to_owned());
-        }
+        let members = self.children.iter().filter(|(_, set)| set.member);
+        paths.extend(members.map(|(element, _)| format!("{prefix}{}", described(element))));
         for (element, set) in &self.children {
             set.collect_paths(&format!("{prefix}{}", described(element)), paths);
         }
@@ -175,6 +175,35 @@ pub(crate) fn item_element(item: &Value, list: &Schema) -> Option<String> {
             Some(format!("k:{}", serde_json::to_string(&key).unwrap_or_default()))
         }
     }
+}
+
+/// Where a granular list has two items of one identity; `None` when no list has.
+pub(crate) fn repeated_item(value: &Value, schema: &Schema) -> Option<String> {
+    repeated_at(value, schema, "")
+}
+
+fn repeated_at(value: &Value, schema: &Schema, path: &str) -> Option<String> {
+    if let Some(object) = value.as_object().filter(|_| !schema.atomic_map) {
+        let mut members = object.iter();
+        return members.find_map(|(name, child)| {
+            repeated_at(child, schema.member(name), &format!("{path}.{name}"))
+        });
+    }
+    let list = value.as_array().filter(|_| schema.list != ListKind::Atomic)?;
+    let elements: Vec<_> = list.iter().filter_map(|it| item_element(it, schema)).collect();
+    if let Some(at) = elements.iter().position(|it| it == "k:{}") {
+        return Some(format!(
+            "{path}: element {at}: associative list with keys has an element that omits all key fields"
+        ));
+    }
+    let twin = (1..elements.len()).find(|at| elements[..*at].contains(&elements[*at]));
+    if let Some(twin) = twin {
+        return Some(format!("{path}: duplicate entries for key {}", described(&elements[twin])));
+    }
+    let mut items = list.iter().zip(&elements);
+    items.find_map(|(item, element)| {
+        repeated_at(item, schema.item(), &format!("{path}{}", described(element)))
+    })
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@ pub(crate) struct Manager {
     pub(crate) subresource: String,
     /// When: `metav1.Time` text.
     pub(crate) time: String,
+    /// Whether metadata that is written with the status is owned as well.
+    pub(crate) carries_metadata: bool,
 }
 
 /// The two kinds of ownership.
@@ -68,6 +70,12 @@ impl ManagedFields {
 
     pub(crate) fn get(&self, manager: &Manager) -> Option<&FieldSet> {
         self.entries.iter().find(|(it, _)| it.is_same(manager)).map(|(_, set)| set)
+    }
+
+    /// When the manager last changed something.
+    pub(crate) fn time_of(&self, manager: &Manager) -> Option<String> {
+        let entry = self.entries.iter().find(|(it, _)| it.is_same(manager));
+        entry.map(|(it, _)| it.time.clone())
     }
 
     pub(crate) fn set(&mut self, manager: Manager, set: FieldSet) {
@@ -135,6 +143,7 @@ fn decode(entry: &Value) -> (Manager, FieldSet) {
         api_version: text("apiVersion"),
         subresource: text("subresource"),
         time: text("time"),
+        carries_metadata: false,
     };
     (manager, FieldSet::from_fields_v1(&entry["fieldsV1"]))
 }
@@ -144,10 +153,12 @@ fn encode((manager, set): &(Manager, FieldSet)) -> Value {
         "manager": manager.name,
         "operation": format!("{:?}", manager.operation),
         "apiVersion": manager.api_version,
-        "time": manager.time,
         "fieldsType": "FieldsV1",
         "fieldsV1": set.to_fields_v1(),
     });
+    if !manager.time.is_empty() {
+        entry["time"] = json!(manager.time);
+    }
     if !manager.subresource.is_empty() {
         entry["subresource"] = json!(manager.subresource);
     }

@@ -18,7 +18,7 @@ use crate::error::{ApiError, Cause};
 use crate::object::{Meta, Object};
 use crate::schema::{Schema, zero_value};
 use compare::{compare, field_set_of};
-pub(crate) use field_set::FieldSet;
+pub(crate) use field_set::{FieldSet, repeated_item};
 pub(crate) use managed_fields::{ManagedFields, Manager, Operation};
 use merge::{merge, remove_items};
 
@@ -54,7 +54,18 @@ pub(crate) fn apply(
     if !conflicts.is_empty() {
         return Err(conflict_error(&conflicts));
     }
-    managed.set(manager.clone(), within_subresource(owned(configured), &manager.subresource));
+    // Who applies what is there already changes nothing, and gets no time for it.
+    let without_managers = |object: &Value| {
+        let mut object = object.clone();
+        object.remove_meta("managedFields");
+        object
+    };
+    let mut manager = manager.clone();
+    if live.uid().is_some() && without_managers(live) == without_managers(&new) {
+        manager.time = ManagedFields::of(live).time_of(&manager).unwrap_or_default();
+    }
+    let set = within_subresource(owned(configured), &manager);
+    managed.set(manager, set);
     Ok(managed.write_to(new, live))
 }
 
@@ -87,7 +98,7 @@ pub(crate) fn record_update(
     let before = managed.get(manager).cloned().unwrap_or_default();
     let now_owned =
         before.difference(&changes.removed).union(&changes.modified).union(&changes.added);
-    let now_owned = within_subresource(owned(now_owned), &manager.subresource);
+    let now_owned = within_subresource(owned(now_owned), manager);
     managed.set(manager.clone(), now_owned);
     managed.write_to(new, live)
 }
@@ -133,10 +144,12 @@ fn owned(mut set: FieldSet) -> FieldSet {
     set.without_empty_nodes()
 }
 
-/// A write to `status` can own nothing else.
-fn within_subresource(mut set: FieldSet, subresource: &str) -> FieldSet {
-    if subresource == "status" {
-        set.retain_children(|element| element == "f:status");
+/// A write to `status` can own little else.
+fn within_subresource(mut set: FieldSet, manager: &Manager) -> FieldSet {
+    if manager.subresource == "status" {
+        set.retain_children(|element| {
+            element == "f:status" || (manager.carries_metadata && element == "f:metadata")
+        });
     }
     set
 }
@@ -182,6 +195,8 @@ fn settle(
 }
 
 fn conflict_error(conflicts: &[(Manager, FieldSet)]) -> ApiError {
+    let mut conflicts: Vec<_> = conflicts.iter().collect();
+    conflicts.sort_by(|(one, _), (other, _)| one.name.cmp(&other.name));
     let mut causes = Vec::new();
     let mut lines = Vec::new();
     for (manager, set) in conflicts {

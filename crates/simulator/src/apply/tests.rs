@@ -12,6 +12,7 @@ fn applier(name: &str) -> Manager {
         api_version: "v1".to_owned(),
         subresource: String::new(),
         time: String::new(),
+        carries_metadata: false,
     }
 }
 

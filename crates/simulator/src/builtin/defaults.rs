@@ -8,32 +8,37 @@ use crate::object::{Meta, Object, as_object_mut, at, child_object, default_field
 use crate::registry::Resource;
 
 /// What only the creation of an object decides.
-pub(crate) fn prepare_create(
-    resource: &Resource,
-    object: &mut Value,
-    mut random: impl FnMut() -> u64,
-) {
+pub(crate) fn prepare_create(resource: &Resource, object: &mut Value) {
     match (resource.group.as_str(), resource.plural.as_str()) {
         ("", "namespaces") => {
-            child_object(object, "spec").insert("finalizers".into(), json!(["kubernetes"]));
+            let spec = child_object(object, "spec");
+            default_field(spec, "finalizers", json!([]));
+            if let Some(finalizers) = spec["finalizers"].as_array_mut()
+                && !finalizers.contains(&json!("kubernetes"))
+            {
+                finalizers.push(json!("kubernetes"));
+            }
             object["status"] = json!({"phase": "Active"});
         }
-        ("", "services") => assign_cluster_ip(object, random()),
         ("", "persistentvolumeclaims" | "persistentvolumes") => {
             object["status"] = json!({"phase": "Pending"});
+            if resource.plural == "persistentvolumes" {
+                let now = object.meta_str("creationTimestamp").to_owned();
+                object["status"]["lastPhaseTransitionTime"] = json!(now);
+            }
         }
         ("", "pods") => {
             admit_pod(child_object(object, "spec"));
-            object["status"] = json!({"phase": "Pending"});
+            let class = quality_of_service(&object["spec"]);
+            object["status"] = json!({"phase": "Pending", "qosClass": class});
+        }
+        ("apps", "daemonsets") => {
+            let annotations = object.meta_mut().entry("annotations").or_insert(json!({}));
+            as_object_mut(annotations).insert(TEMPLATE_GENERATION.to_owned(), json!("1"));
         }
         ("batch", "jobs") => label_job(object),
         ("apiextensions.k8s.io", _) => {
             object["status"] = json!({"storedVersions": crate::crd::storage_versions(object)});
-        }
-        ("apps", "daemonsets") => {
-            let annotations = object.meta_mut().entry("annotations").or_insert(json!({}));
-            let key = "deprecated.daemonset.template.generation";
-            default_field(as_object_mut(annotations), key, "1");
         }
         _ => {}
     }
@@ -63,7 +68,7 @@ pub(crate) fn prepare_write(resource: &Resource, object: &mut Value) {
             labels.insert("kubernetes.io/metadata.name".to_owned(), json!(name));
         }
         ("", "secrets") => default_secret(object),
-        ("", "services") => default_service(object),
+        ("", "services") => super::service::set_defaults(object),
         ("", "pods") => default_pod(child_object(object, "spec")),
         ("", "podtemplates") => default_template(object, "template"),
         ("", "endpoints") => {
@@ -95,11 +100,22 @@ pub(crate) fn prepare_write(resource: &Resource, object: &mut Value) {
         ("batch", "cronjobs") => default_cron_job(object),
         ("admissionregistration.k8s.io", plural) => default_admission(plural, object),
         ("apiextensions.k8s.io", _) => default_crd(object),
-        ("autoscaling", _) => default_field(child_object(object, "spec"), "minReplicas", 1),
+        ("autoscaling", _) => {
+            let spec = child_object(object, "spec");
+            default_field(spec, "minReplicas", 1);
+            let cpu = json!([{"type": "Resource", "resource": {"name": "cpu",
+                "target": {"type": "Utilization", "averageUtilization": 80}}}]);
+            default_field(spec, "metrics", cpu);
+        }
         ("discovery.k8s.io", _) => {
             for port in objects_in(as_object_mut(object), "ports") {
                 default_field(port, "name", "");
                 default_protocol(port);
+            }
+        }
+        ("networking.k8s.io", "ingressclasses") => {
+            if let Some(parameters) = child_object(object, "spec").get_mut("parameters") {
+                default_field(as_object_mut(parameters), "scope", "Cluster");
             }
         }
         ("networking.k8s.io", "networkpolicies") => default_network_policy(object),
@@ -130,39 +146,50 @@ fn default_secret(object: &mut Value) {
     default_field(object, "type", "Opaque");
 }
 
-fn assign_cluster_ip(object: &mut Value, random: u64) {
-    let spec = child_object(object, "spec");
-    if spec.get("type").and_then(Value::as_str) == Some("ExternalName") {
-        return;
+/// What a change does beside what was written.
+pub(crate) fn prepare_update(resource: &Resource, object: &mut Value, old: &Value) {
+    match (resource.group.as_str(), resource.plural.as_str()) {
+        ("", "services") => {
+            super::service::keep_allocated(object, old);
+            super::service::drop_useless(object, old);
+        }
+        ("apps", "daemonsets") => {
+            let count = at(old, "metadata.annotations")
+                .and_then(|it| it[TEMPLATE_GENERATION].as_str()?.parse::<i64>().ok())
+                .unwrap_or(0);
+            let changed = at(old, "spec.template") != at(object, "spec.template");
+            let count = if changed { count + 1 } else { count };
+            let annotations = object.meta_mut().entry("annotations").or_insert(json!({}));
+            as_object_mut(annotations)
+                .insert(TEMPLATE_GENERATION.to_owned(), json!(count.to_string()));
+        }
+        _ => {}
     }
-    let [high, low, ..] = random.to_le_bytes();
-    default_field(spec, "clusterIP", format!("10.96.{high}.{}", low.max(2)));
-    let ip = spec["clusterIP"].clone();
-    spec.insert("clusterIPs".into(), json!([ip]));
-    default_field(spec, "ipFamilies", json!(["IPv4"]));
-    default_field(spec, "ipFamilyPolicy", "SingleStack");
 }
 
-fn default_service(object: &mut Value) {
-    let spec = child_object(object, "spec");
-    default_field(spec, "type", "ClusterIP");
-    default_field(spec, "sessionAffinity", "None");
-    let kind = spec["type"].as_str().unwrap_or_default().to_owned();
-    if kind != "ExternalName" {
-        default_field(spec, "internalTrafficPolicy", "Cluster");
+/// Counts the templates of a DaemonSet.
+const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
+
+/// How badly the containers of a Pod want what they ask for.
+fn quality_of_service(spec: &Value) -> &'static str {
+    let lists = ["containers", "initContainers"].map(|it| spec[it].as_array());
+    let containers: Vec<&Value> = lists.into_iter().flatten().flatten().collect();
+    let amounts = |it: &Value, kind: &str, of: &str| it["resources"][kind].get(of).cloned();
+    let asks = |it: &&&Value| {
+        ["limits", "requests"]
+            .iter()
+            .any(|kind| ["cpu", "memory"].iter().any(|of| amounts(it, kind, of).is_some()))
+    };
+    if !containers.iter().any(|it| asks(&it)) {
+        return "BestEffort";
     }
-    if kind == "LoadBalancer" || kind == "NodePort" {
-        default_field(spec, "externalTrafficPolicy", "Cluster");
-    }
-    if kind == "LoadBalancer" {
-        default_field(spec, "allocateLoadBalancerNodePorts", true);
-    }
-    for port in objects_in(spec, "ports") {
-        default_field(port, "protocol", "TCP");
-        let same = port.get("port").cloned().unwrap_or(Value::Null);
-        default_field(port, "targetPort", same);
-    }
-    default_field(as_object_mut(object), "status", json!({"loadBalancer": {}}));
+    let is_sure = |it: &&Value| {
+        ["cpu", "memory"].iter().all(|of| {
+            let limit = amounts(it, "limits", of);
+            limit.is_some() && amounts(it, "requests", of) == limit
+        })
+    };
+    if containers.iter().all(is_sure) { "Guaranteed" } else { "Burstable" }
 }
 
 fn default_deployment(object: &mut Value) {
@@ -196,6 +223,24 @@ fn default_replication_controller(object: &mut Value) {
 fn default_pod(spec: &mut Object) {
     default_pod_spec(spec);
     default_field(spec, "enableServiceLinks", true);
+    for list in ["containers", "initContainers"] {
+        for container in objects_in(spec, list) {
+            request_limits(container);
+        }
+    }
+}
+
+/// Who limits something requests as much, unless it says otherwise.
+fn request_limits(container: &mut Object) {
+    let Some(resources) = container.get_mut("resources").map(as_object_mut) else { return };
+    let limits = resources.get("limits").and_then(Value::as_object).cloned().unwrap_or_default();
+    if limits.is_empty() {
+        return;
+    }
+    default_field(resources, "requests", json!({}));
+    for (name, limit) in limits {
+        default_field(as_object_mut(&mut resources["requests"]), &name, limit);
+    }
 }
 
 /// What admission plugins add to a Pod.
@@ -233,7 +278,6 @@ fn default_stateful_set(object: &mut Value) {
     default_field(spec, "podManagementPolicy", "OrderedReady");
     let retention = json!({"whenDeleted": "Retain", "whenScaled": "Retain"});
     default_field(spec, "persistentVolumeClaimRetentionPolicy", retention);
-    default_field(spec, "serviceName", "");
     let strategy = json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 0}});
     default_field(spec, "updateStrategy", strategy);
     for claim in objects_in(spec, "volumeClaimTemplates") {
@@ -249,13 +293,18 @@ fn default_stateful_set(object: &mut Value) {
 fn default_daemon_set(object: &mut Value) {
     let spec = child_object(object, "spec");
     default_field(spec, "revisionHistoryLimit", 10);
-    let rolling = json!({"maxUnavailable": 1, "maxSurge": 0});
-    default_field(
-        spec,
-        "updateStrategy",
-        json!({"type": "RollingUpdate", "rollingUpdate": rolling}),
-    );
+    default_field(spec, "updateStrategy", json!({}));
+    let strategy = as_object_mut(&mut spec["updateStrategy"]);
+    default_field(strategy, "type", "RollingUpdate");
+    if strategy["type"] == "RollingUpdate" {
+        default_field(strategy, "rollingUpdate", json!({}));
+        let rolling = as_object_mut(&mut strategy["rollingUpdate"]);
+        default_field(rolling, "maxUnavailable", 1);
+        default_field(rolling, "maxSurge", 0);
+    }
     default_template(object, "spec.template");
+    let annotations = object.meta_mut().entry("annotations").or_insert(json!({}));
+    default_field(as_object_mut(annotations), TEMPLATE_GENERATION, "0");
 }
 
 fn default_job(spec: &mut Object) {

@@ -3,6 +3,8 @@
 
 mod columns;
 mod defaults;
+mod rules;
+mod service;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -13,7 +15,8 @@ use serde_json::Value;
 use crate::registry::{Origin, Resource, ScalePaths, SchemaOf};
 use crate::schema::{Schema, parse_builtin};
 pub(crate) use columns::{Cell, Column, column_from_crd, columns_of, name_and_age};
-pub(crate) use defaults::{prepare_create, prepare_write};
+pub(crate) use defaults::{prepare_create, prepare_update, prepare_write};
+pub(crate) use service::{Allocated, allocate};
 pub(crate) use validate::{validate_create, validate_metadata, validate_update};
 
 struct Types {
@@ -83,7 +86,7 @@ fn resources_of(list: &Value) -> Vec<Resource> {
         Resource {
             group: group.to_owned(),
             version: version.to_owned(),
-            storage_version: version.to_owned(),
+            storage_version: storage_version(group, version).to_owned(),
             singular: text(entry, "singularName"),
             list_kind: format!("{kind}List"),
             short_names: texts(entry, "shortNames"),
@@ -139,6 +142,11 @@ fn selectable_fields(group: &str, plural: &str) -> Vec<String> {
         _ => &[],
     };
     fields.iter().map(|&field| field.to_owned()).collect()
+}
+
+/// The version that objects are kept in.
+fn storage_version<'a>(group: &str, version: &'a str) -> &'a str {
+    if group == "autoscaling" { "v2" } else { version }
 }
 
 fn text(entry: &Value, key: &str) -> String {

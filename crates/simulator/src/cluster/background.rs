@@ -47,6 +47,9 @@ const BUILT_IN_NAMESPACES: &[&str] = &["default", "kube-node-lease", "kube-publi
 /// The collection of CRDs.
 pub(super) const CRDS: &str = "customresourcedefinitions.apiextensions.k8s.io";
 
+/// The collection of APIServices.
+const API_SERVICES: &str = "apiservices.apiregistration.k8s.io";
+
 impl Cluster {
     /// Runs what is due. Returns whether anything was.
     pub fn tick(&mut self, now: Timestamp) -> bool {
@@ -120,6 +123,24 @@ impl Cluster {
         }
         if workload::is_simulated(&key.collection) {
             wake(Timer::ObserveWorkload(key.clone()));
+            for claim in workload::claims_of(object) {
+                let claim = namespaced_key(workload::CLAIMS, &key.name.namespace, &claim);
+                wake(Timer::ObserveWorkload(claim));
+            }
+        }
+        self.wake_api_services(now, &key.collection);
+    }
+
+    /// An APIService is available when its Service is there.
+    fn wake_api_services(&mut self, now: Timestamp, changed: &CollectionName) {
+        if &*changed.0 != "services" {
+            return;
+        }
+        let collection = CollectionName(Arc::from(API_SERVICES));
+        let names: Vec<_> = self.store.collection(&collection).objects.keys().cloned().collect();
+        for name in names {
+            let key = ObjectKey { collection: collection.clone(), name };
+            self.timers.insert((now, Timer::ObserveWorkload(key)));
         }
     }
 
@@ -138,6 +159,7 @@ impl Cluster {
             self.timers.insert((now, Timer::EmptyNamespace(namespace.clone())));
         }
         self.wake_owning_crd(now, &key.collection);
+        self.wake_api_services(now, &key.collection);
         Some(object)
     }
 
@@ -189,6 +211,9 @@ impl Cluster {
                      "ports": [port], "sessionAffinity": "None"},
             "status": {"loadBalancer": {}}});
         self.put_own(now, &namespaced_key("services", "default", "kubernetes"), service);
+        if self.options.bootstrap_objects {
+            self.bootstrap(now);
+        }
         for node in self.options.nodes.clone() {
             let object = workload::node_object(&node, now);
             self.put_own(now, &cluster_key("nodes", &node.name), object);
@@ -200,7 +225,7 @@ impl Cluster {
         if self.namespace(name).is_none_or(|it| it.is_terminating()) {
             return;
         }
-        let account = namespaced_key("serviceaccounts", name, "default");
+        let account = account_key(name, "default");
         if self.store.get(&account).is_none() {
             let object = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {}});
             self.put_own(now, &account, object);
@@ -320,6 +345,18 @@ pub(super) fn namespace_key(name: &str) -> ObjectKey {
 
 fn cluster_key(collection: &str, name: &str) -> ObjectKey {
     namespaced_key(collection, "", name)
+}
+
+pub(super) fn account_key(namespace: &str, name: &str) -> ObjectKey {
+    namespaced_key("serviceaccounts", namespace, name)
+}
+
+pub(super) fn service_key(namespace: &str, name: &str) -> ObjectKey {
+    namespaced_key("services", namespace, name)
+}
+
+pub(super) fn class_key(name: &str) -> ObjectKey {
+    cluster_key("storageclasses.storage.k8s.io", name)
 }
 
 fn crd_key(name: &str) -> ObjectKey {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::format::in_version;
 use super::list::selects;
 use super::{Call, Cluster};
-use crate::error::ApiError;
+use crate::error::{ApiError, Cause};
 use crate::object::Meta;
 use crate::registry::Resource;
 use crate::request::Reply;
@@ -43,12 +43,13 @@ impl Cluster {
         let object = self.existing(call)?;
         options.check(&call.resource, &object)?;
         check_may_go(&call.resource, &object)?;
-        if options.dry_run {
-            return Ok(call.deleted_reply(object, true));
-        }
         let key = call.key();
-        let propagation =
-            options.propagation.unwrap_or_else(|| default_propagation(&call.resource));
+        let propagation = options.propagation_of(&call.resource, &object);
+        if options.dry_run {
+            let marked = self.marked_for_deletion(call, object.clone(), propagation);
+            let gone = marked.finalizers().is_empty();
+            return Ok(call.deleted_reply(if gone { object } else { marked }, gone));
+        }
         let (object, gone) = self.begin_deletion(call, &key, object, propagation);
         Ok(call.deleted_reply(object, gone))
     }
@@ -114,8 +115,6 @@ impl Cluster {
         }
         let options = call.delete_options()?;
         let selector = call.selector()?;
-        let propagation =
-            options.propagation.unwrap_or_else(|| default_propagation(&call.resource));
         let collection = self.store.collection(&call.resource.collection());
         let doomed: Vec<_> = collection
             .objects
@@ -125,7 +124,9 @@ impl Cluster {
             .collect();
         for (name, stored) in doomed.iter().filter(|_| !options.dry_run) {
             let key = ObjectKey { collection: call.resource.collection(), name: name.clone() };
-            self.begin_deletion(call, &key, stored.value(), propagation);
+            let object = stored.value();
+            let propagation = options.propagation_of(&call.resource, &object);
+            self.begin_deletion(call, &key, object, propagation);
         }
         let items: Vec<&Stored> = doomed.iter().map(|(_, stored)| stored.as_ref()).collect();
         let metadata = json!({"resourceVersion": self.store.revision().to_string()});
@@ -134,37 +135,42 @@ impl Cluster {
 }
 
 impl Call<'_> {
-    /// Options from the body and from the query.
+    /// Options from the body, or from the query when there is none.
     fn delete_options(&self) -> Result<DeleteOptions, ApiError> {
         let body = match self.request.body.is_empty() {
             true => json!({}),
             false => self.decode_document()?,
         };
         let text = |value: &Value| value.as_str().map(str::to_owned);
-        let asked = match self.query.text("propagationPolicy") {
-            "" => body["propagationPolicy"].as_str().unwrap_or_default(),
-            asked => asked,
+        let asked = match self.request.body.is_empty() {
+            true => self.query.text("propagationPolicy"),
+            false => body["propagationPolicy"].as_str().unwrap_or_default(),
         };
-        let propagation = match (asked, body["orphanDependents"].as_bool()) {
-            ("Background", _) | ("", Some(false)) => Some(Propagation::Background),
+        let orphan = body["orphanDependents"].as_bool();
+        let mut causes = Vec::new();
+        if orphan.is_some() && !asked.is_empty() {
+            let why = "orphanDependents and deletionPropagation cannot be both set";
+            causes.push(Cause::invalid("propagationPolicy", &json!(asked), why));
+        }
+        if !matches!(asked, "" | "Foreground" | "Background" | "Orphan") {
+            let choices = &["Foreground", "Background", "Orphan", "nil"];
+            causes.push(Cause::not_supported("propagationPolicy", &json!(asked), choices));
+        }
+        if !causes.is_empty() {
+            return Err(ApiError::invalid_options("DeleteOptions", &causes));
+        }
+        let propagation = match (asked, orphan) {
             ("Foreground", _) => Some(Propagation::Foreground),
             ("Orphan", _) | ("", Some(true)) => Some(Propagation::Orphan),
-            ("", None) => None,
-            (other, _) => {
-                let message = format!(
-                    "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported \
-                     value: \"{other}\": supported values: \"Foreground\", \"Background\", \
-                     \"Orphan\", \"nil\""
-                );
-                return Err(ApiError::plain(422, "Invalid", message));
-            }
+            ("Background", _) | ("", Some(false)) => Some(Propagation::Background),
+            _ => None,
         };
         let body_dry_run = body["dryRun"].as_array().is_some_and(|it| it.contains(&json!("All")));
         Ok(DeleteOptions {
             propagation,
             uid: text(&body["preconditions"]["uid"]),
             revision: text(&body["preconditions"]["resourceVersion"]),
-            dry_run: body_dry_run || self.is_dry_run()?,
+            dry_run: body_dry_run || self.is_dry_run(),
         })
     }
 
@@ -179,10 +185,22 @@ impl Call<'_> {
             "serviceaccounts",
             "services",
         ];
-        let returns_object = self.resource.group.is_empty()
-            && RETURN_OBJECT.contains(&self.resource.plural.as_str());
+        const STORAGE: &[&str] = &[
+            "csidrivers",
+            "csinodes",
+            "storageclasses",
+            "volumeattachments",
+            "volumeattributesclasses",
+        ];
+        let plural = self.resource.plural.as_str();
+        let returns_object = match self.resource.group.as_str() {
+            "" => RETURN_OBJECT.contains(&plural),
+            "storage.k8s.io" => STORAGE.contains(&plural),
+            group => group == "resource.k8s.io",
+        };
         if !gone || returns_object {
-            return Reply::json(200, &in_version(&self.resource, object));
+            let object = in_version(&self.resource, object);
+            return Reply::json(200, &self.format().of_value(&self.resource, object, self.now));
         }
         let mut details = json!({"name": object.name(), "kind": self.resource.plural,
                                  "uid": object.meta_str("uid")});
@@ -196,7 +214,20 @@ impl Call<'_> {
 }
 
 impl DeleteOptions {
+    /// What the client says, else what an earlier deletion said, else what the kind does.
+    fn propagation_of(&self, resource: &Resource, object: &Value) -> Propagation {
+        let of_finalizer = |it: &str| match it {
+            FOREGROUND => Some(Propagation::Foreground),
+            ORPHAN => Some(Propagation::Orphan),
+            _ => None,
+        };
+        let earlier = || object.finalizers().into_iter().find_map(of_finalizer);
+        self.propagation.or_else(earlier).unwrap_or_else(|| default_propagation(resource))
+    }
+
     fn check(&self, resource: &Resource, object: &Value) -> Result<(), ApiError> {
+        // These conflicts name the kind where others name the resource.
+        let resource = &Resource { plural: resource.kind.clone(), ..resource.clone() };
         let (uid, revision) = (object.meta_str("uid"), object.meta_str("resourceVersion"));
         if let Some(wanted) = self.uid.as_deref().filter(|it| *it != uid) {
             let why = format!(

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::events;
+use super::faces;
 use crate::builtin::{Cell, Column};
 use crate::jsonpath;
 use crate::object::Meta;
@@ -118,7 +118,7 @@ impl Format {
 
 /// Whether the stored text is already what this version of the resource shows.
 fn is_stored_form(resource: &Resource) -> bool {
-    resource.version == resource.storage_version && !events::is_second_face(resource)
+    resource.version == resource.storage_version && !faces::is_second_face(resource)
 }
 
 fn face_bytes(resource: &Resource, stored: &Stored) -> Bytes {
@@ -149,8 +149,8 @@ pub(super) fn face(resource: &Resource, stored: &Stored) -> Value {
 
 /// Converts a stored object to the version of the resource.
 pub(super) fn in_version(resource: &Resource, mut object: Value) -> Value {
-    if events::is_second_face(resource) {
-        object = events::to_second_face(object);
+    if faces::is_second_face(resource) {
+        object = faces::to_second_face(resource, object);
     }
     object["apiVersion"] = json!(resource.api_version());
     object

@@ -111,7 +111,18 @@ impl Cluster {
         if asked > self.store.revision() {
             return Err(too_large(asked, self.store.revision()));
         }
-        if call.query.text("resourceVersionMatch") == "Exact" {
+        let matching = call.query.text("resourceVersionMatch");
+        if !matching.is_empty() && call.query.text("resourceVersion").is_empty() {
+            let why = "resourceVersionMatch is forbidden unless resourceVersion is provided";
+            let cause = Cause::forbidden("resourceVersionMatch", why);
+            return Err(ApiError::invalid_options("ListOptions", &[cause]));
+        }
+        if matching == "Exact" && asked == 0 {
+            let why = "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"";
+            let cause = Cause::forbidden("resourceVersionMatch", why);
+            return Err(ApiError::invalid_options("ListOptions", &[cause]));
+        }
+        if matching == "Exact" {
             let (namespace, name) = (String::new(), String::new());
             return Ok(Some(Continuation { revision: asked, namespace, name }));
         }

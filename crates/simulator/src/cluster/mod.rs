@@ -3,11 +3,12 @@
 
 mod access;
 mod background;
+mod bootstrap;
 mod collector;
 mod copy;
 mod delete;
 mod discovery;
-mod events;
+mod faces;
 mod format;
 mod list;
 mod openapi;
@@ -28,10 +29,10 @@ use std::time::Duration;
 use fastrand::Rng;
 use http::Method;
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::error::ApiError;
+use crate::error::{ApiError, Cause};
 use crate::registry::{Registry, Resource};
 use crate::request::{Query, Reply, Request, Response, WatchId};
 use crate::store::{ObjectKey, ObjectName, Store};
@@ -57,6 +58,9 @@ pub struct ClusterOptions {
     pub nodes: Vec<NodeOptions>,
     /// How long workloads take to become ready.
     pub ready_delay: Duration,
+    /// Whether there are the objects that a kube-apiserver makes for itself. They are most of the
+    /// memory of a small cluster.
+    pub bootstrap_objects: bool,
     /// See [`HISTORY_EVENTS_PER_KIND`].
     pub history_events_per_kind: usize,
 }
@@ -67,6 +71,7 @@ impl Default for ClusterOptions {
             seed: 0,
             nodes: Vec::new(),
             ready_delay: Duration::from_millis(100),
+            bootstrap_objects: false,
             history_events_per_kind: HISTORY_EVENTS_PER_KIND,
         }
     }
@@ -91,6 +96,12 @@ impl ClusterOptions {
         for node in &mut self.nodes {
             node.labels.insert(key.to_owned(), value.to_owned());
         }
+        self
+    }
+
+    /// Adds the objects that a kube-apiserver makes for itself.
+    pub fn with_bootstrap_objects(mut self) -> Self {
+        self.bootstrap_objects = true;
         self
     }
 
@@ -205,22 +216,41 @@ impl Cluster {
     ) -> Result<Response, ApiError> {
         let found = self.registry.find(&target.group, &target.version, &target.plural);
         let Some(resource) = found.cloned() else {
-            return Ok(Response::Reply(Reply::no_such_path()));
+            return self.no_such_resource(&target);
         };
         let query = Query::parse(&request.query);
         let call = Call { now, resource, target, query, request };
         if !call.is_well_scoped() {
-            return Ok(Response::Reply(Reply::no_such_path()));
+            return self.no_such_resource(&call.target);
         }
         if !call.resource.allows("get") && call.resource.allows("create") {
             return self.answer_review(&call).map(Response::Reply);
         }
-        call.is_dry_run()?;
-        match (call.target.name.as_str(), call.target.subresource.as_str()) {
-            ("", _) => self.answer_collection(&call),
-            (_, "") => self.answer_object(&call),
-            (_, subresource) => self.answer_subresource(&call, subresource).map(Response::Reply),
+        let response = self.answer_call(&call);
+        let mut response = response.unwrap_or_else(|error| Response::Reply(error.into()));
+        if let (Response::Reply(reply), Some(warning)) = (&mut response, call.deprecation()) {
+            reply.warnings.insert(0, warning.to_owned());
         }
+        Ok(response)
+    }
+
+    fn answer_call(&mut self, call: &Call<'_>) -> Result<Response, ApiError> {
+        call.check_accept()?;
+        call.check_options()?;
+        match (call.target.name.as_str(), call.target.subresource.as_str()) {
+            ("", _) => self.answer_collection(call),
+            (_, "") => self.answer_object(call),
+            (_, subresource) => self.answer_subresource(call, subresource).map(Response::Reply),
+        }
+    }
+
+    /// Below a built-in group version the answer is a Status, elsewhere that of the mux.
+    fn no_such_resource(&self, target: &Target) -> Result<Response, ApiError> {
+        let mut served = self.registry.in_version(&target.group, &target.version);
+        if served.any(|it| !it.is_custom()) {
+            return Err(ApiError::no_such_resource());
+        }
+        Ok(Response::Reply(Reply::no_such_path()))
     }
 
     fn answer_collection(&mut self, call: &Call<'_>) -> Result<Response, ApiError> {
@@ -251,8 +281,11 @@ impl Cluster {
             "finalize" => call.resource.has_finalize,
             _ => false,
         };
+        if !known && call.resource.is_custom() {
+            return Err(ApiError::not_found(&call.resource, &call.target.name));
+        }
         if !known {
-            return Ok(Reply::no_such_path());
+            return Err(ApiError::no_such_resource());
         }
         match (name, &call.request.method) {
             ("scale", &Method::GET) => self.get_scale(call),
@@ -296,17 +329,68 @@ impl Call<'_> {
         }
     }
 
-    fn is_dry_run(&self) -> Result<bool, ApiError> {
-        match self.query.text("dryRun") {
-            "" => Ok(false),
-            "All" => Ok(true),
-            other => {
-                let message = format!(
-                    "Options.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: {other:?}: \
-                     supported values: \"All\""
-                );
-                Err(ApiError::plain(422, "Invalid", message))
-            }
+    /// The client takes one of the forms that there are.
+    fn check_accept(&self) -> Result<(), ApiError> {
+        const KNOWN: &[&str] = &[
+            "",
+            "*/*",
+            "application/*",
+            "application/json",
+            "application/vnd.kubernetes.protobuf",
+            "application/yaml",
+        ];
+        let forms = self.request.accept.split(',');
+        let mut media_types = forms.map(|it| it.split(';').next().unwrap_or_default().trim());
+        if media_types.any(|it| KNOWN.contains(&it)) {
+            Ok(())
+        } else {
+            Err(ApiError::not_acceptable())
         }
+    }
+
+    /// What a server says on every request for a kind that should not be used any more.
+    fn deprecation(&self) -> Option<&'static str> {
+        let is_deprecated = self.resource.is("", "endpoints") && self.target.subresource.is_empty();
+        is_deprecated.then_some(
+            "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+        )
+    }
+
+    fn is_dry_run(&self) -> bool {
+        self.query.text("dryRun") == "All"
+    }
+
+    /// The parameters of a write make sense.
+    fn check_options(&self) -> Result<(), ApiError> {
+        let kind = match self.request.method {
+            Method::POST => "CreateOptions",
+            Method::PUT => "UpdateOptions",
+            Method::PATCH => "PatchOptions",
+            Method::DELETE if self.request.body.is_empty() => "DeleteOptions",
+            _ => return Ok(()),
+        };
+        let mut causes = Vec::new();
+        if kind == "PatchOptions" {
+            causes.extend(self.wrong_for_patch_kind());
+        }
+        let dry_run = self.query.text("dryRun");
+        if !matches!(dry_run, "" | "All") {
+            causes.push(Cause::not_supported("dryRun", &json!([dry_run]), &["All"]));
+        }
+        let validation = self.query.text("fieldValidation");
+        if kind != "DeleteOptions" && !matches!(validation, "" | "Ignore" | "Strict" | "Warn") {
+            let choices = &["", "Ignore", "Strict", "Warn"];
+            causes.push(Cause::not_supported("fieldValidation", &json!(validation), choices));
+        }
+        if causes.is_empty() { Ok(()) } else { Err(ApiError::invalid_options(kind, &causes)) }
+    }
+
+    fn wrong_for_patch_kind(&self) -> Option<Cause> {
+        let is_apply = self.request.content_type.starts_with("application/apply-patch");
+        if is_apply && self.query.text("fieldManager").is_empty() {
+            return Some(Cause::required("fieldManager", "is required for apply patch"));
+        }
+        let is_forced = !is_apply && !self.query.text("force").is_empty();
+        is_forced.then(|| Cause::forbidden("force", "may not be specified for non-apply patch"))
     }
 }

@@ -338,3 +338,179 @@ fn custom_resources_have_schemas_and_status() {
     world.send(Request::delete(&format!("{crds}/widgets.example.com")));
     assert_eq!(world.send(Request::get(widgets)).status, 404);
 }
+
+const SERVICES: &str = "/api/v1/namespaces/default/services";
+const MERGE: &str = "application/merge-patch+json";
+
+#[test]
+fn node_ports_are_allocated_kept_and_taken_back() {
+    let mut world = World::new();
+    let service = |name: &str, spec: Value| json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec});
+    let ports =
+        json!([{"name": "tcp", "port": 53}, {"name": "udp", "port": 53, "protocol": "UDP"}]);
+    let made = world
+        .send(Request::post(SERVICES, &service("a", json!({"type": "NodePort", "ports": ports}))))
+        .value();
+    let port = made["spec"]["ports"][0]["nodePort"].as_u64().unwrap();
+    assert!((30000..=32767).contains(&port));
+    assert_eq!(made["spec"]["ports"][1]["nodePort"], port, "one number, one node port");
+
+    let replaced = service("a", json!({"type": "NodePort", "ports": ports}));
+    let path = format!("{SERVICES}/a");
+    let kept = world.send(Request::put(&path, &replaced)).value();
+    assert_eq!(kept["spec"]["ports"][0]["nodePort"], port);
+
+    let taken = json!([{"port": 80, "nodePort": port}]);
+    let refused = world
+        .send(Request::post(SERVICES, &service("b", json!({"type": "NodePort", "ports": taken}))));
+    assert_eq!(refused.status, 422);
+    assert_eq!(refused.value()["details"]["causes"][0]["field"], "spec.ports[0].nodePort");
+
+    let inside = json!({"spec": {"type": "ClusterIP"}});
+    let inside = world.send(Request::patch(&path, MERGE, &inside)).value();
+    assert!(inside["spec"]["ports"][0].get("nodePort").is_none(), "{inside:#}");
+    let outside = json!({"spec": {"type": "ExternalName", "externalName": "example.com"}});
+    let outside = world.send(Request::patch(&path, MERGE, &outside)).value();
+    assert!(outside["spec"].get("clusterIP").is_none(), "{outside:#}");
+}
+
+#[test]
+fn regression_a_merge_patch_that_is_a_list() {
+    let mut world = World::new();
+    world.send(Request::post(CONFIG_MAPS, &config_map("a", "1")));
+    let patch = Request::patch(&format!("{CONFIG_MAPS}/a"), MERGE, &json!([1]));
+    assert_eq!(world.send(patch).status, 400);
+}
+
+#[test]
+fn regression_objects_of_another_version_are_stored_as_such() {
+    let mut world = World::new();
+    let mut crd = widget_crd();
+    let mut second = crd["spec"]["versions"][0].clone();
+    second["name"] = json!("v2");
+    second["storage"] = json!(false);
+    crd["spec"]["versions"].as_array_mut().unwrap().push(second);
+    world.send(Request::post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", &crd));
+    let path = |version: &str| format!("/apis/example.com/{version}/namespaces/default/widgets");
+    let widget = json!({"apiVersion": "example.com/v2", "kind": "Widget",
+                        "metadata": {"name": "w"}, "spec": {"size": 1}});
+    assert_eq!(world.send(Request::post(&path("v2"), &widget)).status, 201);
+    assert_eq!(world.get(&path("v1"))["items"][0]["apiVersion"], "example.com/v1");
+    assert_eq!(world.get(&path("v2"))["items"][0]["apiVersion"], "example.com/v2");
+}
+
+#[test]
+fn an_apply_names_no_item_twice() {
+    let mut world = World::new();
+    let mut twice = deployment("a", "example.com/main:1", 1);
+    let container = json!({"name": "main", "image": "example.com/main:1"});
+    twice["spec"]["template"]["spec"]["containers"] = json!([container, container]);
+    let path = format!("{DEPLOYMENTS}/a?fieldManager=m");
+    let refused = world.send(Request::apply(&path, &twice));
+    assert_eq!(refused.status, 500);
+    let message = refused.value()["message"].as_str().unwrap_or_default().to_owned();
+    assert!(message.contains("duplicate entries for key [name=\"main\"]"), "{message}");
+    assert_eq!(world.send(Request::post(DEPLOYMENTS, &twice)).status, 422);
+}
+
+#[test]
+fn stateful_sets_roll_as_far_as_their_strategy_says() {
+    let sets = "/apis/apps/v1/namespaces/default/statefulsets";
+    for (strategy, updated) in [
+        (json!({"type": "OnDelete"}), 0),
+        (json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 2}}), 1),
+        (json!({"type": "RollingUpdate"}), 3),
+    ] {
+        let mut world = World::new();
+        let mut set = deployment("a", "example.com/main:1", 3);
+        set["kind"] = json!("StatefulSet");
+        set["spec"]["updateStrategy"] = strategy.clone();
+        assert_eq!(world.send(Request::post(sets, &set)).status, 201);
+        world.pass(Duration::from_secs(1));
+        let path = format!("{sets}/a");
+        let first = world.get(&path);
+        assert_eq!(first["status"]["updatedReplicas"], 3, "{strategy}");
+
+        set["spec"]["template"]["spec"]["containers"][0]["image"] = json!("example.com/main:2");
+        world.send(Request::put(&path, &set));
+        world.pass(Duration::from_secs(1));
+        let status = world.get(&path)["status"].clone();
+        assert_eq!(status["updatedReplicas"].as_i64().unwrap_or(0), updated, "{strategy}");
+        let is_done = status["currentRevision"] == status["updateRevision"];
+        assert_eq!(is_done, updated == 3, "{strategy}");
+    }
+}
+
+#[test]
+fn claims_of_a_waiting_class_are_bound_when_used() {
+    let mut world = World::new();
+    let class = json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
+        "metadata": {"name": "late"}, "provisioner": "example.com/disk",
+        "volumeBindingMode": "WaitForFirstConsumer"});
+    world.send(Request::post("/apis/storage.k8s.io/v1/storageclasses", &class));
+    let claims = "/api/v1/namespaces/default/persistentvolumeclaims";
+    let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "data"}, "spec": {"storageClassName": "late",
+            "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}});
+    assert_eq!(world.send(Request::post(claims, &claim)).status, 201);
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.get(&format!("{claims}/data"))["status"]["phase"], "Pending");
+    let mut user = deployment("a", "example.com/main:1", 1);
+    user["spec"]["template"]["spec"]["volumes"] =
+        json!([{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]);
+    assert_eq!(world.send(Request::post(DEPLOYMENTS, &user)).status, 201);
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.get(&format!("{claims}/data"))["status"]["phase"], "Bound");
+}
+
+#[test]
+fn an_api_service_is_available_with_its_service() {
+    let mut world = World::new();
+    let services = "/apis/apiregistration.k8s.io/v1/apiservices";
+    let served = json!({"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
+        "metadata": {"name": "v1.example.com"}, "spec": {"group": "example.com", "version": "v1",
+            "groupPriorityMinimum": 100, "versionPriority": 100,
+            "service": {"namespace": "default", "name": "api", "port": 443}}});
+    world.send(Request::post(services, &served));
+    world.pass(Duration::from_secs(1));
+    let path = format!("{services}/v1.example.com");
+    let reason = |world: &mut World| world.get(&path)["status"]["conditions"][0]["reason"].clone();
+    assert_eq!(reason(&mut world), "ServiceNotFound");
+    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "api"},
+                         "spec": {"ports": [{"port": 443}]}});
+    world.send(Request::post(SERVICES, &service));
+    assert_eq!(reason(&mut world), "Passed");
+    world.send(Request::delete(&format!("{SERVICES}/api")));
+    assert_eq!(reason(&mut world), "ServiceNotFound");
+}
+
+#[test]
+fn autoscalers_have_two_faces() {
+    let mut world = World::new();
+    let path = |version: &str| {
+        format!("/apis/autoscaling/{version}/namespaces/default/horizontalpodautoscalers")
+    };
+    let scaler = json!({"apiVersion": "autoscaling/v1", "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "a"}, "spec": {"maxReplicas": 3, "targetCPUUtilizationPercentage": 60,
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}}});
+    let made = world.send(Request::post(&path("v1"), &scaler)).value();
+    assert_eq!(made["spec"]["targetCPUUtilizationPercentage"], 60, "{made:#}");
+    let other = world.get(&format!("{}/a", path("v2")));
+    assert_eq!(other["apiVersion"], "autoscaling/v2");
+    let target = &other["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"];
+    assert_eq!(*target, 60, "{other:#}");
+}
+
+#[test]
+fn bootstrap_objects_are_there_when_asked_for() {
+    let roles = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
+    let names = |options| {
+        let list = World::with(options).get(roles);
+        let items = list["items"].as_array().unwrap();
+        items.iter().map(|it| it["metadata"]["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let none: Vec<String> = names(ClusterOptions::default());
+    assert!(none.is_empty(), "{none:?}");
+    let some: Vec<String> = names(ClusterOptions::default().with_bootstrap_objects());
+    assert!(some.iter().any(|it| it == "cluster-admin"), "{some:?}");
+}

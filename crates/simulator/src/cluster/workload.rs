@@ -6,11 +6,12 @@
 //! the ready delay, if the generation is still that one, the status becomes that of success.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::background::Timer;
+use super::background::{Timer, class_key, service_key};
 use super::{Cluster, NodeOptions};
 use crate::apply::{self, Manager, Operation};
 use crate::object::{Meta, as_object_mut, at, default_field};
@@ -24,11 +25,22 @@ const CONTROLLER: &str = "kube-controller-manager";
 /// The reason in a Deployment's conditions while it is not ready.
 const PROGRESSING: &str = "ReplicaSetUpdated";
 
+/// The collection of claims for storage.
+pub(super) const CLAIMS: &str = "persistentvolumeclaims";
+
 /// How far a workload has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Observed,
     Ready,
+}
+
+/// The claims that the pods of an object mount.
+pub(super) fn claims_of(object: &Value) -> impl Iterator<Item = String> {
+    let template = at(object, "spec.template.spec").or_else(|| object.get("spec"));
+    let volumes = template.and_then(|it| it["volumes"].as_array()).into_iter().flatten();
+    let names = volumes.filter_map(|it| it["persistentVolumeClaim"]["claimName"].as_str());
+    names.map(str::to_owned).collect::<Vec<_>>().into_iter()
 }
 
 /// Whether objects of the collection are moved on by themselves.
@@ -53,6 +65,9 @@ impl Cluster {
     pub(super) fn observe_workload(&mut self, now: Timestamp, key: &ObjectKey) {
         let Some(object) = self.store.get(key).map(|it| it.value()) else { return };
         if object.is_terminating() || !wants_attention(key, &object) {
+            return;
+        }
+        if &*key.collection.0 == CLAIMS && self.waits_for_consumer(key, &object) {
             return;
         }
         self.write_phase(now, key, &object, Phase::Observed);
@@ -81,6 +96,41 @@ impl Cluster {
         nodes.values().filter(|node| fits(&node.labels)).count()
     }
 
+    /// Whether an APIService can be reached: the Service behind it must be there.
+    fn api_service(&self, object: &Value, now: &str) -> Value {
+        let service = &object["spec"]["service"];
+        let text = |field: &str| service[field].as_str().unwrap_or_default();
+        let (namespace, name) = (text("namespace"), text("name"));
+        let (status, reason, message) = if service.is_null() {
+            ("True", "Local", "Local APIServices are always available".to_owned())
+        } else if self.store.get(&service_key(namespace, name)).is_none() {
+            let message = format!("service/{name} in \"{namespace}\" is not present");
+            ("False", "ServiceNotFound", message)
+        } else {
+            ("True", "Passed", "all checks passed".to_owned())
+        };
+        let available = json!({"type": "Available", "status": status, "reason": reason,
+                               "message": message});
+        json!({"conditions": [condition(object, now, available)]})
+    }
+
+    /// Whether a claim is bound only when something uses it, and nothing does.
+    fn waits_for_consumer(&self, key: &ObjectKey, claim: &Value) -> bool {
+        let class = claim["spec"]["storageClassName"].as_str().unwrap_or_default();
+        let class = self.store.get(&class_key(class)).map(|it| it.value());
+        if !class.is_some_and(|it| it["volumeBindingMode"] == "WaitForFirstConsumer") {
+            return false;
+        }
+        let name = &key.name;
+        !self.store.collections().any(|(collection, it)| {
+            is_simulated(collection)
+                && it.objects.iter().any(|(user, object)| {
+                    user.namespace == name.namespace
+                        && claims_of(&object.value()).any(|it| it == name.name)
+                })
+        })
+    }
+
     fn write_phase(&mut self, now: Timestamp, key: &ObjectKey, object: &Value, phase: Phase) {
         let nodes = self.nodes_for(object);
         let time = seconds(now);
@@ -94,7 +144,7 @@ impl Cluster {
             "pods" => pod(object, phase, &time),
             "persistentvolumeclaims" => claim(object, phase),
             "poddisruptionbudgets.policy" => disruption_budget(object, &time),
-            _ => api_service(&time),
+            _ => self.api_service(object, &time),
         };
         let mut new = object.clone();
         new["status"] = status;
@@ -108,6 +158,7 @@ impl Cluster {
             api_version: resource.api_version(),
             subresource: "status".to_owned(),
             time,
+            carries_metadata: false,
         };
         let new = apply::record_update(Some(object), new, resource.schema(), &manager);
         self.put(now, key, new);
@@ -124,7 +175,7 @@ fn wants_attention(key: &ObjectKey, object: &Value) -> bool {
         }
         "pods" | "persistentvolumeclaims" => status["phase"] == "Pending",
         "jobs.batch" => status.get("startTime").is_none() && object["spec"]["suspend"] != true,
-        "apiservices.apiregistration.k8s.io" => !status["conditions"].is_array(),
+        "apiservices.apiregistration.k8s.io" => true,
         _ => status["observedGeneration"].as_i64() != Some(object.generation()),
     }
 }
@@ -238,22 +289,22 @@ fn deployment(object: &Value, phase: Phase, now: &str) -> Value {
 
 fn stateful_set(object: &Value, phase: Phase) -> Value {
     let wanted = number(object, "spec.replicas");
-    let update = format!("{}-{}", object.name(), object.generation());
-    let (ready, updated, current) = match phase {
-        Phase::Ready => (wanted, wanted, update.clone()),
-        Phase::Observed => {
-            let ready = number(object, "status.readyReplicas").min(wanted);
-            let current = at(object, "status.currentRevision").and_then(Value::as_str);
-            (ready, 0, current.unwrap_or(&update).to_owned())
-        }
+    let update = revision_name(object);
+    let current = at(object, "status.currentRevision").and_then(Value::as_str).unwrap_or(&update);
+    let (ready, updated) = match phase {
+        Phase::Ready => (wanted, rolled(object, wanted, current == update)),
+        Phase::Observed => (number(object, "status.readyReplicas").min(wanted), 0),
     };
+    let is_done = phase == Phase::Ready && updated == wanted;
+    let current = if is_done { update.clone() } else { current.to_owned() };
+    let old = if current == update { ready } else { ready - updated };
     without_zeros(
         json!({
             "observedGeneration": object.generation(),
             "replicas": wanted,
             "readyReplicas": ready,
             "availableReplicas": ready,
-            "currentReplicas": ready,
+            "currentReplicas": old,
             "updatedReplicas": updated,
             "currentRevision": current,
             "updateRevision": update,
@@ -263,9 +314,30 @@ fn stateful_set(object: &Value, phase: Phase) -> Value {
     )
 }
 
+/// How many replicas get the new template: those above the partition, and none at all when
+/// somebody has to delete the pods first.
+fn rolled(object: &Value, wanted: i64, is_current: bool) -> i64 {
+    let strategy = &object["spec"]["updateStrategy"];
+    if is_current {
+        wanted
+    } else if strategy["type"] == "OnDelete" {
+        0
+    } else {
+        (wanted - strategy["rollingUpdate"]["partition"].as_i64().unwrap_or(0)).max(0)
+    }
+}
+
+/// The name of the revision that has this template.
+fn revision_name(object: &Value) -> String {
+    let mut hasher = DefaultHasher::new();
+    object["spec"]["template"].to_string().hash(&mut hasher);
+    format!("{}-{:010x}", object.name(), hasher.finish() & 0xff_ffff_ffff)
+}
+
 fn daemon_set(object: &Value, phase: Phase, nodes: usize) -> Value {
     let wanted = i64::try_from(nodes).unwrap_or(i64::MAX);
     let (ready, updated) = match phase {
+        Phase::Ready if waits_for_deletion(object) => (wanted, 0),
         Phase::Ready => (wanted, wanted),
         Phase::Observed => (number(object, "status.numberReady").min(wanted), 0),
     };
@@ -282,6 +354,13 @@ fn daemon_set(object: &Value, phase: Phase, nodes: usize) -> Value {
         }),
         &["desiredNumberScheduled", "currentNumberScheduled", "numberMisscheduled", "numberReady"],
     )
+}
+
+/// Whether a DaemonSet has a template that its pods get only when somebody deletes them.
+fn waits_for_deletion(object: &Value) -> bool {
+    let count = at(object, "metadata.annotations")
+        .and_then(|it| it["deprecated.daemonset.template.generation"].as_str());
+    object["spec"]["updateStrategy"]["type"] == "OnDelete" && count != Some("1")
 }
 
 fn replica_set(object: &Value, phase: Phase) -> Value {
@@ -350,11 +429,6 @@ fn disruption_budget(object: &Value, now: &str) -> Value {
     );
     json!({"observedGeneration": object.generation(), "currentHealthy": 1, "desiredHealthy": 0,
            "expectedPods": 1, "disruptionsAllowed": 1, "conditions": [allowed]})
-}
-
-fn api_service(now: &str) -> Value {
-    json!({"conditions": [{"type": "Available", "status": "True", "reason": "Passed",
-        "message": "all checks passed", "lastTransitionTime": now}]})
 }
 
 /// The Node object of a simulated node.

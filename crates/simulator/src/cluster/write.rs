@@ -1,11 +1,12 @@
 //! Create, replace and patch: decode, prepare, validate, record managers, store.
 
+use http::Method;
 use serde_json::{Value, json};
 
 use super::format::in_version;
-use super::{Call, Cluster, events};
+use super::{Call, Cluster, faces};
 use crate::apply::{self, Manager, Operation};
-use crate::builtin;
+use crate::builtin::{self, Allocated};
 use crate::error::{ApiError, Cause};
 use crate::object::{Meta, as_object_mut, drop_nulls};
 use crate::patch::{PatchKind, patched};
@@ -28,22 +29,18 @@ impl Cluster {
         }
         let mut object = call.decode_body()?;
         let mut warnings = call.prepare_decoded(&mut object)?;
-        self.name_object(call, &mut object)?;
-        let created = self.create_object(call, object, None)?;
+        self.name_object(call, &mut object);
+        let created = self.create_object(call, object, None);
+        let created = created.map_err(|error| error.with_warnings(&warnings))?;
         let mut reply = self.written(call, 201, created);
         reply.warnings.append(&mut warnings);
         Ok(reply)
     }
 
-    /// Fills in the name and checks that it is free.
-    fn name_object(&mut self, call: &Call<'_>, object: &mut Value) -> Result<(), ApiError> {
+    /// Makes up the name if that is asked for.
+    fn name_object(&mut self, call: &Call<'_>, object: &mut Value) {
         let prefix = object.meta_str("generateName").to_owned();
-        if object.name().is_empty() {
-            if prefix.is_empty() {
-                let why = "name or generateName is required";
-                let cause = Cause::required("metadata.name", why);
-                return Err(ApiError::invalid(&call.resource, "", &[cause]));
-            }
+        if object.name().is_empty() && !prefix.is_empty() {
             for _ in 0..GENERATE_NAME_ATTEMPTS {
                 let suffix: String = (0..5).map(|_| self.random_letter()).collect();
                 object.set_meta("name", format!("{prefix}{suffix}"));
@@ -52,7 +49,6 @@ impl Cluster {
                 }
             }
         }
-        Ok(())
     }
 
     fn random_letter(&mut self) -> char {
@@ -68,14 +64,11 @@ impl Cluster {
     ) -> Result<Value, ApiError> {
         let resource = call.resource.clone();
         let key = call.key_of(object.name());
+        object = call.to_stored(object);
         self.check_namespace_accepts(call, object.name())?;
-        if self.store.get(&key).is_some() {
-            return Err(ApiError::already_exists(&resource, object.name()));
-        }
-        if !object.meta_str("resourceVersion").is_empty() {
-            let message = "resourceVersion should not be set on objects to be created";
-            return Err(ApiError::bad_request(message));
-        }
+        self.check_account(call, &object)?;
+        let written_revision = object.meta_str("resourceVersion").to_owned();
+        object.remove_meta("resourceVersion");
         object.set_meta("uid", self.fresh_uid().to_string());
         object.set_meta("creationTimestamp", seconds(call.now));
         for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
@@ -83,8 +76,6 @@ impl Cluster {
         }
         if counts_generations(&resource) {
             object.set_meta("generation", 1);
-        } else {
-            object.remove_meta("generation");
         }
         if resource.has_status {
             as_object_mut(&mut object).remove("status");
@@ -102,17 +93,64 @@ impl Cluster {
                 apply::record_update(None, object, resource.schema(), &manager)
             }
         };
-        builtin::prepare_create(&resource, &mut object, || self.rng.u64(..));
-        finish_structure(&resource, &mut object);
-        let mut causes = builtin::validate_metadata(&resource, &object);
+        builtin::prepare_create(&resource, &mut object);
+        let mut causes = builtin::validate_metadata(&resource, None, &object);
         causes.extend(self.violations(&resource, None, &object));
+        if causes.is_empty() {
+            causes.extend(self.allocate(&resource, None, &mut object));
+        }
+        finish_structure(&resource, &mut object);
         if !causes.is_empty() {
             return Err(ApiError::invalid(&resource, object.name(), &causes));
         }
-        if call.is_dry_run()? {
+        if !matches!(written_revision.as_str(), "" | "0") && call.request.method == Method::POST {
+            let message = "resourceVersion should not be set on objects to be created";
+            return Err(ApiError::plain(500, "", message));
+        }
+        if let Some(existing) = self.store.get(&key) {
+            let mut error = ApiError::already_exists(&resource, object.name());
+            if existing.value().is_terminating() {
+                error.message = format!("object is being deleted: {}", error.message);
+            }
+            return Err(error);
+        }
+        if call.is_dry_run() {
             return Ok(object);
         }
         Ok(self.put(call.now, &key, object))
+    }
+
+    /// Gives an object what the cluster has a stock of: addresses and ports of Services.
+    fn allocate(
+        &mut self,
+        resource: &Resource,
+        old: Option<&Value>,
+        object: &mut Value,
+    ) -> Vec<Cause> {
+        if !resource.is("", "services") {
+            return Vec::new();
+        }
+        let services = &self.store.collection(&resource.collection()).objects;
+        let services: Vec<Value> = services.values().map(|it| it.value()).collect();
+        let allocated = Allocated::to(services.iter());
+        builtin::allocate(object, old, allocated, &mut || self.rng.u64(..))
+    }
+
+    /// Pods are created only with a service account that exists.
+    fn check_account(&self, call: &Call<'_>, pod: &Value) -> Result<(), ApiError> {
+        if !call.resource.is("", "pods") {
+            return Ok(());
+        }
+        let account = pod["spec"]["serviceAccountName"].as_str().unwrap_or("default");
+        let namespace = &call.target.namespace;
+        if self.store.get(&super::background::account_key(namespace, account)).is_some() {
+            return Ok(());
+        }
+        let why = format!(
+            "error looking up service account {namespace}/{account}: serviceaccount \"{account}\" \
+             not found"
+        );
+        Err(ApiError::forbidden(&call.resource, pod.name(), &why))
     }
 
     /// Objects are created only in namespaces that exist and stay.
@@ -156,16 +194,27 @@ impl Cluster {
         let mut object = call.decode_body()?;
         let mut warnings = call.prepare_decoded(&mut object)?;
         call.check_names_match(&object)?;
+        let replaced = self.replace_decoded(call, object);
+        let mut reply = replaced.map_err(|error| error.with_warnings(&warnings))?;
+        reply.warnings.append(&mut warnings);
+        Ok(reply)
+    }
+
+    fn replace_decoded(&mut self, call: &Call<'_>, object: Value) -> Result<Reply, ApiError> {
+        if self.store.get(&call.key()).is_none() && may_be_created_by_update(&call.resource) {
+            let created = self.create_object(call, object, None)?;
+            return Ok(self.written(call, 201, created));
+        }
         let old = self.existing(call)?;
         if object.meta_str("resourceVersion").is_empty() && needs_revision(&call.resource) {
             let why = "must be specified for an update";
             let cause = Cause::invalid("metadata.resourceVersion", &json!(0), why);
-            return Err(ApiError::invalid(&call.resource, &call.target.name, &[cause]));
+            let mut error = ApiError::invalid(&call.resource, &call.target.name, &[cause]);
+            error.details.insert("kind".to_owned(), json!(call.resource.plural));
+            return Err(error);
         }
         let updated = self.update_object(call, &old, object, Writer::Update)?;
-        let mut reply = self.written(call, 200, updated);
-        reply.warnings.append(&mut warnings);
-        Ok(reply)
+        Ok(self.written(call, 200, updated))
     }
 
     pub(super) fn patch(&mut self, call: &Call<'_>) -> Result<Reply, ApiError> {
@@ -177,9 +226,15 @@ impl Cluster {
         let old = self.existing(call)?;
         let face = in_version(&call.resource, old.clone());
         let mut object = patched(kind, &face, &patch, call.resource.schema())?;
-        let mut warnings = call.prepare_decoded(&mut object)?;
+        let result = object.to_string();
+        let mut warnings = call.prepare_decoded(&mut object).map_err(|error| {
+            // What is wrong with the result is the fault of the patch.
+            let cause = Cause::invalid("patch", &json!(result), &error.message);
+            ApiError::invalid_patch(&cause)
+        })?;
         call.check_names_match(&object)?;
-        let updated = self.update_object(call, &old, object, Writer::Update)?;
+        let updated = self.update_object(call, &old, object, Writer::Update);
+        let updated = updated.map_err(|error| error.with_warnings(&warnings))?;
         let mut reply = self.written(call, 200, updated);
         reply.warnings.append(&mut warnings);
         Ok(reply)
@@ -187,20 +242,30 @@ impl Cluster {
 
     fn apply(&mut self, call: &Call<'_>) -> Result<Reply, ApiError> {
         let mut config = call.decode_document()?;
-        call.check_apply(&config)?;
-        drop_nulls(&mut config);
-        config.set_meta("name", call.target.name.clone());
-        if call.resource.namespaced {
-            config.set_meta("namespace", call.target.namespace.clone());
+        if !call.target.subresource.is_empty() {
+            self.existing(call)?;
         }
+        call.check_apply(&config)?;
+        let existing = self.store.get(&call.key()).map(|it| it.value());
+        if existing.is_none() && config.name().is_empty() {
+            return Err(ApiError::bad_request(format!(
+                "the name of the object ({} based on URL) was undeterminable: name must be provided",
+                call.target.name
+            )));
+        }
+        if existing.is_none() && !config.meta_str("uid").is_empty() {
+            return Err(call.wrong_uid(config.meta_str("uid")));
+        }
+        if !call.resource.is_custom() {
+            drop_nulls(&mut config);
+        }
+        config.set_meta("name", call.target.name.clone());
+        call.take_namespace(&mut config)?;
         let config = call.typed_config(config)?;
         let force = call.query.flag("force");
         let manager = call.manager(Operation::Apply);
         let schema = call.resource.schema();
-        match self.store.get(&call.key()).map(|it| it.value()) {
-            None if !call.target.subresource.is_empty() => {
-                Err(ApiError::not_found(&call.resource, &call.target.name))
-            }
+        match existing {
             None => {
                 let mut object = apply::apply(&json!({}), &config, schema, &manager, force)?;
                 let managed = object.meta_mut().remove("managedFields").unwrap_or(json!([]));
@@ -225,7 +290,7 @@ impl Cluster {
         writer: Writer,
     ) -> Result<Value, ApiError> {
         let resource = call.resource.clone();
-        check_preconditions(&resource, old, &object)?;
+        check_preconditions(call, old, &object)?;
         let mut object = call.to_stored(object);
         keep_system_metadata(&mut object, old);
         confine(&mut object, old, &resource, &call.target.subresource);
@@ -233,21 +298,32 @@ impl Cluster {
             builtin::prepare_write(&resource, &mut object);
         }
         finish_structure(&resource, &mut object);
-        let mut causes = builtin::validate_metadata(&resource, &object);
-        causes.extend(late_finalizers(old, &object));
+        // What the server does beside the write is the work of nobody.
+        let mut object = match writer {
+            Writer::Apply => object,
+            Writer::Update => {
+                let manager = call.manager(Operation::Update);
+                apply::record_update(Some(old), object, resource.schema(), &manager)
+            }
+        };
+        if call.target.subresource.is_empty() {
+            builtin::prepare_update(&resource, &mut object, old);
+        }
+        finish_structure(&resource, &mut object);
+        let mut causes: Vec<Cause> = late_finalizers(old, &object).into_iter().collect();
+        causes.extend(builtin::validate_metadata(&resource, Some(old), &object));
         causes.extend(self.violations(&resource, Some(old), &object));
+        if causes.is_empty() && call.target.subresource.is_empty() {
+            causes.extend(self.allocate(&resource, Some(old), &mut object));
+        }
         if !causes.is_empty() {
             return Err(ApiError::invalid(&resource, &call.target.name, &causes));
         }
         if counts_generations(&resource) && spec_differs(&resource, old, &object) {
             object.set_meta("generation", old.generation() + 1);
         }
-        if writer == Writer::Update {
-            let manager = call.manager(Operation::Update);
-            object = apply::record_update(Some(old), object, resource.schema(), &manager);
-        }
         // A write without effect is no write: no new resource version, nothing to watch.
-        if object == *old || call.is_dry_run()? {
+        if object == *old || call.is_dry_run() {
             return Ok(object);
         }
         Ok(self.put_or_finish(call.now, &call.key(), object))
@@ -304,15 +380,15 @@ impl Call<'_> {
             return Err(ApiError::unsupported_media_type(accepted));
         }
         let mut object = self.decode_document()?;
-        if !object.is_object() {
-            return Err(ApiError::bad_request("the body of the request is not an object"));
-        }
         self.check_kind(&mut object)?;
         Ok(object)
     }
 
     /// The body names the kind of the resource, or none.
     fn check_kind(&self, object: &mut Value) -> Result<(), ApiError> {
+        if !object.is_object() {
+            return Err(ApiError::bad_request("the body of the request is not an object"));
+        }
         let (api_version, kind) = (self.resource.api_version(), &self.resource.kind);
         let written = |field: &str| object[field].as_str().unwrap_or_default().to_owned();
         let (their_version, their_kind) = (written("apiVersion"), written("kind"));
@@ -332,28 +408,20 @@ impl Call<'_> {
     /// Checks and cleans what a client wrote: namespace, types, unknown fields. Returns warnings.
     fn prepare_decoded(&self, object: &mut Value) -> Result<Vec<String>, ApiError> {
         self.check_kind(object)?;
-        let namespace = object.namespace().to_owned();
-        if self.resource.namespaced {
-            if !namespace.is_empty() && namespace != self.target.namespace {
-                return Err(ApiError::bad_request(
-                    "the namespace of the provided object does not match the namespace sent on \
-                     the request",
-                ));
-            }
-            object.set_meta("namespace", self.target.namespace.clone());
-        } else {
-            object.remove_meta("namespace");
-        }
+        self.take_namespace(object)?;
         let schema = self.resource.schema();
+        // Of custom objects the metadata has a type that is known before the schema.
+        let metadata_only = json!({"metadata": object["metadata"]});
+        let typed = if self.resource.is_custom() { &metadata_only } else { &*object };
+        if let Some((path, wanted)) = schema::builtin_type_errors(typed, schema) {
+            let (kind, version) = (&self.resource.kind, &self.resource.version);
+            return Err(ApiError::bad_request(format!(
+                "{kind} in version \"{version}\" cannot be handled as a {kind}: json: cannot \
+                 unmarshal into field .{path} of type {wanted}"
+            )));
+        }
         if !self.resource.is_custom() {
             drop_nulls(object);
-            if let Some((path, wanted)) = schema::builtin_type_errors(object, schema) {
-                let (kind, version) = (&self.resource.kind, &self.resource.version);
-                return Err(ApiError::bad_request(format!(
-                    "{kind} in version \"{version}\" cannot be handled as a {kind}: json: cannot \
-                     unmarshal into field .{path} of type {wanted}"
-                )));
-            }
         }
         let unknown = schema::prune(object, schema);
         let complaints = unknown.iter().map(|path| format!("unknown field \"{path}\""));
@@ -372,6 +440,32 @@ impl Call<'_> {
         }
     }
 
+    /// The namespace of the request is that of the object, which must not name another one.
+    fn take_namespace(&self, object: &mut Value) -> Result<(), ApiError> {
+        let namespace = object.namespace().to_owned();
+        if !self.resource.namespaced {
+            object.remove_meta("namespace");
+            return Ok(());
+        }
+        if !namespace.is_empty() && namespace != self.target.namespace {
+            return Err(ApiError::bad_request(
+                "the namespace of the provided object does not match the namespace sent on the \
+                 request",
+            ));
+        }
+        object.set_meta("namespace", self.target.namespace.clone());
+        Ok(())
+    }
+
+    /// An apply that names a uid does not create.
+    fn wrong_uid(&self, uid: &str) -> ApiError {
+        let why = format!(
+            "uid mismatch: the provided object specified uid {uid}, and no existing object was \
+             found"
+        );
+        ApiError::conflict(&self.resource, &self.target.name, &why)
+    }
+
     fn check_names_match(&self, object: &Value) -> Result<(), ApiError> {
         if object.name() == self.target.name {
             return Ok(());
@@ -384,11 +478,6 @@ impl Call<'_> {
     }
 
     fn check_apply(&self, config: &Value) -> Result<(), ApiError> {
-        if self.query.text("fieldManager").is_empty() {
-            let message = "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: \
-                           is required for apply patch";
-            return Err(ApiError::plain(422, "Invalid", message));
-        }
         let written = |field: &str| config[field].as_str().unwrap_or_default();
         if written("apiVersion").is_empty() || written("kind").is_empty() {
             return Err(ApiError::bad_request(
@@ -400,8 +489,7 @@ impl Call<'_> {
         if meta.is_some_and(|it| it.get("managedFields").is_some_and(|it| !it.is_null())) {
             return Err(ApiError::bad_request("metadata.managedFields must be nil"));
         }
-        let name = config.name();
-        if !name.is_empty() { self.check_names_match(config) } else { Ok(()) }
+        if config.name().is_empty() { Ok(()) } else { self.check_names_match(config) }
     }
 
     /// The configuration of an apply as the type sees it; unknown fields are errors here.
@@ -411,7 +499,8 @@ impl Call<'_> {
         let problem = match unknown.first() {
             Some(path) => Some(format!(".{path}: field not declared in schema")),
             None => schema::builtin_type_errors(&config, schema)
-                .map(|(path, wanted)| format!(".{path}: expected {wanted}")),
+                .map(|(path, wanted)| format!(".{path}: expected {wanted}"))
+                .or_else(|| apply::repeated_item(&config, schema)),
         };
         if let Some(problem) = problem {
             let (namespace, name) = (&self.target.namespace, &self.target.name);
@@ -451,22 +540,37 @@ impl Call<'_> {
             api_version: self.resource.api_version(),
             subresource: self.target.subresource.clone(),
             time: seconds(self.now),
+            carries_metadata: status_carries_metadata(&self.resource)
+                && !self.resource.is("apps", "deployments"),
         }
     }
 
     /// The object in the form that is stored.
-    fn to_stored(&self, mut object: Value) -> Value {
-        if events::is_second_face(&self.resource) {
-            return events::to_stored(object);
-        }
-        object["apiVersion"] = json!(self.resource.stored_api_version());
-        object
+    fn to_stored(&self, object: Value) -> Value {
+        faces::to_stored(&self.resource, object)
     }
 }
 
 /// Kinds that may only be replaced by who says which version they saw.
 fn needs_revision(resource: &Resource) -> bool {
-    resource.is_custom() || resource.is("coordination.k8s.io", "leases")
+    const STORAGE: &[&str] =
+        &["csidrivers", "csinodes", "csistoragecapacities", "volumeattachments"];
+    let is_storage = STORAGE.contains(&resource.plural.as_str());
+    resource.is_custom()
+        || resource.is("coordination.k8s.io", "leases")
+        || resource.is("node.k8s.io", "runtimeclasses")
+        || resource.is("policy", "poddisruptionbudgets")
+        || resource.group == "admissionregistration.k8s.io"
+        || (resource.group == "storage.k8s.io" && is_storage)
+}
+
+/// Kinds of which a replacement may be the first version.
+fn may_be_created_by_update(resource: &Resource) -> bool {
+    const CORE: &[&str] = &["endpoints", "events", "limitranges", "services"];
+    resource.group == "rbac.authorization.k8s.io"
+        || resource.is("coordination.k8s.io", "leases")
+        || resource.is("node.k8s.io", "runtimeclasses")
+        || (resource.group.is_empty() && CORE.contains(&resource.plural.as_str()))
 }
 
 /// Kinds whose `metadata.generation` counts changes.
@@ -519,19 +623,21 @@ fn late_finalizers(old: &Value, new: &Value) -> Option<Cause> {
     Some(Cause::forbidden("metadata.finalizers", &why))
 }
 
-/// The resource version and uid that the writer saw are those of the object.
-fn check_preconditions(resource: &Resource, old: &Value, new: &Value) -> Result<(), ApiError> {
+/// The resource version and uid that the writer saw are those of the object. A patch that changes
+/// the uid is refused later, as a change of something immutable.
+fn check_preconditions(call: &Call<'_>, old: &Value, new: &Value) -> Result<(), ApiError> {
     let (seen_uid, uid) = (new.meta_str("uid"), old.meta_str("uid"));
-    if !seen_uid.is_empty() && seen_uid != uid {
+    let replaces = call.request.method == Method::PUT;
+    if replaces && !seen_uid.is_empty() && seen_uid != uid {
         let why = format!(
             "StorageError: invalid object, Code: 4, AdditionalErrorMsg: Precondition failed: UID \
              in precondition: {seen_uid}, UID in object meta: {uid}"
         );
-        return Err(ApiError::conflict(resource, old.name(), &why));
+        return Err(ApiError::conflict(&call.resource, old.name(), &why));
     }
     let seen = new.meta_str("resourceVersion");
     if !seen.is_empty() && seen != "0" && seen != old.meta_str("resourceVersion") {
-        return Err(ApiError::stale(resource, old.name()));
+        return Err(ApiError::stale(&call.resource, old.name()));
     }
     Ok(())
 }
@@ -539,7 +645,6 @@ fn check_preconditions(resource: &Resource, old: &Value, new: &Value) -> Result<
 /// Metadata that only the server writes.
 fn keep_system_metadata(object: &mut Value, old: &Value) {
     const SYSTEM: &[&str] = &[
-        "uid",
         "creationTimestamp",
         "deletionTimestamp",
         "deletionGracePeriodSeconds",
@@ -550,6 +655,18 @@ fn keep_system_metadata(object: &mut Value, old: &Value) {
     for field in SYSTEM {
         object.copy_meta(field, old);
     }
+    if object.meta_str("uid").is_empty() {
+        object.copy_meta("uid", old);
+    }
+}
+
+/// Whether metadata that is written with the status counts.
+fn status_carries_metadata(resource: &Resource) -> bool {
+    let is_bare = resource.is("", "pods")
+        || resource.is("networking.k8s.io", "servicecidrs")
+        || resource.is("storage.k8s.io", "volumeattachments")
+        || resource.is("admissionregistration.k8s.io", "validatingadmissionpolicies");
+    !resource.is_custom() && !is_bare
 }
 
 /// Takes back what the subresource does not let a writer touch.
@@ -566,7 +683,15 @@ fn confine(object: &mut Value, old: &Value, resource: &Resource, subresource: &s
         "status" => {
             let status = object.get("status").cloned();
             let managed = object.meta().and_then(|it| it.get("managedFields")).cloned();
+            let metadata = ["labels", "annotations", "finalizers", "ownerReferences"];
+            let written = object.clone();
             *object = old.clone();
+            if status_carries_metadata(resource) {
+                metadata.iter().for_each(|field| object.copy_meta(field, &written));
+            }
+            if resource.is("apps", "deployments") {
+                object.copy_meta("labels", old);
+            }
             match status {
                 Some(status) => object["status"] = status,
                 None => {
@@ -585,21 +710,8 @@ fn confine(object: &mut Value, old: &Value, resource: &Resource, subresource: &s
             if resource.is("", "namespaces") {
                 keep(object, "spec");
             }
-            if resource.is("", "services") {
-                keep_cluster_ip(object, old);
-            }
         }
         _ => {}
-    }
-}
-
-/// A replaced Service keeps what was allocated to it unless it says otherwise.
-fn keep_cluster_ip(object: &mut Value, old: &Value) {
-    for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
-        let missing = object["spec"].get(field).is_none_or(Value::is_null);
-        if let Some(value) = old["spec"].get(field).filter(|_| missing) {
-            object["spec"][field] = value.clone();
-        }
     }
 }
 

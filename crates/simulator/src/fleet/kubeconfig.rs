@@ -18,17 +18,20 @@ pub fn kubeconfig(server: SocketAddr, contexts: &[(&str, &str)]) -> String {
     let entries: Vec<_> = contexts
         .iter()
         .map(|(context, _)| {
-            let link = json!({"cluster": context, "user": "simulator", "namespace": "default"});
+            let link = json!({"cluster": context, "user": context, "namespace": "default"});
             named(context, "context", link)
         })
         .collect();
+    // Everybody may do everything; the token says where requests without the path of the URL go.
+    let user =
+        |(context, cluster): &(&str, &str)| named(context, "user", json!({"token": cluster}));
     let config = json!({
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": clusters,
         "contexts": entries,
         "current-context": contexts.first().map_or("", |(context, _)| context),
-        "users": [named("simulator", "user", json!({}))],
+        "users": contexts.iter().map(user).collect::<Vec<_>>(),
     });
     serde_yaml_ng::to_string(&config).unwrap_or_else(|_| config.to_string())
 }

@@ -123,7 +123,8 @@ fn run(fleet: Fleet, listener: TcpListener, started: &mpsc::Sender<ActixHandle>)
 }
 
 async fn answer(request: HttpRequest, payload: Payload, fleet: web::Data<Fleet>) -> HttpResponse {
-    let Some((name, path)) = addressed(request.path()) else {
+    let credentials = request.headers().get("authorization").and_then(|it| it.to_str().ok());
+    let Some((name, path)) = addressed(request.path(), credentials.unwrap_or_default()) else {
         return whole(Reply::no_such_path());
     };
     let Some(cluster) = fleet.cluster(&name) else {
@@ -157,9 +158,13 @@ async fn answer(request: HttpRequest, payload: Payload, fleet: web::Data<Fleet>)
     }
 }
 
-/// The cluster and the path below its server URL.
-fn addressed(path: &str) -> Option<(String, String)> {
-    let rest = path.strip_prefix("/clusters/")?;
+/// The cluster and the path below its server URL. `kubectl get --raw` drops the path of the server
+/// URL: then the token, which is the name of the cluster, says which one is meant.
+fn addressed(path: &str, credentials: &str) -> Option<(String, String)> {
+    let Some(rest) = path.strip_prefix("/clusters/") else {
+        let token = credentials.strip_prefix("Bearer ")?;
+        return Some((token.to_owned(), path.to_owned()));
+    };
     let (name, path) = rest.split_once('/').unwrap_or((rest, ""));
     Some((name.to_owned(), format!("/{path}")))
 }
@@ -240,4 +245,19 @@ impl Peer {
 fn broken_connection(error: super::TransportError) -> HttpResponse {
     let failure = futures::stream::once(async move { Err::<Bytes, _>(io::Error::other(error)) });
     HttpResponse::ServiceUnavailable().streaming(failure)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::addressed;
+
+    #[test]
+    fn a_path_without_a_cluster_is_that_of_the_token() {
+        let found = |path, credentials| addressed(path, credentials);
+        let expected = Some(("eu-1".to_owned(), "/readyz".to_owned()));
+        assert_eq!(found("/clusters/eu-1/readyz", ""), expected);
+        assert_eq!(found("/clusters/eu-1/readyz", "Bearer other"), expected);
+        assert_eq!(found("/readyz", "Bearer eu-1"), expected);
+        assert_eq!(found("/readyz", ""), None);
+    }
 }

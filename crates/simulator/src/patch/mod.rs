@@ -25,7 +25,8 @@ impl PatchKind {
             "application/merge-patch+json" => Ok(Self::Merge),
             "application/strategic-merge-patch+json" if !custom => Ok(Self::Strategic),
             "application/apply-patch+yaml" => Ok(Self::Apply),
-            _ => Err(ApiError::unsupported_media_type(accepted(custom))),
+            _ if custom => Err(ApiError::unsupported_media_type(accepted(custom))),
+            _ => Err(ApiError::unsupported_media_type(accepted(custom)).with_details()),
         }
     }
 }
@@ -41,14 +42,18 @@ fn accepted(custom: bool) -> &'static str {
 
 /// RFC 6902. A failing `test` or a missing path is the fault of the patch: 422.
 pub(crate) fn json_patch(target: &Value, patch: &Value) -> Result<Value, ApiError> {
-    let patch: json_patch::Patch = serde_json::from_value(patch.clone())
-        .map_err(|error| ApiError::bad_request(format!("invalid JSON patch: {error}")))?;
-    let mut patched = target.clone();
-    json_patch::patch(&mut patched, &patch).map_err(|error| {
+    if !patch.is_array() {
+        return Err(ApiError::bad_request("error decoding patch: a JSON patch is a list"));
+    }
+    let unprocessable = |error: String| {
         let message =
             format!("the server rejected our request due to an error in our request: {error}");
-        ApiError::plain(422, "Invalid", message)
-    })?;
+        ApiError::plain(422, "Invalid", message).with_details()
+    };
+    let patch: json_patch::Patch =
+        serde_json::from_value(patch.clone()).map_err(|error| unprocessable(error.to_string()))?;
+    let mut patched = target.clone();
+    json_patch::patch(&mut patched, &patch).map_err(|error| unprocessable(error.to_string()))?;
     Ok(patched)
 }
 
@@ -69,6 +74,9 @@ pub(crate) fn patched(
     match kind {
         PatchKind::Json => json_patch(target, patch),
         PatchKind::Strategic => strategic_merge(target, patch, schema),
+        PatchKind::Merge if !patch.is_object() => {
+            Err(ApiError::bad_request("error decoding patch: a merge patch is an object"))
+        }
         PatchKind::Merge | PatchKind::Apply => Ok(merge_patch(target, patch)),
     }
 }

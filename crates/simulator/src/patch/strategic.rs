@@ -49,10 +49,15 @@ fn merge_objects(target: &Object, patch: &Object, schema: &Schema) -> Result<Obj
         merge_member(&mut merged, key, change, schema)?;
     }
     for (key, order) in patch {
-        if let (Some(list), Some(order)) = (key.strip_prefix(ELEMENT_ORDER), order.as_array()) {
-            let rules = &schema.member(list).patch;
-            let changed = patch.get(list).and_then(Value::as_array);
-            reorder(&mut merged, list, order, changed, rules);
+        let explicit = key.strip_prefix(ELEMENT_ORDER);
+        let list = explicit.unwrap_or(key);
+        let implied = patch.contains_key(&format!("{ELEMENT_ORDER}{list}"));
+        let rules = &schema.member(list).patch;
+        if let (Some(order), Some(before)) = (order.as_array(), target.get(list))
+            && rules.merge
+            && (explicit.is_some() || !implied)
+        {
+            reorder(&mut merged, list, order, before, rules);
         }
     }
     Ok(merged)
@@ -75,6 +80,14 @@ fn merge_member(
         }
         (Some(Value::Array(ours)), Value::Array(theirs)) if member.patch.merge => {
             Some(Value::Array(merge_lists(ours, theirs, member)?))
+        }
+        // A list that is replaced as a whole knows no directives.
+        (Some(_), Value::Array(theirs)) if !member.patch.merge => {
+            let plain = |it: &Value| match it.as_object() {
+                Some(object) => Value::Object(without_directives(object)),
+                None => it.clone(),
+            };
+            Some(Value::Array(theirs.iter().map(plain).collect()))
         }
         // There is nothing to direct: parts with a directive come to nothing.
         _ => undirected(change),
@@ -148,36 +161,27 @@ fn delete_primitives(merged: &mut Object, list: &str, gone: &Value) {
     }
 }
 
-/// Puts the named items in the given order; items that the order does not name stay in front
-/// of the named item that they preceded.
-fn reorder(
-    merged: &mut Object,
-    list: &str,
-    order: &[Value],
-    changed: Option<&Vec<Value>>,
-    rules: &PatchRules,
-) {
+/// Puts the named items in the given order. Items that the order does not name go before the
+/// first named one that they preceded in the live list.
+fn reorder(merged: &mut Object, list: &str, order: &[Value], before: &Value, rules: &PatchRules) {
     let identity = |item: &Value| match &rules.merge_key {
         Some(key) => item.get(key).cloned().unwrap_or(Value::Null),
         None => item.clone(),
     };
     let Some(items) = merged.get_mut(list).and_then(Value::as_array_mut) else { return };
     let wanted: Vec<Value> = order.iter().map(identity).collect();
-    let added: Vec<Value> = changed.into_iter().flatten().map(identity).collect();
-    let is_named = |item: &Value| wanted.contains(&identity(item));
-    let mut named: Vec<Value> = items.iter().filter(|it| is_named(it)).cloned().collect();
+    let live: Vec<Value> = before.as_array().into_iter().flatten().map(identity).collect();
+    let place = |item: &Value| live.iter().position(|it| *it == identity(item));
+    let (mut named, others): (Vec<Value>, Vec<Value>) =
+        std::mem::take(items).into_iter().partition(|it| wanted.contains(&identity(it)));
     named.sort_by_key(|item| wanted.iter().position(|it| *it == identity(item)));
-    let mut named = named.into_iter().peekable();
-    let mut sorted = Vec::with_capacity(items.len());
-    for item in items.iter() {
-        if !is_named(item) {
-            sorted.push(item.clone());
-        } else if !added.contains(&identity(item)) || named.peek().is_some() {
-            sorted.extend(named.next());
-        }
+    let (mut named, mut others) = (named.into_iter().peekable(), others.into_iter().peekable());
+    while let (Some(next), Some(other)) = (named.peek(), others.peek()) {
+        let precedes = matches!((place(other), place(next)), (Some(it), Some(next)) if it < next);
+        items.extend(if precedes { others.next() } else { named.next() });
     }
-    sorted.extend(named);
-    *items = sorted;
+    items.extend(named);
+    items.extend(others);
 }
 
 #[cfg(test)]
@@ -225,6 +229,7 @@ mod tests {
         let target = json!({"finalizers": ["a", "b"]});
         let patch = json!({"finalizers": ["c"], "$deleteFromPrimitiveList/finalizers": ["a"]});
         let new = strategic_merge(&target, &patch, schema).unwrap();
-        assert_eq!(new["finalizers"], json!(["b", "c"]));
+        // As a kube-apiserver does: what the patch names goes before what it does not.
+        assert_eq!(new["finalizers"], json!(["c", "b"]));
     }
 }

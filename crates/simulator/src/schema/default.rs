@@ -31,8 +31,12 @@ pub(crate) fn apply_defaults(value: &mut Value, schema: &Schema) {
 pub(crate) fn fill_zero_fields(value: &mut Value, schema: &Schema) {
     if let Some(object) = value.as_object_mut() {
         for (name, property) in &schema.properties {
-            if !object.contains_key(name)
-                && let Some(zero) = zero_of(property, schema.rules.required.contains(name))
+            let required = schema.rules.required.contains(name);
+            // Go writes a list that it does not leave out as null when there is none.
+            if required && property.link.get().base == Base::Array && !object.contains_key(name) {
+                object.insert(name.clone(), Value::Null);
+            } else if !object.contains_key(name)
+                && let Some(zero) = zero_of(property, required)
             {
                 object.insert(name.clone(), zero.clone());
             }

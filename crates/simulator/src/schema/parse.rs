@@ -10,10 +10,36 @@ const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 /// Built-in types that are written as a number or a string.
 const INT_OR_STRING: &[&str] = &["IntOrString", "Quantity"];
 
+/// Fields that Go writes although they are not required and empty.
+const WRITTEN_WHEN_EMPTY: &[(&str, &str)] =
+    &[("EndpointSlice", "endpoints"), ("StatefulSetSpec", "serviceName")];
+
+/// Lists that are written as null from the first, and belong to nobody.
+const NULL_WHEN_EMPTY: &[(&str, &str)] = &[
+    ("ClusterRole", "rules"),
+    ("EndpointSlice", "ports"),
+    ("HorizontalPodAutoscalerStatus", "currentMetrics"),
+    ("Role", "rules"),
+];
+
 /// A built-in type of `data/types.json`.
 pub(crate) fn parse_builtin(name: &str, schema: &Value) -> Schema {
     let mut parsed = structure(schema, Source::Builtin);
     let short = name.rsplit('.').next().unwrap_or(name);
+    if let Some((_, field)) = WRITTEN_WHEN_EMPTY.iter().find(|(owner, _)| *owner == short) {
+        parsed.rules.required.push((*field).to_owned());
+    }
+    if let Some((_, field)) = NULL_WHEN_EMPTY.iter().find(|(owner, _)| *owner == short)
+        && let Some(property) = parsed.properties.get_mut(*field)
+    {
+        property.default = Some(Value::Null);
+    }
+    if short == "ReplicationControllerSpec"
+        && let Some(property) = parsed.properties.get_mut("minReadySeconds")
+    {
+        // Its default is zero, which Go leaves out.
+        property.default = None;
+    }
     parsed.int_or_string = INT_OR_STRING.contains(&short);
     parsed.atomic_map |= short == "RawExtension";
     parsed.is_quantity = short == "Quantity";
@@ -73,7 +99,11 @@ fn structure(schema: &Value, source: Source) -> Schema {
         is_quantity: false,
         nullable: flag(schema, "nullable"),
         rules: match source {
-            Source::Builtin => Rules { required: texts(schema, "required"), ..Rules::default() },
+            Source::Builtin => Rules {
+                required: texts(schema, "required"),
+                format: text(schema, "format"),
+                ..Rules::default()
+            },
             Source::Crd => rules(schema),
         },
         patch: patch_rules(schema),

@@ -47,6 +47,12 @@ pub(crate) fn drop_empty_collections(value: &mut Value, schema: &Schema) {
             let is_empty_map = is_map && child.as_object().is_some_and(Map::is_empty);
             let is_empty_list =
                 member.base == Base::Array && child.as_array().is_some_and(Vec::is_empty);
+            let property = schema.properties.get(name);
+            let is_null = property.is_some_and(|it| it.default == Some(Value::Null));
+            if is_empty_list && (is_null || schema.rules.required.contains(name)) {
+                *child = Value::Null;
+                return true;
+            }
             !is_empty_map && !is_empty_list
         });
     } else if let Some(list) = value.as_array_mut() {
@@ -76,7 +82,7 @@ fn canonical_quantity(value: &Value) -> Option<String> {
     let digits = text.find(|it: char| !(it.is_ascii_digit() || it == '.' || it == '-'));
     let (number, suffix) = text.split_at(digits.unwrap_or(text.len()));
     if suffix.ends_with('i') {
-        return Some(binary(number.parse().ok()?, suffix));
+        return binary_amount(number, suffix);
     }
     let scale = SI.iter().position(|it| *it == suffix)?;
     let mut amount = match scale.checked_sub(1) {
@@ -109,6 +115,19 @@ fn milli_of(number: &str) -> Option<i128> {
     Some(whole * 1000 + sign * fraction)
 }
 
+/// A fraction is written in the next smaller unit, as often as it takes: `1.5Gi` → `1536Mi`.
+fn binary_amount(number: &str, suffix: &str) -> Option<String> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let tenths = 10_i128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
+    let mut amount: i128 = format!("{whole}{fraction}").parse().ok()?;
+    let mut scale = BINARY.iter().position(|it| *it == suffix)?;
+    while amount % tenths != 0 && scale > 0 {
+        amount = amount.checked_mul(1024)?;
+        scale -= 1;
+    }
+    (amount % tenths == 0).then(|| binary(amount / tenths, BINARY[scale]))
+}
+
 fn binary(mut amount: i128, suffix: &str) -> String {
     let Some(mut scale) = BINARY.iter().position(|it| *it == suffix) else {
         return format!("{amount}{suffix}");
@@ -134,6 +153,7 @@ mod tests {
             (json!("1500m"), "1500m"),
             (json!("1024Mi"), "1Gi"),
             (json!("128Mi"), "128Mi"),
+            (json!("1.5Gi"), "1536Mi"),
             (json!("1000"), "1k"),
             (json!("0"), "0"),
         ];
