@@ -4,6 +4,7 @@
 //! clusters of the test bed has them to itself for as long as it holds its `Ground`.
 
 mod bad_days;
+mod chaos;
 mod comes_back;
 mod expired;
 mod hub_watches;

@@ -308,6 +308,23 @@ impl ApiServer {
         self.cluster.apiserver.stop()
     }
 
+    /// Keeps it from running until [`ApiServer::resume`], as a machine that hangs would: it answers
+    /// nothing, and its connections stay open.
+    ///
+    /// # Errors
+    /// It is not running.
+    pub fn pause(&self) -> Result<()> {
+        self.cluster.apiserver.pause()
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// It is not running.
+    pub fn resume(&self) -> Result<()> {
+        self.cluster.apiserver.resume()
+    }
+
     /// Starts it again on its old port, with its old data; returns when it serves.
     ///
     /// # Errors

@@ -99,6 +99,24 @@ impl Process {
         self.signal_and_wait(Signal::KILL, STOP_DEADLINE)
     }
 
+    /// Keeps it from running until [`Process::resume`]: it answers nothing, and nothing it has open
+    /// is closed.
+    pub(crate) fn pause(&self) -> Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets it go on.
+    pub(crate) fn resume(&self) -> Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let slot = self.child();
+        let Some(child) = slot.as_ref() else { bail!("{} is not running", self.name) };
+        kill_process(Pid::from_child(child), signal)
+            .with_context(|| format!("signal {}", self.name))
+    }
+
     /// Asks it to stop; kills it when it has not within [`STOP_DEADLINE`].
     pub(crate) fn stop(&self) -> Result<()> {
         self.stop_within(STOP_DEADLINE)
