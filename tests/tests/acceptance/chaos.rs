@@ -25,6 +25,7 @@ use hub::Hub;
 use kube::api::DeleteParams;
 use kube::{Api, ResourceExt};
 use xtask::bed::Bed;
+use xtask::trial;
 
 /// How many faults an ordinary round has, and one of `--soak`.
 const FAULTS: usize = 8;
@@ -224,10 +225,8 @@ impl Chaos<'_> {
 
 #[test]
 fn what_people_wrote_is_everywhere_when_it_is_over() {
-    let seed = std::env::var("TAFFRAIL_CHAOS_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(|| fastrand::u64(..));
-    println!("play it again with: TAFFRAIL_CHAOS_SEED={seed}");
-    let faults = if std::env::var_os("TAFFRAIL_SOAK").is_some() { FAULTS_SOAK } else { FAULTS };
+    let seed = xtask::seed!();
+    let faults = trial::rounds(FAULTS, FAULTS_SOAK);
     in_a_system(async {
         if !xtask::bed::wanted() {
             return;
