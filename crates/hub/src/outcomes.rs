@@ -196,7 +196,10 @@ impl Outcomes {
         }
         let outcome = match latest.outcome {
             DeliveryOutcome::Missing(missing) => self.disturbed(key, missing),
-            other => other,
+            other @ (DeliveryOutcome::Applying(_)
+            | DeliveryOutcome::Failed(_)
+            | DeliveryOutcome::Unavailable(_)
+            | DeliveryOutcome::Available { .. }) => other,
         };
         let command = report(key, latest.generation, outcome, Notes::default());
         let principal = Principal::Member(key.cluster.clone());

@@ -20,7 +20,7 @@ use super::node::Asker;
 enum Entity {
     Cluster(EntityCore<Cluster>),
     Placement(Box<EntityCore<Placement>>),
-    Fleet(EntityCore<Fleet>),
+    Fleet(Box<EntityCore<Fleet>>),
 }
 
 /// Does the same with an entity of any kind.
@@ -50,7 +50,7 @@ impl Entity {
             AggregateId::Placement(key) => {
                 Self::Placement(Box::new(core(id, model.placements.get(key))))
             }
-            AggregateId::Fleet => Self::Fleet(core(id, Some(&model.fleet))),
+            AggregateId::Fleet => Self::Fleet(Box::new(core(id, Some(&model.fleet)))),
         }
     }
 

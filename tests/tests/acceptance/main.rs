@@ -10,6 +10,7 @@ mod expired;
 mod hub_watches;
 mod journey;
 mod kill;
+mod members;
 mod ownership;
 mod published;
 mod restart;

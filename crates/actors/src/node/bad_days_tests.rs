@@ -357,8 +357,10 @@ fn rejections(router: &Router) -> (u64, Option<(Partition, u64, String)>) {
     let model = router.fold().model();
     let all = model.checkpoints.iter();
     let count = all.clone().map(|(_, at)| at.rejections.count).sum();
-    let newest = all.filter_map(|(partition, at)| Some((*partition, at.rejections.newest.last()?)));
-    let last = newest.last().map(|(partition, last)| (partition, last.offset, last.reason.clone()));
+    let mut newest =
+        all.filter_map(|(partition, at)| Some((*partition, at.rejections.newest.last()?)));
+    let last =
+        newest.next_back().map(|(partition, last)| (partition, last.offset, last.reason.clone()));
     (count, last)
 }
 

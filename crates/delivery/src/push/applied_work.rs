@@ -75,7 +75,7 @@ pub(super) struct Claimed<'a> {
 
 /// What an order that takes things away finds.
 pub(super) enum Found<'a> {
-    Claimed(Claimed<'a>),
+    Claimed(Box<Claimed<'a>>),
     Absent,
 }
 
@@ -113,7 +113,7 @@ impl PushMember {
                 return Ok(Found::Absent);
             };
             if let Some(claimed) = self.hold(live, asked, work, fence).await? {
-                return Ok(Found::Claimed(claimed));
+                return Ok(Found::Claimed(Box::new(claimed)));
             }
         }
         Err(Stop::Busy(format!("others keep writing its AppliedWork {work}")))

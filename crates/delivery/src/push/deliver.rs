@@ -83,7 +83,7 @@ impl PushMember {
         found: &Found<'_>,
     ) -> Result<WithdrawReport, Stop> {
         let claimed = match found {
-            Found::Claimed(claimed) => Some(claimed),
+            Found::Claimed(claimed) => Some(&**claimed),
             Found::Absent => None,
         };
         self.observer.forget(&order.work);
