@@ -10,7 +10,7 @@
 //! |---|---|
 //! | [`answers`] | what people said: a ConfigMap in the system namespace |
 //! | [`fleet`] | that the hub's etcd went back, on record |
-//! | [`sweep`] | answers that were acted on go |
+//! | `sweep` | answers that were acted on go |
 //! | [`notes`] | what is held, for `/readyz`, `status` and the doctor |
 //!
 //! **Why a ConfigMap.** The HTTP API has no authentication and only reads, and the object that could
