@@ -84,6 +84,7 @@ async fn a_removal_that_hangs_says_so_and_goes_on_at_once(ground: &Ground) {
     write_app(ground, namespace, "hello").await;
     place(ground, namespace).await;
     let map = format!("/api/v1/namespaces/{namespace}/configmaps/settings");
+    eventually("it arrives", || async { raw::get(&member.client, &map).await.is_some() }).await;
     let held = json!({ "metadata": { "finalizers": ["example.com/hold"] } });
     merge(member, &map, &held).await;
     placements(ground).delete(namespace, &DeleteParams::default()).await.expect("it is there");

@@ -51,6 +51,12 @@ async fn joined_twice_and_back(ground: &Ground) {
     }
     write_app(ground, "app-twice", "one").await;
     place(ground, "twice", "app-twice", &["eu"]).await;
+    for member in [first, second, third] {
+        eventually(&format!("it arrives on {}", member.name), || async {
+            greeting_on(member, "app-twice").await.as_deref() == Some("one")
+        })
+        .await;
+    }
     shows(ground, "twice", &available(1)).await;
 
     let said = does_not_join(ground, "twin", first).await;

@@ -63,6 +63,19 @@ async fn place(ground: &Ground, name: &str, selectors: &[Value]) {
     place_as(ground, name, json!({ "resourceSelectors": selectors, "policy": policy })).await;
 }
 
+/// Waits until a placement is available and a member has this of it: before the hub has seen what is
+/// selected, a placement is available with nothing.
+async fn arrives(ground: &Ground, name: &str, path: &str) {
+    let member = &ground.members[0];
+    eventually(&format!("{path} arrives with {name}"), || async {
+        raw::get(&member.client, path)
+            .await
+            .is_some_and(|object| !object["metadata"]["ownerReferences"].is_null())
+    })
+    .await;
+    shows(ground, name, &available(1)).await;
+}
+
 async fn delete(ground: &Ground, name: &str) {
     placements(ground).delete(name, &DeleteParams::default()).await.expect("it is there");
     let gone = || async { placements(ground).get_opt(name).await.expect("it answers").is_none() };
@@ -81,7 +94,7 @@ async fn two_placements_want_one_kind(ground: &Ground) {
     let path = format!("{DEFINITIONS}/{name}");
     raw::apply(&ground.hub.client, &path, &definition).await;
     place(ground, "boats-a", &[select_definition(&name)]).await;
-    shows(ground, "boats-a", &available(1)).await;
+    arrives(ground, "boats-a", &path).await;
     place(ground, "boats-b", &[select_definition(&name)]).await;
     stands(ground, "boats-b", "Applied", "False", "ApplyFailed").await;
     let uid = uid_of(member, &path).await;
@@ -106,7 +119,7 @@ async fn a_kind_with_objects_of_others_stays(ground: &Ground, log: &dyn Log) {
     let path = format!("{DEFINITIONS}/{name}");
     raw::apply(&ground.hub.client, &path, &definition).await;
     place(ground, "kind", &[select_definition(&name)]).await;
-    shows(ground, "kind", &available(1)).await;
+    arrives(ground, "kind", &path).await;
     let (one, body) = boat(group, "default", "theirs");
     raw::apply(&member.client, &one, &body).await;
     delete(ground, "kind").await;
@@ -167,7 +180,7 @@ async fn what_was_there_before_outlives_the_placement(ground: &Ground, log: &dyn
     let made = raw::apply(&member.client, &path, &before).await;
     write_app(ground, namespace, "hello").await;
     place(ground, "lived-in", &[select("", "Namespace", namespace)]).await;
-    shows(ground, "lived-in", &available(1)).await;
+    arrives(ground, "lived-in", &path).await;
     delete(ground, "lived-in").await;
     let after = raw::get(&member.client, &path).await.expect("it outlives the placement");
     assert_eq!(after["metadata"]["uid"], made["metadata"]["uid"]);
@@ -190,7 +203,7 @@ async fn what_a_former_life_left_gives_way(ground: &Ground) {
     let path = format!("/api/v1/namespaces/{namespace}");
     write_app(ground, namespace, "first").await;
     place(ground, "former-a", &[select("", "Namespace", namespace)]).await;
-    shows(ground, "former-a", &available(1)).await;
+    arrives(ground, "former-a", &path).await;
     let uid = uid_of(member, &path).await;
     let members: Api<api::MemberCluster> = Api::all(ground.hub.client.clone());
     members.delete(&member.name, &DeleteParams::default()).await.expect("it is there");
@@ -239,7 +252,7 @@ async fn a_namespace_stays_under_the_objects_of_another_placement(ground: &Groun
     };
     eventually("the placement says what it lacks", lacks).await;
     place(ground, "home", &[home]).await;
-    shows(ground, "home", &available(1)).await;
+    arrives(ground, "home", &path).await;
     let arrives = || async { greeting_on(member, namespace).await.is_some() };
     eventually("what was lacking its namespace arrives", arrives).await;
 
